@@ -1,0 +1,272 @@
+"""Fetches files over HTTP(S) or from disk: resumed after a cut, verified, and in place only when whole.
+
+Only the standard library is used. `fetch` is for large files that are worth resuming; `read_url` is for
+photos, which fit in memory and are simply asked for again.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import errno
+import hashlib
+import http.client
+import os
+import random
+import re
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oac.atomic import DiskFullError
+
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 60.0
+LONGEST_RETRY_AFTER = 600.0
+WRONG_RETRIES = 2
+_CHUNK = 1 << 20
+# A server that is overloaded or a gateway in trouble; every other 4xx says that asking again is no use.
+_PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
+_BROKEN_CONNECTION = (http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError)
+
+
+class DownloadError(OSError):
+    """A file could not be had; the message names its address, what happened and what to do."""
+
+
+class _TryAgainError(Exception):
+    """A fault that may pass; `after` is how long the server asks to wait, in seconds."""
+
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+class _NothingMoreError(Exception):
+    """The server holds no bytes from the place on that was asked for; `total` is how many it says it has."""
+
+    def __init__(self, total: int | None) -> None:
+        super().__init__(total)
+        self.total = total
+
+
+@dataclass
+class _Connection:
+    """An open answer to a GET: where in the file its body begins, how long it is, which version it is of."""
+
+    response: Any
+    start: int
+    length: int | None
+    validator: str | None
+
+
+@dataclass
+class _Part:
+    """The piece of a file that is here, and what the server calls the version it is a piece of."""
+
+    path: Path
+    validator: str | None = None
+
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+
+def fetch(
+    url: str,
+    target: str | Path,
+    *,
+    bytes: int | None = None,
+    md5: str | None = None,
+    retries: int = 5,
+    timeout: float = 30.0,
+) -> None:
+    """Write what `url` (http, https or file) holds to `target`, which exists afterwards only if all is well.
+
+    bytes and md5 (hexadecimal) are checked where given. While it grows the file is `.{name}.part` beside the
+    target; it outlives a killed process and is continued, where bytes or md5 can tell later that the pieces
+    belong together. `retries` bounds the attempts in a row that bring nothing new; a whole file that fails
+    the check is fetched anew WRONG_RETRIES times at most. The wait between attempts doubles from FIRST_DELAY,
+    with jitter, or is what the server's Retry-After asks for. `timeout` is in seconds without a byte. A
+    target that exists is replaced.
+
+    Raises DownloadError; DiskFullError where the disk has no room.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Not oac.atomic.writing: that removes its temporary file on failure, and here it is what a resume needs.
+    part = _Part(target.with_name(f".{target.name}.part"))
+    if bytes is None and md5 is None:
+        part.path.unlink(missing_ok=True)
+    try:
+        _complete(url, part, bytes, md5, retries, timeout)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                error.errno, f"no room to write {target}: free some space and run again"
+            ) from error
+        raise
+    os.replace(part.path, target)
+
+
+def read_url(url: str, *, retries: int = 5, timeout: float = 30.0) -> bytes:
+    """The bytes behind an http, https or file address, as patient as `fetch`; raises DownloadError."""
+    for attempt in range(retries + 1):
+        try:
+            connection = _open(url, 0, None, timeout)
+            with connection.response as response:
+                data = b"".join(iter(lambda: _read(response, _CHUNK), b""))
+            if connection.length is not None and len(data) != connection.length:
+                raise _TryAgainError(f"the connection was cut after {len(data)} of {connection.length} bytes")
+            return data
+        except _TryAgainError as error:
+            if attempt == retries:
+                raise DownloadError(f"{url}: {error} ({retries + 1} attempts)") from None
+            _wait(attempt + 1, error.after)
+    raise ValueError(f"retries must not be negative, it is {retries}")
+
+
+def _complete(url: str, part: _Part, size: int | None, md5: str | None, retries: int, timeout: float) -> None:
+    """Bring `part` to its end, with retries; raise DownloadError where that fails."""
+    attempts = fruitless = wrong = 0
+    while True:
+        attempts += 1
+        before = part.size()
+        try:
+            _append(url, part, size, timeout)
+            problem = _difference(part.path, size, md5)
+            if problem is None:
+                return
+            # What is there cannot be trusted, so the next attempt starts at the first byte.
+            part.path.unlink()
+            wrong += 1
+            raise _TryAgainError(problem)
+        except _TryAgainError as error:
+            fruitless = 0 if part.size() > before else fruitless + 1
+            if fruitless > retries or wrong > min(WRONG_RETRIES, retries):
+                raise DownloadError(f"{url}: {error} (after {attempts} attempts); {_advice(part)}") from None
+            _wait(max(fruitless, 1), error.after)
+
+
+def _append(url: str, part: _Part, expected: int | None, timeout: float) -> None:
+    """Add to `part` what the server has beyond it."""
+    have = part.size()
+    if have and expected is not None and have >= expected:
+        return
+    try:
+        connection = _open(url, have, part.validator, timeout)
+    except _NothingMoreError as error:
+        if error.total != have:
+            part.path.unlink()
+            raise _TryAgainError(f"{have} bytes are here, but the server has {error.total}") from None
+        return
+    part.validator = connection.validator
+    with connection.response as response, open(part.path, "r+b" if have else "wb") as file:
+        # A server that does not resume, or whose file has changed, sends the whole from the beginning.
+        file.seek(connection.start)
+        file.truncate()
+        got = 0
+        while chunk := _read(response, _CHUNK):
+            file.write(chunk)
+            got += len(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    if connection.length is not None and got < connection.length:
+        raise _TryAgainError(f"the connection was cut after {got} of {connection.length} bytes")
+
+
+def _open(url: str, start: int, validator: str | None, timeout: float) -> _Connection:
+    """Ask for the bytes from `start` on; what may pass is a _TryAgainError, the rest DownloadError."""
+    if not url.startswith(("http://", "https://", "file://")):
+        raise DownloadError(f"{url}: an address must begin with http://, https:// or file://")
+    headers = {"User-Agent": "oac", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if validator:
+            headers["If-Range"] = validator
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _status_error(url, error, start) from None
+    except _BROKEN_CONNECTION as error:
+        if url.startswith("file://"):
+            raise DownloadError(f"{url}: {_reason(error)}") from None
+        raise _TryAgainError(_reason(error)) from None
+    length = response.headers.get("Content-Length")
+    found = None if url.startswith("file://") else response.headers.get("ETag")
+    # Weak validators may stand for different bytes, so they cannot join two pieces.
+    strong = found if found and not found.startswith("W/") else None
+    begins = _range_start(response.headers.get("Content-Range")) if response.status == 206 else 0
+    if begins not in (0, start):
+        response.close()
+        raise _TryAgainError(f"the server sent the bytes from {begins} on, not from {start}")
+    return _Connection(response, begins, int(length) if length and length.isdigit() else None, strong)
+
+
+def _status_error(url: str, error: urllib.error.HTTPError, start: int) -> Exception:
+    if error.code == 416 and start:
+        total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
+        return _NothingMoreError(int(total[1]) if total else None)
+    if error.code in _PASSING_STATUS:
+        return _TryAgainError(
+            f"HTTP {error.code} {error.reason}", _retry_after(error.headers.get("Retry-After"))
+        )
+    return DownloadError(
+        f"{url}: HTTP {error.code} {error.reason}; is the address right and the file public?"
+    )
+
+
+def _read(response: Any, size: int) -> bytes:
+    """What has arrived, at most `size` bytes; not more than one read, so that a cut loses nothing of it."""
+    try:
+        return response.read1(size)
+    except _BROKEN_CONNECTION as error:
+        raise _TryAgainError(_reason(error)) from None
+
+
+def _difference(part: Path, size: int | None, md5: str | None) -> str | None:
+    """What is wrong with a file that arrived, or None."""
+    have = part.stat().st_size
+    if size is not None and have != size:
+        return f"the file has {have} bytes, expected are {size}"
+    if md5 is not None:
+        with open(part, "rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found != md5.lower():
+            return f"the file has the md5 {found}, expected is {md5.lower()}"
+    return None
+
+
+def _wait(attempt: int, asked: float | None) -> None:
+    delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+    time.sleep(delay if asked is None else min(asked, LONGEST_RETRY_AFTER))
+
+
+def _retry_after(text: str | None) -> float | None:
+    """Seconds of a Retry-After header, which holds seconds or a date."""
+    if not text:
+        return None
+    if text.strip().isdigit():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _range_start(text: str | None) -> int:
+    match = re.match(r"bytes (\d+)-", text or "")
+    return int(match[1]) if match else -1
+
+
+def _reason(error: BaseException) -> str:
+    cause = getattr(error, "reason", None) or error
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+
+
+def _advice(part: _Part) -> str:
+    if part.size():
+        return f"run again to continue from the {part.size()} bytes that are here"
+    return "check the address, the connection and the expected size and md5"

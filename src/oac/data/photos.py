@@ -1,0 +1,106 @@
+"""One photo on its way into the store: fetched, turned upright, RGB, shrunk, JPEG.
+
+Orientation. A rotation from the annotations is the whole turn from the pixels as stored to the upright photo.
+The EXIF orientation is the same fact told by the camera, so it is used only where the annotations give no
+turn; applying both would turn a photo twice wherever a mirror kept the EXIF data of the originals.
+"""
+
+from __future__ import annotations
+
+import io
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from oac.data.download import DownloadError, read_url
+
+_EXIF_ORIENTATION = 0x0112
+_EXIF_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ROTATIONS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
+
+
+class MissingPhotoError(ValueError):
+    """A photo cannot be used; the message is the reason, short enough for a table."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as it is stored: JPEG bytes, and width and height in pixels."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+def read_photo(base: str, path: str, *, retries: int = 5) -> bytes:
+    """The bytes of the photo `path` under `base`: a folder, or a file://, http:// or https:// address."""
+    if "://" in base and not base.startswith("file://"):
+        try:
+            return read_url(f"{base.rstrip('/')}/{urllib.parse.quote(path)}", retries=retries)
+        except DownloadError as error:
+            raise MissingPhotoError(str(error)) from None
+    folder = (
+        Path(urllib.parse.unquote(urllib.parse.urlsplit(base).path))
+        if base.startswith("file://")
+        else Path(base)
+    )
+    try:
+        return (folder / path).read_bytes()
+    except OSError as error:
+        raise MissingPhotoError(f"{folder / path}: {error.strerror or error}") from None
+
+
+def prepare(data: bytes, *, rotation: int = 0, long_side: int = 512, quality: int = 90) -> Photo:
+    """Decode a photo and give it the form the store keeps: an upright RGB JPEG of at most `long_side` pixels.
+
+    rotation: degrees counter-clockwise, 0, 90, 180 or 270; with 0 the EXIF orientation counts. A photo is
+    never enlarged. An RGB JPEG that is upright and small enough keeps its bytes, as encoding it again would
+    only blur it.
+
+    Raises MissingPhotoError with the reason where the bytes are not a photo or cannot be decoded to the end.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            turn = _ROTATIONS[rotation] if rotation else _EXIF_TURNS.get(_orientation(image))
+            # Decoding to the last row is what shows a truncated or damaged file.
+            image.load()
+            plain = image.format == "JPEG" and image.mode == "RGB"
+            if plain and turn is None and max(image.size) <= long_side:
+                return Photo(data, *image.size)
+            upright = _rgb(image)
+            upright.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
+            if turn is not None:
+                upright = upright.transpose(turn)
+            encoded = io.BytesIO()
+            upright.save(encoded, "JPEG", quality=quality)
+            return Photo(encoded.getvalue(), *upright.size)
+    except Exception as error:
+        # A damaged file can make the decoder fail in any way; the run goes on, and the reason is reported.
+        raise MissingPhotoError(f"not a readable image: {type(error).__name__}: {error}") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        # Transparent pixels may have any colour below; white is what a viewer shows.
+        layer = image.convert("RGBA")
+        image = Image.new("RGBA", layer.size, "white")
+        image.alpha_composite(layer)
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:
+        # EXIF data that cannot be read say nothing, and the pixels may still be good.
+        return 1

@@ -1,0 +1,141 @@
+"""The canonical tables every source is turned into, their checks, and two views of the box table.
+
+A source module (openimages, voc, ...) reads a published layout and returns a `Release`. Everything after it
+knows only these tables: boxes in [0, 1] of the upright photo, classes by their label, photos by a path
+relative to the folder or address the photos lie under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+IMAGE_COLUMNS = ["image_id", "split", "path", "rotation"]
+BOX_COLUMNS = ["image_id", "label", "xmin", "xmax", "ymin", "ymax", "is_group_of"]
+PROPOSAL_COLUMNS = ["image_id", "rank", "xmin", "xmax", "ymin", "ymax", "score"]
+CLASS_COLUMNS = ["label", "name"]
+SPLITS = ("train", "validation", "test")
+ROTATIONS = (0, 90, 180, 270)
+
+# Annotation files are read with one header line; files are numbered from 1.
+FIRST_LINE = 2
+
+
+@dataclass(frozen=True)
+class Release:
+    """A published data set in canonical form, before any filter.
+
+    images: image_id, split (one of SPLITS), path, rotation (degrees counter-clockwise that make the stored
+    file upright). boxes: BOX_COLUMNS, float32 corners in [0, 1] of the upright photo. classes: label, name;
+    the order of its rows is the order of the classes. The id and label columns may be categorical.
+    """
+
+    images: pd.DataFrame
+    boxes: pd.DataFrame
+    classes: pd.DataFrame
+
+
+def positions(values: pd.Series, index: pd.Index) -> np.ndarray:
+    """Position of each value in `index`, or -1; a categorical is looked up once per category."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        # The appended -1 answers the code -1, which stands for a missing value.
+        found = np.append(index.get_indexer(pd.Index(values.cat.categories)), -1)
+        return found[values.cat.codes.to_numpy()]
+    return index.get_indexer(pd.Index(values))
+
+
+def check_columns(columns: Sequence[str], wanted: Sequence[str], file: str | Path) -> None:
+    """Raise ValueError, naming the file, where a wanted column is not among `columns`."""
+    missing = [name for name in wanted if name not in columns]
+    if missing:
+        raise ValueError(
+            f"{file}: column {', '.join(missing)} is missing; the file has {', '.join(columns) or 'none'}. "
+            "Is it the right file, and does its first line name the columns?"
+        )
+
+
+def check_boxes(boxes: pd.DataFrame, file: str | Path) -> None:
+    """Raise ValueError, naming file and line, unless 0 <= min < max <= 1 holds in every row."""
+    for low, high in (("xmin", "xmax"), ("ymin", "ymax")):
+        smaller, larger = boxes[low].to_numpy(), boxes[high].to_numpy()
+        # Written so that a NaN fails it.
+        bad = ~((smaller >= 0) & (smaller < larger) & (larger <= 1))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(
+                f"{file}, line {row + FIRST_LINE}: box of image {boxes['image_id'].iloc[row]} has {low} "
+                f"{smaller[row]:g} and {high} {larger[row]:g}, but 0 <= {low} < {high} <= 1 must hold "
+                f"({int(bad.sum())} such rows); correct or remove them"
+            )
+
+
+def check_known(
+    values: pd.Series, known: pd.Index, what: str, file: str | Path, list_file: str | Path
+) -> None:
+    """Raise ValueError, naming file and line, where a value of a column is not in the list it refers to."""
+    bad = positions(values, known) < 0
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(
+            f"{file}, line {row + FIRST_LINE}: {what} {values.iloc[row]} is not in {list_file} "
+            f"({int(bad.sum())} such rows); do both files belong to the same release?"
+        )
+
+
+def check_release(release: Release, source: str | Path) -> None:
+    """Raise ValueError, naming `source`, where the tables of a release contradict each other.
+
+    Looks at what no single file can show: photos listed twice, a split or rotation that does not exist,
+    classes listed twice, and a release without any box.
+    """
+    for table, key in ((release.images, "image_id"), (release.classes, "label")):
+        twice = table[key].duplicated()
+        if twice.any():
+            raise ValueError(f"{source}: {key} {table[key][twice].iloc[0]} is listed more than once")
+    for column, allowed in (("split", SPLITS), ("rotation", ROTATIONS)):
+        odd = ~release.images[column].isin(allowed)
+        if odd.any():
+            first = release.images[odd].iloc[0]
+            raise ValueError(
+                f"{source}: image {first['image_id']} has the {column} {first[column]}; allowed are {allowed}"
+            )
+    if release.boxes.empty:
+        raise ValueError(
+            f"{source}: there is not one box in this release; an object-aware study needs boxes. "
+            "Check that the box annotation files are complete"
+        )
+
+
+def boxes_by_image(boxes: pd.DataFrame, image_ids: Sequence[str]) -> list[np.ndarray]:
+    """The boxes of each photo: float32 arrays (n, 4) of xmin, ymin, xmax, ymax, in the order of `image_ids`.
+
+    Boxes keep the order they have in the table; a photo without boxes gets a (0, 4) array; boxes of other
+    photos are left out. Works on the box table and on proposals alike.
+    """
+    where = positions(boxes["image_id"], _unique_index(image_ids))
+    order = np.argsort(where, kind="stable")
+    order = order[np.searchsorted(where[order], 0) :]
+    corners = boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.float32)[order]
+    ends = np.cumsum(np.bincount(where[order], minlength=len(image_ids)))
+    return [corners[start:end] for start, end in zip(np.append(0, ends[:-1]), ends, strict=True)]
+
+
+def label_matrix(boxes: pd.DataFrame, image_ids: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """Multi-label targets (N, C), uint8: 1 where photo n has a box of class c; others are left out."""
+    rows = positions(boxes["image_id"], _unique_index(image_ids))
+    columns = positions(boxes["label"], _unique_index(labels))
+    known = (rows >= 0) & (columns >= 0)
+    matrix = np.zeros((len(image_ids), len(labels)), np.uint8)
+    matrix[rows[known], columns[known]] = 1
+    return matrix
+
+
+def _unique_index(keys: Sequence[str]) -> pd.Index:
+    index = pd.Index(keys, dtype="str")
+    if not index.is_unique:
+        raise ValueError(f"{index[index.duplicated()][0]} is asked for more than once")
+    return index

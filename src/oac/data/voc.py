@@ -1,0 +1,93 @@
+"""Reads the PASCAL VOC layout (VOCdevkit/VOC2007) into the canonical tables.
+
+VOC has no third split with boxes in its trainval part: the train list becomes `train`, the val list becomes
+`test`, and there is no `validation`. Objects marked difficult stay, as boxes and as labels: the study asks
+what is in a photo, while the flag belongs to the scoring rules of the detection challenge.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
+
+
+def read_release(folder: str | Path, *, train: str = "train", test: str = "val") -> Release:
+    """Read the lists `ImageSets/Main/{train,test}.txt` and the annotation of every photo on them.
+
+    folder is the one that holds Annotations, ImageSets and JPEGImages. Boxes are 1-based pixels with both
+    ends included in the files, so a box of pixels a..b becomes (a - 1) / width .. b / width. Classes are
+    those that occur, sorted by name; label and name are the same.
+
+    Raises FileNotFoundError for an absent list or annotation, ValueError, naming the file, for a wrong one.
+    """
+    folder = Path(folder)
+    images: list[tuple[str, str, str, int]] = []
+    boxes: list[tuple[str, str, float, float, float, float, bool]] = []
+    for split, name in (("train", train), ("test", test)):
+        for image_id in _read_list(folder / "ImageSets" / "Main" / f"{name}.txt"):
+            images.append((image_id, split, f"JPEGImages/{image_id}.jpg", 0))
+            boxes.extend(_read_annotation(folder / "Annotations" / f"{image_id}.xml", image_id))
+    table = pd.DataFrame(boxes, columns=BOX_COLUMNS)
+    table = table.astype({column: np.float32 for column in ("xmin", "xmax", "ymin", "ymax")})
+    labels = sorted(set(table["label"]))
+    release = Release(
+        pd.DataFrame(images, columns=IMAGE_COLUMNS).astype({"rotation": np.int16}),
+        table.astype({"is_group_of": bool}),
+        pd.DataFrame({"label": labels, "name": labels}),
+    )
+    check_release(release, folder)
+    return release
+
+
+def _read_list(path: Path) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; expected a folder laid out like VOCdevkit/VOC2007 "
+            "(Annotations, ImageSets/Main, JPEGImages)"
+        )
+    ids = path.read_text(encoding="utf-8").split()
+    if not ids:
+        raise ValueError(f"{path} lists no photo")
+    return ids
+
+
+def _read_annotation(path: Path, image_id: str) -> list[tuple[str, str, float, float, float, float, bool]]:
+    """The rows of the box table for one photo."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} does not exist, but its photo is on a list") from error
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{path} is not valid XML: {error}") from error
+    width, height = _number(root, "size/width", path), _number(root, "size/height", path)
+    rows = []
+    for number, item in enumerate(root.iter("object"), 1):
+        where = f"{path}, object {number}"
+        xmin, xmax, ymin, ymax = (
+            _number(item, f"bndbox/{key}", where) for key in ("xmin", "xmax", "ymin", "ymax")
+        )
+        if not (1 <= xmin <= xmax <= width and 1 <= ymin <= ymax <= height):
+            raise ValueError(
+                f"{where}: box x {xmin:g}..{xmax:g}, y {ymin:g}..{ymax:g} does not lie in the photo of "
+                f"{width:g} x {height:g} pixels"
+            )
+        name = item.findtext("name")
+        if not name:
+            raise ValueError(f"{where} has no name")
+        rows.append(
+            (image_id, name, (xmin - 1) / width, xmax / width, (ymin - 1) / height, ymax / height, False)
+        )
+    return rows
+
+
+def _number(element: ElementTree.Element, key: str, where: str | Path) -> float:
+    text = element.findtext(key)
+    try:
+        return float(text or "")
+    except ValueError:
+        raise ValueError(f"{where}: {key} is {text!r}, a number is needed") from None

@@ -1,0 +1,32 @@
+"""Says how far a long loop is: a bar on a terminal, a line per interval in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+
+def track(items: Iterable[Item], total: int, label: str, *, interval: float = 15.0) -> Iterator[Item]:
+    """Yield the items, on a terminal with a bar, else with a line on stderr per `interval` seconds.
+
+    A line holds the count, the items per second since the start and the time left; the last item gets one.
+    `total` must be right for the time left to be.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=label, dynamic_ncols=True)
+        return
+    start = last = time.monotonic()
+    for count, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= interval or count == total:
+            last = now
+            rate = count / max(now - start, 1e-9)
+            left = (total - count) / rate
+            print(f"{label}: {count}/{total}, {rate:.1f}/s, {left:.0f} s left", file=sys.stderr, flush=True)

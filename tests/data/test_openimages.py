@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from oac.data import openimages
+
+BOX_HEADER = (
+    "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,"
+    "IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
+)
+CLICKS = ",".join(f"XClick{n}{axis}" for axis in "XY" for n in range(1, 5))
+LIST_HEADER = (
+    "ImageID,Subset,OriginalURL,OriginalLandingURL,License,AuthorProfileURL,Author,Title,OriginalSize,"
+    "OriginalMD5,Thumbnail300KURL,Rotation"
+)
+
+
+def write_split(
+    folder: Path, split: str, images: dict[str, str], boxes: list[str], *, header: str = BOX_HEADER
+) -> None:
+    """images: id -> text in the Rotation column; boxes: lines of the box file."""
+    path = folder / openimages.image_list_file(split)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Titles hold commas and quotes in the official file, and a line break could stand in one.
+    lines = [f'{name},{split},u,l,c,p,Jo,"say ""hi"",\nthere",1,m,t,{turn}' for name, turn in images.items()]
+    path.write_text("\n".join([LIST_HEADER, *lines]) + "\n")
+    (folder / openimages.box_file(split)).write_text("\n".join([header, *boxes]) + "\n")
+
+
+def box(image: str, label: str, corners: str = "0.1,0.4,0.2,0.9", group: int = 0) -> str:
+    return f"{image},xclick,{label},1,{corners},0,1,{group},0,0"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "class-descriptions-boxable.csv").write_text('/m/a,Ant\n/m/b,"Bee, honey"\n')
+    images = {"i1": "0.0", "i2": "90.0", "i3": "nan", "i4": ""}
+    write_split(
+        tmp_path,
+        "train",
+        images,
+        [box("i2", "/m/b", group=1), box("i1", "/m/a"), box("i1", "/m/b", group=-1)],
+    )
+    write_split(tmp_path, "test", {"t1": "270.0"}, [box("t1", "/m/a")])
+    return tmp_path
+
+
+def test_names_are_the_official_ones() -> None:
+    assert openimages.annotation_files(["train", "validation", "test"]) == [
+        "class-descriptions-boxable.csv",
+        "oidv6-train-annotations-bbox.csv",
+        "train/train-images-boxable-with-rotation.csv",
+        "validation-annotations-bbox.csv",
+        "validation/validation-images-with-rotation.csv",
+        "test-annotations-bbox.csv",
+        "test/test-images-with-rotation.csv",
+    ]
+
+
+def test_a_release_is_read_into_canonical_tables(folder: Path) -> None:
+    release = openimages.read_release(folder, ["train", "test"])
+    assert release.classes.values.tolist() == [["/m/a", "Ant"], ["/m/b", "Bee, honey"]]
+    assert release.images.values.tolist() == [
+        ["i1", "train", "train/i1.jpg", 0],
+        ["i2", "train", "train/i2.jpg", 90],
+        ["i3", "train", "train/i3.jpg", 0],
+        ["i4", "train", "train/i4.jpg", 0],
+        ["t1", "test", "test/t1.jpg", 270],
+    ]
+    assert release.boxes["image_id"].tolist() == ["i2", "i1", "i1", "t1"]
+    assert release.boxes["is_group_of"].tolist() == [True, False, False, False]
+    corners = release.boxes[["xmin", "xmax", "ymin", "ymax"]].to_numpy()
+    assert corners.dtype == np.float32
+    # Upright: x takes the place of y, and y that of x or of 1 - x.
+    expected = [[0.2, 0.9, 0.6, 0.9], [0.1, 0.4, 0.2, 0.9], [0.1, 0.4, 0.2, 0.9], [0.1, 0.8, 0.1, 0.4]]
+    np.testing.assert_allclose(corners, expected, atol=1e-6)
+
+
+def test_boxes_of_the_upright_photo_are_left_alone(folder: Path) -> None:
+    boxes = openimages.read_release(folder, ["train"], boxes_of="upright").boxes
+    np.testing.assert_allclose(boxes[["xmin", "xmax", "ymin", "ymax"]].to_numpy()[0], [0.1, 0.4, 0.2, 0.9])
+
+
+def test_columns_are_found_by_name(folder: Path) -> None:
+    before = openimages.read_release(folder, ["train"]).boxes
+    path = folder / openimages.box_file("train")
+    rows = list(csv.reader(path.open()))
+    wide = [[*rows[0], *CLICKS.split(",")], *([*row, *["0.5"] * 8] for row in rows[1:])]
+    # V6 has eight more columns; the order is turned round to be sure.
+    path.write_text("".join(",".join(reversed(row)) + "\r\n" for row in wide))
+    after = openimages.read_release(folder, ["train"]).boxes
+    assert before.astype({"image_id": str, "label": str}).equals(
+        after.astype({"image_id": str, "label": str})
+    )
+
+
+@pytest.mark.parametrize("header", ["id,name\n", "LabelName,DisplayName\n", ""])
+def test_classes_come_with_and_without_header(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "classes.csv"
+    path.write_text(header + "/m/a,Ant\n/m/b,Bee\n")
+    assert openimages.read_classes(path)["name"].tolist() == ["Ant", "Bee"]
+
+
+def test_bad_files_are_named(folder: Path) -> None:
+    path = folder / openimages.box_file("test")
+    path.write_text(f"{BOX_HEADER}\n{box('t1', '/m/a')}\n{box('zz', '/m/a')}\n")
+    with pytest.raises(
+        ValueError, match=r"test-annotations-bbox\.csv, line 3: image zz is not in .*rotation\.csv"
+    ):
+        openimages.read_release(folder, ["train", "test"])
+    path.write_text(f"{BOX_HEADER}\n{box('t1', '/m/q')}\n")
+    with pytest.raises(
+        ValueError, match=r"test-annotations-bbox\.csv, line 2: label /m/q is not in .*boxable\.csv"
+    ):
+        openimages.read_release(folder, ["train", "test"])
+    path.write_text(f"{BOX_HEADER}\n{box('t1', '/m/a', '0.1,0.05,0.2,0.9')}\n")
+    with pytest.raises(
+        ValueError, match=r"test-annotations-bbox\.csv, line 2: box of image t1 has xmin 0\.1 and xmax 0\.05"
+    ):
+        openimages.read_release(folder, ["train", "test"])
+    path.write_text(f"{BOX_HEADER}\n{box('t1', '/m/a', '0.1,wide,0.2,0.9')}\n")
+    with pytest.raises(ValueError, match=r"test-annotations-bbox\.csv.*wide"):
+        openimages.read_release(folder, ["train", "test"])
+    path.write_text(BOX_HEADER.replace("XMax", "X2") + "\n")
+    with pytest.raises(ValueError, match=r"test-annotations-bbox\.csv: column XMax is missing"):
+        openimages.read_release(folder, ["train", "test"])
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"test-annotations-bbox\.csv does not exist"):
+        openimages.read_release(folder, ["train", "test"])
+
+
+def test_a_release_without_boxes_is_refused(folder: Path) -> None:
+    (folder / openimages.box_file("train")).write_text(BOX_HEADER + "\n")
+    with pytest.raises(ValueError, match="not one box"):
+        openimages.read_release(folder, ["train"])
+
+
+CORNERS = st.tuples(st.integers(0, 11), st.integers(1, 12), st.integers(0, 7), st.integers(1, 8)).filter(
+    lambda c: c[0] < c[1] and c[2] < c[3]
+)
+
+
+@given(CORNERS, st.sampled_from([0, 90, 180, 270]))
+def test_boxes_turn_with_their_photo(corners: tuple[int, int, int, int], rotation: int) -> None:
+    x1, x2, y1, y2 = corners
+    photo = np.zeros((8, 12), np.uint8)
+    photo[y1:y2, x1:x2] = 255
+    # PIL turns counter-clockwise; where the white rectangle lies then is the oracle.
+    turned = np.asarray(Image.fromarray(photo).rotate(rotation, expand=True))
+    rows, columns = np.nonzero(turned)
+    height, width = turned.shape
+    expected = [
+        columns.min() / width,
+        rows.min() / height,
+        (columns.max() + 1) / width,
+        (rows.max() + 1) / height,
+    ]
+    found = openimages.rotate_boxes(np.array([[x1 / 12, y1 / 8, x2 / 12, y2 / 8]]), rotation)
+    np.testing.assert_allclose(found, [expected], atol=1e-12)
+
+
+@given(st.lists(CORNERS, max_size=5), st.data())
+def test_turns_add_up(corners: list, data: st.DataObject) -> None:
+    boxes = np.array([(x1 / 12, y1 / 8, x2 / 12, y2 / 8) for x1, x2, y1, y2 in corners]).reshape(-1, 4)
+    turns = [
+        np.array(
+            data.draw(st.lists(st.sampled_from([0, 90, 180, 270]), min_size=len(boxes), max_size=len(boxes))),
+            int,
+        )
+        for _ in "ab"
+    ]
+    twice = openimages.rotate_boxes(openimages.rotate_boxes(boxes, turns[0]), turns[1])
+    np.testing.assert_allclose(twice, openimages.rotate_boxes(boxes, (turns[0] + turns[1]) % 360), atol=1e-12)
+
+
+def test_real_rows_are_read(shared: Path, tmp_path: Path) -> None:
+    real = shared / "openimages"
+    (tmp_path / "class-descriptions-boxable.csv").write_bytes(
+        (real / "class-descriptions-boxable.csv").read_bytes()
+    )
+    for split, name in (
+        ("train", "train-annotations-bbox.body-parts.csv"),
+        ("validation", "photos-annotations-bbox.csv"),
+    ):
+        text = (real / name).read_bytes()
+        ids = sorted({line.split(",")[0] for line in text.decode().splitlines()[1:]})
+        write_split(tmp_path, split, dict.fromkeys(ids, "0.0"), [])
+        (tmp_path / openimages.box_file(split)).write_bytes(text)
+    release = openimages.read_release(tmp_path, ["train", "validation"])
+    validation = release.boxes[
+        release.boxes["image_id"].isin(release.images.query("split == 'validation'")["image_id"])
+    ]
+    assert len(release.boxes) == 13134 + 91
+    assert len(release.images) == 10079 + 24
+    assert validation["label"].nunique() == 19
+    assert not validation["is_group_of"].any()
+    # The first train row, as the file prints it.
+    first = release.boxes.iloc[0]
+    assert (first["image_id"], first["label"]) == ("00007902a7b96e8c", "/m/031n1")
+    np.testing.assert_allclose(
+        first[["xmin", "xmax", "ymin", "ymax"]].astype(float),
+        [0.243542, 0.434502, 0.805204, 0.90225],
+        atol=1e-6,
+    )

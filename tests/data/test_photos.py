@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from oac.data.photos import MissingPhotoError, prepare, read_photo
+
+
+def picture(width: int = 64, height: int = 32) -> Image.Image:
+    """Four quarters of different colours, so that every turn and flip shows."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[: height // 2, : width // 2] = (250, 0, 0)
+    pixels[: height // 2, width // 2 :] = (0, 250, 0)
+    pixels[height // 2 :, : width // 2] = (0, 0, 250)
+    return Image.fromarray(pixels)
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def decoded(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.mode) == ("JPEG", "RGB")
+        return np.asarray(image).astype(int)
+
+
+def with_orientation(number: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = number
+    return encoded(picture(), quality=95, exif=exif)
+
+
+def test_a_photo_that_is_fine_keeps_its_bytes() -> None:
+    data = encoded(picture(), quality=70)
+    photo = prepare(data, long_side=64)
+    assert (photo.data, photo.width, photo.height) == (data, 64, 32)
+    assert prepare(with_orientation(1)).data == with_orientation(1)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((100, 50), (40, 20)), ((50, 100), (20, 40)), ((40, 3), (40, 3)), ((400, 1), (40, 1))],
+)
+def test_photos_shrink_to_the_long_side_and_never_grow(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    photo = prepare(encoded(picture(*size)), long_side=40)
+    assert (photo.width, photo.height) == expected
+    assert decoded(photo.data).shape == (*expected[::-1], 3)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_exif_orientation_is_applied_once(number: int) -> None:
+    data = with_orientation(number)
+    photo = prepare(data)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data)))).astype(int)
+    if number > 1:
+        assert np.abs(decoded(photo.data) - expected).mean() < 12
+        with Image.open(io.BytesIO(photo.data)) as image:
+            assert image.getexif().get(0x0112, 1) == 1
+    assert (photo.height, photo.width) == expected.shape[:2]
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_rotation_of_the_annotations_is_the_whole_turn(rotation: int, orientation: int) -> None:
+    photo = prepare(with_orientation(orientation), rotation=rotation)
+    expected = np.asarray(picture().rotate(rotation, expand=True)).astype(int)
+    found = decoded(photo.data)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).mean() < 12
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("L", "JPEG"),
+        ("CMYK", "JPEG"),
+        ("L", "PNG"),
+        ("RGBA", "PNG"),
+        ("P", "PNG"),
+        ("1", "PNG"),
+        ("RGB", "WEBP"),
+    ],
+)
+def test_every_mode_becomes_rgb(mode: str, kind: str) -> None:
+    photo = prepare(encoded(picture().convert(mode), kind))
+    expected = np.asarray(picture().convert(mode).convert("RGB")).astype(int)
+    assert np.abs(decoded(photo.data) - expected).mean() < 12
+
+
+def test_transparency_shows_white() -> None:
+    image = Image.new("RGBA", (8, 8), (200, 0, 0, 0))
+    assert decoded(prepare(encoded(image, "PNG")).data).min() > 250
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"<html>gone</html>", encoded(picture(200, 200))[:-200], encoded(picture())[:30]]
+)
+def test_what_is_not_a_whole_image_is_refused(data: bytes) -> None:
+    with pytest.raises(MissingPhotoError, match="not a readable image"):
+        prepare(data)
+
+
+def test_mutated_jpegs_are_read_or_refused(shared: Path) -> None:
+    whole = (shared / "voc2007" / "JPEGImages" / "000012.jpg").read_bytes()
+    generator = random.Random(0)
+    counts = {"read": 0, "refused": 0}
+    for _ in range(300):
+        data = bytearray(whole)
+        # Half of the damage hits the header, where the decoder takes its decisions.
+        for _ in range(generator.randint(1, 8)):
+            data[generator.randrange(generator.choice((len(data), 700)))] = generator.randrange(256)
+        if generator.random() < 0.2:
+            del data[generator.randrange(len(data)) :]
+        try:
+            photo = prepare(bytes(data), long_side=64)
+        except MissingPhotoError:
+            counts["refused"] += 1
+        else:
+            counts["read"] += 1
+            assert decoded(photo.data).shape == (photo.height, photo.width, 3)
+    assert min(counts.values()) > 50, counts
+
+
+def test_photos_come_from_folders_and_addresses(tmp_path: Path, server: Any) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "a b.jpg").write_bytes(b"bytes")
+    server.files["/base/train/a%20b.jpg"] = b"bytes"
+    for base in (str(tmp_path), tmp_path.as_uri(), f"{server.base}/base", f"{server.base}/base/"):
+        assert read_photo(base, "train/a b.jpg") == b"bytes"
+        with pytest.raises(MissingPhotoError, match=r"No such file|HTTP 404"):
+            read_photo(base, "train/c.jpg")
+
+
+def test_a_photo_cut_on_the_way_is_asked_for_again(server: Any) -> None:
+    server.files["/p.jpg"] = b"x" * 5000
+    server.faults["/p.jpg"] = [server.cut(100), server.status(503)]
+    assert read_photo(server.base, "p.jpg") == b"x" * 5000
+    server.faults["/p.jpg"] = [server.status(503)] * 9
+    with pytest.raises(MissingPhotoError, match="503"):
+        read_photo(server.base, "p.jpg", retries=2)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oac.data import voc
+
+
+def annotation(*objects: str, size: str = "<width>200</width><height>100</height>") -> str:
+    return f"<annotation><size>{size}</size>{''.join(objects)}</annotation>"
+
+
+def thing(name: str, corners: tuple[int, int, int, int], difficult: int = 0) -> str:
+    tags = "".join(
+        f"<{key}>{value}</{key}>"
+        for key, value in zip(("xmin", "xmax", "ymin", "ymax"), corners, strict=True)
+    )
+    return f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{tags}</bndbox></object>"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, ids in (("train", "000001\n000002\n"), ("val", "000007\n")):
+        path = tmp_path / "ImageSets" / "Main" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(ids)
+    (tmp_path / "Annotations").mkdir()
+    for image_id, text in {
+        "000001": annotation(thing("dog", (1, 200, 1, 100)), thing("cat", (51, 100, 26, 50), difficult=1)),
+        "000002": annotation(),
+        "000007": annotation(thing("dog", (200, 200, 1, 1))),
+    }.items():
+        (tmp_path / "Annotations" / f"{image_id}.xml").write_text(text)
+    return tmp_path
+
+
+def test_pixels_become_shares_of_the_photo(folder: Path) -> None:
+    release = voc.read_release(folder)
+    assert release.images.values.tolist() == [
+        ["000001", "train", "JPEGImages/000001.jpg", 0],
+        ["000002", "train", "JPEGImages/000002.jpg", 0],
+        ["000007", "test", "JPEGImages/000007.jpg", 0],
+    ]
+    assert release.classes["label"].tolist() == ["cat", "dog"]
+    # Pixels 1..200 are the whole width, pixels 51..100 its second quarter, pixel 200 the last of 200.
+    corners = release.boxes[["xmin", "xmax", "ymin", "ymax"]].to_numpy()
+    np.testing.assert_allclose(
+        corners, [[0, 1, 0, 1], [0.25, 0.5, 0.25, 0.5], [0.995, 1, 0, 0.01]], atol=1e-6
+    )
+    assert corners.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<annotation>", r"000002\.xml is not valid XML"),
+        (annotation(size=""), r"000002\.xml: size/width is None"),
+        (annotation(thing("dog", (0, 5, 1, 5))), r"000002\.xml, object 1: box x 0\.\.5"),
+        (annotation(thing("dog", (1, 5, 1, 5)), thing("dog", (1, 201, 1, 5))), r"000002\.xml, object 2: box"),
+        (annotation(thing("", (1, 5, 1, 5))), r"000002\.xml, object 1 has no name"),
+    ],
+)
+def test_bad_annotations_are_named(folder: Path, text: str, message: str) -> None:
+    (folder / "Annotations" / "000002.xml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        voc.read_release(folder)
+
+
+def test_missing_files_are_named(folder: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"missing\.txt does not exist; expected a folder laid out like"
+    ):
+        voc.read_release(folder, test="missing")
+    (folder / "Annotations" / "000007.xml").unlink()
+    with pytest.raises(FileNotFoundError, match=r"000007\.xml does not exist, but its photo is on a list"):
+        voc.read_release(folder)
+
+
+def test_a_photo_on_both_lists_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="image_id 000001 is listed more than once"):
+        voc.read_release(folder, train="train", test="train")
+
+
+def test_the_real_photos_are_read(shared: Path) -> None:
+    release = voc.read_release(shared / "voc2007")
+    assert release.images["split"].value_counts().to_dict() == {"train": 2500, "test": 1500}
+    split = release.boxes["image_id"].map(release.images.set_index("image_id")["split"])
+    assert split.value_counts().to_dict() == {"train": 7843, "test": 4752}
+    assert len(release.classes) == 20
+    # 000005, first object: 263..324 of 500 and 211..339 of 375 pixels.
+    first = release.boxes[release.boxes["image_id"] == "000005"].iloc[0]
+    expected = [262 / 500, 324 / 500, 210 / 375, 339 / 375]
+    np.testing.assert_allclose(first[["xmin", "xmax", "ymin", "ymax"]].astype(float), expected, atol=1e-6)

@@ -1,0 +1,1 @@
+"""The proposals stage: photos become ranked boxes that may hold objects."""

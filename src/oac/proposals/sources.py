@@ -1,0 +1,73 @@
+"""Sources of proposals beside BING, and the table in which every source hands them on.
+
+`ground_truth` is the upper end: the boxes people drew. `random_matched` is the lower end with nothing but the
+position changed: boxes of the sizes which another source proposes, anywhere in the image. What a study gains
+with the first and keeps with the second tells how much of object-aware cropping is the objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from oac.data.tables import PROPOSAL_COLUMNS, boxes_by_image
+
+
+def proposal_table(
+    image_ids: Sequence[str], boxes: Sequence[np.ndarray], scores: Sequence[np.ndarray]
+) -> pd.DataFrame:
+    """Proposals of many images as one table with PROPOSAL_COLUMNS, sorted by image_id and rank (0 best).
+
+    boxes: (n, 4) xmin, ymin, xmax, ymax in [0, 1] for each image, best first; scores: (n,) for each image.
+    Corners and scores are stored as float32. Raises ValueError where the lists differ in length.
+    """
+    if not len(image_ids) == len(boxes) == len(scores):
+        raise ValueError(
+            f"{len(image_ids)} image ids, {len(boxes)} arrays of boxes and {len(scores)} of scores: "
+            "pass one of each per image"
+        )
+    counts = [len(box) for box in boxes]
+    corners = np.concatenate([np.zeros((0, 4)), *(np.reshape(box, (-1, 4)) for box in boxes)]).astype(np.float32)
+    table = pd.DataFrame(
+        {
+            "image_id": pd.Series(np.repeat(np.asarray(image_ids, dtype=object), counts), dtype="str"),
+            "rank": np.concatenate([np.zeros(0, np.int32), *(np.arange(count, dtype=np.int32) for count in counts)]),
+            "xmin": corners[:, 0],
+            "xmax": corners[:, 2],
+            "ymin": corners[:, 1],
+            "ymax": corners[:, 3],
+            "score": np.concatenate([np.zeros(0), *scores]).astype(np.float32),
+        }
+    )[PROPOSAL_COLUMNS]
+    return table.sort_values(["image_id", "rank"], ignore_index=True)
+
+
+def ground_truth(boxes: pd.DataFrame, image_ids: Sequence[str]) -> pd.DataFrame:
+    """The true boxes of `image_ids` as proposals, in the order they have in the box table, each with score 1.
+
+    Images without boxes get no row.
+    """
+    corners = boxes_by_image(boxes, image_ids)
+    return proposal_table(image_ids, corners, [np.ones(len(box)) for box in corners])
+
+
+def random_matched(reference: pd.DataFrame, image_ids: Sequence[str], *, count: int, seed: int) -> pd.DataFrame:
+    """`count` boxes per image with widths and heights drawn in pairs from `reference`, at uniform positions.
+
+    reference: a proposal table (of any images); a box keeps width and height, as shares of the image, of one
+    of its rows. The position is uniform over those at which the box lies inside the image. Scores are 0,
+    ranks arbitrary. Raises ValueError for an empty reference or a count below 1.
+    """
+    if reference.empty:
+        raise ValueError("the proposals to draw sizes from are empty: propose boxes for at least one image first")
+    if count < 1:
+        raise ValueError(f"count is {count}: ask for at least one random box per image")
+    rng = np.random.default_rng(seed)
+    image_ids = sorted(image_ids)
+    corners = reference[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.float32)
+    sides = (corners[:, 2:] - corners[:, :2])[rng.integers(len(corners), size=(len(image_ids), count))]
+    low = rng.random(sides.shape, dtype=np.float32) * (1 - sides)
+    boxes = np.concatenate([low, np.minimum(low + sides, 1)], axis=2)
+    return proposal_table(image_ids, list(boxes), [np.zeros(count)] * len(image_ids))

@@ -1,0 +1,160 @@
+"""Greedy non-maximum suppression, on the grid of window positions and between boxes.
+
+On the grid, "greedy" means: take the best position, drop every other within two cells of it (a 5 x 5
+neighbourhood), go on with the best that is left. Keeping local maxima only is not the same, and on VOC photos
+finds a tenth of the objects less. The functions here give the greedy result without visiting every position.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from oac.proposals.gradients import Layout
+
+RADIUS = 2
+"""Cells around an accepted position that are suppressed (NSS in the original code)."""
+
+
+def suppress_windows(
+    scores: np.ndarray, mosaic: Layout, keep: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Greedy 5 x 5 suppression of every block of a score mosaic at once.
+
+    scores: float32 (rows - 7, columns - 7); keep: (blocks,) how many windows to keep of each block.
+    Returns y, x, block and score of the kept windows, by block and within it best first. The 7 cells between
+    the windows of two blocks are wider than the neighbourhood, so blocks never suppress each other.
+    """
+    rows, columns = scores.shape
+    grid = np.full((rows + 2 * RADIUS, columns + 2 * RADIUS), -np.inf, dtype=np.float32)
+    np.copyto(grid[RADIUS:-RADIUS, RADIUS:-RADIUS], scores, where=mosaic.block_of >= 0)
+    maxima = _local_maxima(grid)
+    first = np.flatnonzero(maxima)
+    block = _block(mosaic, first, columns)
+    floor = _kth_best(grid.ravel()[first], block, keep)
+    first = first[grid.ravel()[first] >= floor[block]]
+    # Local maxima are greedy's choice whatever the rest is. Where a block has enough of them, nothing below
+    # the last one needed can be among those kept.
+    alive = np.zeros(grid.shape, dtype=bool)
+    for index, (_, top, left, tall, wide) in enumerate(mosaic.blocks):
+        part = np.s_[top + RADIUS : top + RADIUS + tall - 7, left + RADIUS : left + RADIUS + wide - 7]
+        alive[part] = grid[part] >= floor[index]
+    alive[RADIUS:-RADIUS, RADIUS:-RADIUS] &= ~_neighbourhoods(maxima)
+    rest = _greedy(grid, np.flatnonzero(alive))
+    found = np.concatenate([first, rest])
+    values, block = grid.ravel()[found], _block(mosaic, found, columns)
+    order = np.lexsort((found, -values, block))
+    found, values, block = found[order], values[order], block[order]
+    chosen = _rank(block, len(keep)) < keep[block]
+    y, x = np.divmod(found[chosen], columns + 2 * RADIUS)
+    return y - RADIUS, x - RADIUS, block[chosen], values[chosen]
+
+
+def _block(mosaic: Layout, cells: np.ndarray, columns: int) -> np.ndarray:
+    """Block of cells given as flat indices into the grid with its margin."""
+    y, x = np.divmod(cells, columns + 2 * RADIUS)
+    return mosaic.block_of[y - RADIUS, x - RADIUS]
+
+
+def _rank(block: np.ndarray, blocks: int) -> np.ndarray:
+    """Place of every entry among those of its block; `block` is sorted."""
+    counts = np.bincount(block, minlength=blocks)
+    return np.arange(len(block)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _kth_best(values: np.ndarray, block: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """The `keep`-th largest value of every block, -inf for a block with fewer."""
+    order = np.lexsort((-values, block))
+    last = _rank(block[order], len(keep)) == keep[block[order]] - 1
+    result = np.full(len(keep), -np.inf, dtype=np.float32)
+    result[block[order][last]] = values[order][last]
+    return result
+
+
+def _local_maxima(grid: np.ndarray) -> np.ndarray:
+    """Cells that come before all others of their 5 x 5 neighbourhood in greedy order; bool, shape of `grid`.
+
+    grid: float32 with a margin of -inf two cells wide. Greedy order is by score, best first, and of equal
+    scores row by row: a maximum must be above its neighbours before it and at least equal to those after it.
+    """
+    two = np.maximum(grid[:, :-1], grid[:, 1:])
+    five = np.maximum(two[:, :-3], two[:, 2:-1])
+    np.maximum(five, grid[:, 4:], out=five)
+    above = np.maximum(five[:-1], five[1:])
+    before = np.maximum(above[:-3], two[2:-2, :-3])
+    after = np.maximum(above[3:], two[2:-2, 3:])
+    centre = grid[RADIUS:-RADIUS, RADIUS:-RADIUS]
+    result = np.zeros(grid.shape, dtype=bool)
+    np.logical_and(centre > before, centre >= after, out=result[RADIUS:-RADIUS, RADIUS:-RADIUS])
+    return result
+
+
+def _neighbourhoods(maxima: np.ndarray) -> np.ndarray:
+    """Union of the 5 x 5 neighbourhoods of the marked cells, without the margin two cells wide; bool."""
+    two = maxima[:, :-1] | maxima[:, 1:]
+    five = two[:, :-3] | two[:, 2:-1] | maxima[:, 4:]
+    two = five[:-1] | five[1:]
+    return two[:-3] | two[2:-1] | five[4:]
+
+
+def _greedy(grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Greedy suppression among some cells of a grid (flat indices, rising): the cells it accepts.
+
+    Rounds of local maxima among the cells left, all at once; the last few, and plateaus on which a round
+    accepts next to nothing, one by one.
+    """
+    width = grid.shape[1]
+    around = np.add.outer(np.arange(-RADIUS, RADIUS + 1) * width, np.arange(-RADIUS, RADIUS + 1)).ravel()
+    left = np.full(grid.size, -np.inf, dtype=np.float32)
+    left[cells] = grid.ravel()[cells]
+    accepted = []
+    while len(cells) > 100:
+        values = left[cells]
+        best = np.arange(len(cells))
+        for offset in around[around != 0]:
+            others, mine = left[cells[best] + offset], values[best]
+            best = best[mine > others if offset < 0 else mine >= others]
+        if len(best) * 100 < len(cells):
+            break
+        accepted.append(cells[best])
+        left[np.add.outer(cells[best], around)] = -np.inf
+        cells = cells[left[cells] > -np.inf]
+    accepted.append(_one_by_one(left, cells, width))
+    return np.concatenate(accepted)
+
+
+def _one_by_one(left: np.ndarray, cells: np.ndarray, width: int) -> np.ndarray:
+    """Greedy suppression in the order of the definition; for few cells."""
+    blocked = bytearray(left.size)
+    side = 2 * RADIUS + 1
+    mark = b"\1" * side
+    accepted = []
+    for cell in cells[np.argsort(-left[cells], kind="stable")].tolist():
+        if not blocked[cell]:
+            accepted.append(cell)
+            corner = cell - RADIUS * width - RADIUS
+            for row in range(corner, corner + side * width, width):
+                blocked[row : row + side] = mark
+    return np.asarray(accepted, dtype=np.int64)
+
+
+def overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of every box (n, 4) with every other (m, 4): (n, m), xmin, ymin, xmax, ymax."""
+    boxes, others = np.asarray(boxes, dtype=np.float64), np.asarray(others, dtype=np.float64)
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = np.clip(high - low, 0.0, None).prod(axis=-1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None] + (others[:, 2:] - others[:, :2]).prod(axis=1)
+    return common / np.maximum(areas - common, np.finfo(np.float64).tiny)
+
+
+def suppress_boxes(boxes: np.ndarray, threshold: float, count: int) -> np.ndarray:
+    """Greedy suppression of boxes (n, 4) given best first: indices of up to `count`, no two overlapping by
+    more than `threshold` (intersection over union).
+    """
+    left = np.arange(len(boxes))
+    kept: list[int] = []
+    while len(left) and len(kept) < count:
+        kept.append(int(left[0]))
+        left = left[1:]
+        left = left[overlap(boxes[kept[-1:]], boxes[left])[0] <= threshold]
+    return np.asarray(kept, dtype=np.int64)

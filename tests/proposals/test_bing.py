@@ -1,0 +1,172 @@
+"""BING inference against a reference that does each size, cell and window in turn."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oac.proposals.bing import Bing, WeightsError
+
+SIZES = tuple((w, h) for w in (16, 32, 64) for h in (16, 32, 64))
+
+
+def model(seed=0, sizes=SIZES, per_size=20):
+    rng = np.random.default_rng(seed)
+    return Bing(
+        sizes,
+        rng.normal(size=(8, 8)).astype(np.float32) / 1000,
+        np.stack([rng.uniform(-0.3, 1, len(sizes)), rng.normal(size=len(sizes))], axis=1),
+        per_size,
+        {"seed": seed},
+    )
+
+
+def slow_resize(image, height, width):
+    """Bilinear with pixel centres at halves, one cell at a time."""
+    result = np.zeros((height, width, 3))
+    for y in range(height):
+        for x in range(width):
+            py = min(max((y + 0.5) * image.shape[0] / height - 0.5, 0), image.shape[0] - 1)
+            px = min(max((x + 0.5) * image.shape[1] / width - 0.5, 0), image.shape[1] - 1)
+            top, left = int(py), int(px)
+            below, right = min(top + 1, image.shape[0] - 1), min(left + 1, image.shape[1] - 1)
+            upper = image[top, left] * (1 - px + left) + image[top, right] * (px - left)
+            lower = image[below, left] * (1 - px + left) + image[below, right] * (px - left)
+            result[y, x] = upper * (1 - py + top) + lower * (py - top)
+    return result
+
+
+def slow_gradient(cells):
+    """min(|gx| + |gy|, 255), each the largest over the colours, doubled one-sided at the border."""
+    height, width, _ = cells.shape
+    result = np.zeros((height, width))
+    for y in range(height):
+        for x in range(width):
+            left, right = max(x - 1, 0), min(x + 1, width - 1)
+            top, below = max(y - 1, 0), min(y + 1, height - 1)
+            gx = abs(cells[y, right] - cells[y, left]).max() * 2 / (right - left)
+            gy = abs(cells[below, x] - cells[top, x]).max() * 2 / (below - top)
+            result[y, x] = min(gx + gy, 255)
+    return result
+
+
+def slow_windows(bing, image):
+    """Stage I: a list of (box, score, size index), size by size."""
+    result = []
+    height, width, _ = image.shape
+    for index, (w, h) in enumerate(bing.sizes):
+        if w > 2 * width or h > 2 * height:
+            continue
+        rows, columns = round(8 * height / min(h, height)), round(8 * width / min(w, width))
+        gradient = slow_gradient(slow_resize(image.astype(float), rows, columns))
+        scores = {
+            (y, x): (gradient[y : y + 8, x : x + 8] * bing.weights).sum()
+            for y in range(rows - 7)
+            for x in range(columns - 7)
+        }
+        kept = []
+        for y, x in sorted(scores, key=lambda cell: (-scores[cell], cell)):
+            if len(kept) < bing.per_size and all(max(abs(y - b), abs(x - a)) > 2 for b, a in kept):
+                kept.append((y, x))
+        for y, x in kept:
+            box = (x / columns, y / rows, (x + 8) / columns, (y + 8) / rows)
+            result.append((box, scores[y, x], index))
+    return result
+
+
+@pytest.mark.parametrize(("height", "width", "seed"), [(61, 83, 0), (40, 97, 1), (128, 33, 2), (20, 19, 3)])
+def test_windows_and_proposals_equal_the_slow_reference(height, width, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    bing = model(seed)
+    expected = slow_windows(bing, image)
+    boxes, scores, sizes = bing.windows(image)
+    assert [size for _, _, size in expected] == sizes.tolist()
+    np.testing.assert_allclose(boxes, [box for box, _, _ in expected], atol=1e-12)
+    np.testing.assert_allclose(scores, [score for _, score, _ in expected], atol=1e-4)
+
+    final = np.array([bing.calibration[i, 0] * score + bing.calibration[i, 1] for _, score, i in expected])
+    for count in (1, 7, 1000):
+        order = np.argsort(-final)[:count]
+        boxes, scores = bing.propose(image, count)
+        np.testing.assert_allclose(scores, final[order], atol=1e-3)
+        np.testing.assert_allclose(boxes, [expected[i][0] for i in order], atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    count=st.integers(1, 300),
+    levels=st.integers(1, 256),
+    nms_iou=st.sampled_from([None, 0.0, 0.5]),
+    data=st.data(),
+)
+def test_boxes_lie_inside_and_are_never_empty(height, width, count, levels, nms_iou, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    image = (rng.integers(0, levels, (height, width, 3)) * 255 // levels).astype(np.uint8)
+    sizes = data.draw(st.sampled_from([SIZES, ((512, 512),), ((16, 256), (256, 16))]))
+    boxes, scores = model(sizes=sizes).propose(image, count, nms_iou=nms_iou)
+    assert 1 <= len(boxes) == len(scores) <= count
+    assert (boxes >= 0).all()
+    assert (boxes <= 1).all()
+    # A window covers about eight cells of the smallest block, or the whole of a small side.
+    assert ((boxes[:, 2:] - boxes[:, :2]) * [width, height] >= np.minimum([width, height], 16) * 0.7).all()
+    assert (np.diff(scores) <= 0).all()
+    assert len(np.unique(boxes, axis=0)) == len(boxes) or nms_iou is None
+
+
+def test_a_short_list_is_the_beginning_of_a_long_one():
+    image = np.random.default_rng(4).integers(0, 256, (150, 200, 3), dtype=np.uint8)
+    bing = model(4)
+    assert (bing.calibration[:, 0] < 0).any()  # sizes ranked upside down must not be cut short
+    long_boxes, long_scores = bing.propose(image, 150)
+    for count in (1, 5, 40):
+        boxes, scores = bing.propose(image, count)
+        np.testing.assert_array_equal(boxes, long_boxes[:count])
+        np.testing.assert_array_equal(scores, long_scores[:count])
+
+
+def test_saved_weights_propose_the_same_boxes(tmp_path):
+    image = np.random.default_rng(5).integers(0, 256, (70, 60, 3), dtype=np.uint8)
+    bing = model(5)
+    bing.save(tmp_path / "bing.json")
+    again = Bing.load(tmp_path / "bing.json")
+    assert (again.sizes, again.per_size, again.about) == (bing.sizes, bing.per_size, bing.about)
+    for ours, theirs in zip(bing.propose(image, 50), again.propose(image, 50), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_packaged_weights_find_a_drawn_object():
+    image = np.full((240, 320, 3), 120, dtype=np.uint8)
+    image[60:190, 90:220] = (230, 40, 40)
+    boxes, _ = Bing.load().propose(image, 10)
+    low = np.maximum(boxes[:, :2], [90 / 320, 60 / 240])
+    high = np.minimum(boxes[:, 2:], [220 / 320, 190 / 240])
+    common = np.clip(high - low, 0, None).prod(axis=1)
+    union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + 130 * 130 / (320 * 240) - common
+    assert (common / union).max() >= 0.5
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (5, 5, 1), (0, 5, 3), (5, 5, 4)])
+def test_other_arrays_than_rgb_images_are_refused(shape):
+    with pytest.raises(ValueError, match="convert it to RGB"):
+        model().propose(np.zeros(shape, np.uint8), 10)
+    with pytest.raises(ValueError, match="float64"):
+        model().propose(np.zeros((5, 5, 3)), 10)
+
+
+def test_wrong_weight_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.json"):
+        Bing.load(tmp_path / "nothing.json")
+    wrong = tmp_path / "wrong.json"
+    model().save(wrong)
+    content = json.loads(wrong.read_text())
+    for change in ({"format": "other"}, {"sizes": [[16, 16]]}, {"filter": [[1.0]]}):
+        wrong.write_text(json.dumps(content | change))
+        with pytest.raises(WeightsError, match=r"wrong\.json"):
+            Bing.load(wrong)
+    wrong.write_text("{")
+    with pytest.raises(WeightsError, match=r"wrong\.json"):
+        Bing.load(wrong)

@@ -1,0 +1,1 @@
+"""Stage 4: encoders and labelled photos into average precision per class."""

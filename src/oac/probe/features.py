@@ -1,0 +1,182 @@
+"""Frozen features of labelled photos: the encoder's output on one view of each, and their file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import functional
+
+from oac.atomic import writing
+from oac.data.store import DamagedPhotoError
+from oac.pretrain.augment import normalise
+from oac.progress import track
+
+log = logging.getLogger(__name__)
+
+_NAMED_PHOTOS = 5  # this many unreadable photos are named in the log
+
+
+class Photos(Protocol):
+    """What `extract` needs of an image store (`oac.data.store.Store` is one)."""
+
+    def image(self, image_id: str) -> Image.Image:
+        """The photo, RGB and upright; KeyError or DamagedPhotoError where there is none."""
+
+
+class Features(NamedTuple):
+    """Features of the photos of one split."""
+
+    values: Tensor
+    """(N, D)"""
+    image_ids: list[str]
+
+
+def view(image: Image.Image, size: int, full: bool) -> Image.Image:
+    """The one view of a photo that is embedded, size x size pixels.
+
+    By default the ordinary test view (Resize 256, CenterCrop 224, paper section 4), in proportion: the
+    shorter side becomes size * 256 / 224 and the centre is cut out. With `full` the whole photo is
+    resized to a square, so that objects near the border, whose labels count all the same, stay in view;
+    their aspect ratio changes.
+    """
+    if full:
+        return functional.resize(image, [size, size])
+    return functional.center_crop(functional.resize(image, [round(size * 256 / 224)]), [size, size])
+
+
+def extract(
+    encoder: nn.Module,
+    store: Photos,
+    image_ids: Sequence[str],
+    *,
+    size: int,
+    batch_size: int,
+    device: torch.device | str,
+    full: bool = False,
+    workers: int = 0,
+) -> Tensor:
+    """Features (N, D) float32 on the CPU, in the order of `image_ids`.
+
+    The encoder is put in evaluation mode on `device` and stays so; on CUDA it runs in bf16 autocast.
+
+    Args:
+        encoder: normalised images (B, 3, size, size) -> features (B, D).
+        size: side of the view in pixels; see `view` for `full`.
+        workers: processes that decode photos; 0 decodes in this one.
+
+    Returns:
+        A photo that cannot be decoded has a row of NaN (`readable` finds the others); how many there are,
+        and the first few by name, is logged as a warning.
+
+    Raises:
+        KeyError: a photo is not in the store.
+        ValueError: no photo at all is readable, or the encoder's output is not finite.
+    """
+    if not len(image_ids):
+        raise ValueError("there are no images to extract features of")
+    device = torch.device(device)
+    encoder = encoder.to(device).to(memory_format=torch.channels_last).eval()
+    photos = _Views(store, image_ids, size, full)
+    loader = DataLoader(photos, batch_size, num_workers=workers, pin_memory=device.type == "cuda")
+    rows, flags = [], []
+    for pixels, decoded in track(loader, len(loader), "features, batches"):
+        rows.append(_embed(encoder, pixels.to(device, non_blocking=True)).cpu())
+        flags.append(decoded)
+    features, good = torch.cat(rows), torch.cat(flags)
+    _check(features, good, image_ids)
+    features[~good] = torch.nan
+    return features
+
+
+def readable(features: Tensor) -> Tensor:
+    """(N,) bool: the rows of `extract` that belong to photos which could be decoded."""
+    return ~features.isnan().all(1)
+
+
+def save_features(path: str | Path, splits: dict[str, Features]) -> None:
+    """Write features.safetensors: one float16 tensor (N, D) per split, the image ids as JSON in the metadata.
+
+    Raises ValueError where a split's ids and rows differ in number or float16 cannot hold a value.
+    """
+    tensors = {}
+    for split, (values, image_ids) in splits.items():
+        if len(values) != len(image_ids):
+            raise ValueError(f"split {split} has {len(values)} feature rows for {len(image_ids)} images")
+        tensors[split] = values.to(torch.float16).contiguous()
+        if not bool(tensors[split].isfinite().all()):
+            raise ValueError(
+                f"features of split {split} are not finite in float16 (largest {float(values.abs().max())})"
+            )
+    metadata = {"image_ids": json.dumps({split: list(entry.image_ids) for split, entry in splits.items()})}
+    with writing(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def load_features(path: str | Path) -> dict[str, Features]:
+    """The splits written by `save_features`, as float32."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if "image_ids" not in metadata:
+            raise ValueError(
+                f"{path} has no image ids in its metadata: it was not written by the probe; delete it"
+            )
+        ids = json.loads(metadata["image_ids"])
+        return {split: Features(file.get_tensor(split).float(), ids[split]) for split in ids}
+
+
+class _Views(Dataset[tuple[Tensor, bool]]):
+    """Item i: pixels, uint8 (3, size, size), and whether the photo could be decoded (else they are 0)."""
+
+    def __init__(self, store: Photos, image_ids: Sequence[str], size: int, full: bool) -> None:
+        self.store, self.image_ids, self.size, self.full = store, image_ids, size, full
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, bool]:
+        try:
+            image = self.store.image(self.image_ids[index])
+        except DamagedPhotoError:
+            return torch.zeros(3, self.size, self.size, dtype=torch.uint8), False
+        pixels = np.array(view(image, self.size, self.full))
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), True
+
+
+@torch.inference_mode()
+def _embed(encoder: nn.Module, pixels: Tensor) -> Tensor:
+    """Features of a batch of uint8 views, computed on the device where they are."""
+    images = normalise(pixels.float().div_(255)).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=pixels.device.type == "cuda"):
+        features: Tensor = encoder(images)
+    return features.float()
+
+
+def _check(features: Tensor, decoded: Tensor, image_ids: Sequence[str]) -> None:
+    """Say which photos could not be decoded; raise where nothing is left or the encoder gives no numbers."""
+    damaged = [image_ids[row] for row in (~decoded).nonzero().flatten().tolist()]
+    if len(damaged) == len(image_ids):
+        raise ValueError(
+            f"none of the {len(image_ids)} photos can be decoded, {damaged[0]} for one: is the store damaged?"
+        )
+    if damaged:
+        names = ", ".join(damaged[:_NAMED_PHOTOS]) + (", ..." if len(damaged) > _NAMED_PHOTOS else "")
+        log.warning(
+            "%d of %d photos cannot be decoded and have no features: %s", len(damaged), len(image_ids), names
+        )
+    wrong = (decoded & ~features.isfinite().all(1)).nonzero().flatten().tolist()
+    if wrong:
+        raise ValueError(
+            f"the features of {len(wrong)} photos are not finite, those of {image_ids[wrong[0]]} for one: "
+            "the encoder's pretraining has diverged"
+        )

@@ -1,0 +1,168 @@
+"""The linear probe: a multi-label linear classifier on frozen features.
+
+Both solvers minimise the criterion of the released code, the binary cross-entropy averaged over images and
+classes, plus weight_decay / 2 * ||W||^2 (the bias is not decayed):
+
+- "sgd" is the paper's recipe: SGD with momentum, learning rate 30 divided by 10 at epochs 60 and 80 of 100;
+- "lbfgs" finds the minimum of the same convex problem. It has no learning rate to choose and no randomness.
+
+One departure from the published recipe: features are taken once from one view of each photo, so the
+classifier is not trained on random crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from oac.probe.metrics import mean_average_precision
+from oac.probe.solvers import identity, lbfgs, moments, sgd
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """logits = ((features - mean) / scale) @ weight.T + bias; all float32."""
+
+    weight: Tensor
+    """(C, D)"""
+    bias: Tensor
+    """(C,)"""
+    mean: Tensor
+    """(D,), zeros without standardisation"""
+    scale: Tensor
+    """(D,), ones without standardisation"""
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Logits (N, C) of features (N, D), on the probe's device."""
+        weight = self.weight / self.scale
+        return features.to(weight) @ weight.T + (self.bias - weight @ self.mean)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Result of `choose`."""
+
+    probe: LinearProbe
+    weight_decay: float
+    validation_map: dict[float, float]
+    """Validation mAP in [0, 1] of every candidate weight decay."""
+
+
+def fit(
+    features: Tensor,
+    targets: Tensor,
+    *,
+    solver: str = "sgd",
+    lr: float = 30.0,
+    epochs: int = 100,
+    milestones: Sequence[int] = (60, 80),
+    batch_size: int = 256,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    standardize: bool = False,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> LinearProbe:
+    """Train the linear classifier; the defaults are the recipe of the released main_lincls.py.
+
+    Args:
+        features: (N, D), any float dtype; moved to `device` whole.
+        targets: (N, C) in {0, 1}.
+        solver: "sgd" or "lbfgs"; lr, epochs, milestones, batch_size, momentum and seed concern "sgd" only.
+        milestones: epochs, counted from 0, from which on the learning rate is ten times smaller.
+        weight_decay: see the module's text. The minimum is that of scikit-learn's `LogisticRegression` with
+            C = 1 / (weight_decay * N * classes), class by class.
+        standardize: first shift and scale each feature to mean 0 and deviation 1 over the given images.
+
+    Returns:
+        The probe, on `device`.
+
+    Raises:
+        ValueError: inputs that do not fit, an unknown solver, or a training that diverged.
+    """
+    _check(features, targets)
+    features, targets = features.to(device), targets.to(device, torch.float32)
+    data = (features, targets, *(moments(features) if standardize else identity(features)))
+    if solver == "sgd":
+        steps: dict[str, Any] = {
+            "lr": lr,
+            "epochs": epochs,
+            "milestones": milestones,
+            "batch_size": batch_size,
+        }
+        weight, bias = sgd(*data, **steps, momentum=momentum, weight_decay=weight_decay, seed=seed)
+    elif solver == "lbfgs":
+        weight, bias = lbfgs(*data, weight_decay)
+    else:
+        raise ValueError(f'solver must be "sgd" or "lbfgs", not "{solver}"')
+    if not bool(weight.isfinite().all() and bias.isfinite().all()):
+        raise ValueError(
+            f"the linear probe diverged (solver {solver}, lr {lr}): use a smaller lr or standardize"
+        )
+    return LinearProbe(weight.float(), bias.float(), *data[2:])
+
+
+def choose(
+    features_train: Tensor,
+    targets_train: Tensor,
+    features_validation: Tensor,
+    targets_validation: Tensor,
+    *,
+    weight_decays: Sequence[float],
+    refit: bool = False,
+    **options: Any,
+) -> Choice:
+    """Train one probe per weight decay and keep the one with the highest mAP on the validation images.
+
+    The test images have no part in it. Of equal candidates the strongest decay wins.
+
+    Args:
+        weight_decays: the candidates, at least one.
+        refit: train again with the chosen decay on training and validation images together; for studies whose
+            validation images were held out of the training split (`hold_out`).
+        options: passed on to `fit`.
+    """
+    if not weight_decays:
+        raise ValueError("weight_decays is empty: give at least one candidate")
+    probes, quality = {}, {}
+    for decay in sorted(set(weight_decays), reverse=True):
+        probes[decay] = fit(features_train, targets_train, weight_decay=decay, **options)
+        scores = probes[decay].scores(features_validation)
+        quality[decay] = mean_average_precision(scores, targets_validation)
+    best = max(quality, key=lambda decay: quality[decay])
+    if refit:
+        features = torch.cat([features_train, features_validation])
+        targets = torch.cat([targets_train, targets_validation])
+        return Choice(fit(features, targets, weight_decay=best, **options), best, quality)
+    return Choice(probes[best], best, quality)
+
+
+def hold_out(n: int, seed: int, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """Split range(n) into (kept, held out) by chance; `share` of it, rounded, at least one each, is held out.
+
+    Both parts are sorted int64 arrays. For studies without a validation split.
+    """
+    if n < 2 or not 0 < share < 1:
+        raise ValueError(f"cannot hold out a share of {share} of {n} images")
+    order = np.random.default_rng(seed).permutation(n)
+    held = min(max(round(n * share), 1), n - 1)
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def _check(features: Tensor, targets: Tensor) -> None:
+    if features.ndim != 2 or targets.ndim != 2 or len(features) != len(targets) or len(features) == 0:
+        raise ValueError(
+            "features and targets must be (images, dimensions) and (images, classes) with the same images, "
+            f"not {tuple(features.shape)} and {tuple(targets.shape)}"
+        )
+    finite = features.isfinite().all(1)
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0])
+        raise ValueError(
+            f"{int((~finite).sum())} rows of the features are not finite, the first is row {row}"
+        )

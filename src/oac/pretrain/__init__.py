@@ -1,0 +1,1 @@
+"""The pretraining stage: photos, boxes and a recipe become an encoder."""

@@ -1,0 +1,153 @@
+"""Photometric augmentation of a batch on its device, with parameters of its own for every sample.
+
+MoCo-v2's recipe (Chen et al., 2003.04297): colour jitter, greyscale, Gaussian blur, flip. The functions are
+torchvision's (brightness, contrast, saturation and hue of `torchvision.transforms`), applied to a batch at once.
+Cropping is not done here: the loader cuts (see crops.py) and hands over uint8 views.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in RGB order
+DRAWS = 13  # random numbers a view takes: see `draw_parameters`
+_GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, rounded as torchvision rounds it
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strengths and probabilities; the defaults are MoCo-v2's.
+
+    A factor is drawn from [1 - s, 1 + s] for brightness, contrast and saturation, from [-hue, hue] turns for hue.
+    blur_sigma is in pixels of a 224 px view and scales with the view.
+    """
+
+    jitter: float = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    grey: float = 0.2
+    blur: float = 0.5
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    flip: float = 0.5
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What is done to each of n views; the arrays stay on the host, where they were drawn.
+
+    order: (n, 4) permutation of brightness, contrast, saturation, hue; factors: (n, 4) in that naming;
+    jitter, grey, flip: (n,) bool; sigma: (n,) pixels, 0 where the view is not blurred.
+    """
+
+    order: np.ndarray
+    factors: np.ndarray
+    jitter: np.ndarray
+    grey: np.ndarray
+    flip: np.ndarray
+    sigma: np.ndarray
+
+
+def draw_parameters(settings: Augmentation, u: np.ndarray, view_size: int) -> Parameters:
+    """Turn random numbers (n, DRAWS) in [0, 1) into parameters of n views of `view_size` pixels."""
+    spread = np.array([settings.brightness, settings.contrast, settings.saturation, settings.hue])
+    centre = np.array([1.0, 1.0, 1.0, 0.0])
+    low, high = settings.blur_sigma
+    sigma = (low + (high - low) * u[:, 12]) * view_size / 224
+    return Parameters(
+        order=u[:, :4].argsort(axis=1),
+        factors=centre + spread * (2 * u[:, 4:8] - 1),
+        jitter=u[:, 8] < settings.jitter,
+        grey=u[:, 9] < settings.grey,
+        flip=u[:, 10] < settings.flip,
+        sigma=np.where(u[:, 11] < settings.blur, sigma, 0.0),
+    )
+
+
+def augment(views: Tensor, parameters: Parameters) -> Tensor:
+    """Augment and normalise uint8 views (n, 3, S, S): float32 of the same shape, mean about 0, deviation about 1."""
+    x = views.float().div_(255)
+    operations = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+    for position in range(4):
+        for index, operation in enumerate(operations):
+            chosen = parameters.jitter & (parameters.order[:, position] == index)
+            _apply(x, chosen, operation, parameters.factors[:, index])
+    _apply(x, parameters.grey, lambda part, _: luma(part).expand_as(part), parameters.sigma)
+    _apply(x, parameters.sigma > 0, gaussian_blur, parameters.sigma)
+    _apply(x, parameters.flip, lambda part, _: part.flip(-1), parameters.sigma)
+    return normalise(x)
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Bring RGB in [0, 1], (n, 3, H, W), to zero mean and unit deviation of ImageNet."""
+    return (x - _channels(MEAN, x)) / _channels(STD, x)
+
+
+def _apply(x: Tensor, chosen: np.ndarray, operation, values: np.ndarray) -> None:  # type: ignore[no-untyped-def]
+    """Replace the chosen rows of x by operation(rows, values of the rows)."""
+    rows = np.flatnonzero(chosen)
+    if len(rows):
+        # The row numbers are known on the host, so the device is never waited for.
+        index = torch.from_numpy(rows).to(x.device, non_blocking=True)
+        value = torch.from_numpy(values[rows].astype(np.float32)).to(x.device, non_blocking=True)
+        x[index] = operation(x[index], value.view(-1, 1, 1, 1))
+
+
+def luma(x: Tensor) -> Tensor:
+    """Grey value of RGB (n, 3, H, W) in [0, 1]: (n, 1, H, W)."""
+    return (x * _channels(_GREY, x)).sum(1, keepdim=True)
+
+
+def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
+    """Scale; factor: (n, 1, 1, 1)."""
+    return (x * factor).clamp_(0, 1)
+
+
+def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the mean grey value of the view; factor: (n, 1, 1, 1)."""
+    return torch.lerp(luma(x).mean((2, 3), keepdim=True), x, factor).clamp_(0, 1)
+
+
+def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the grey view; factor: (n, 1, 1, 1)."""
+    return torch.lerp(luma(x), x, factor).clamp_(0, 1)
+
+
+def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue by `turn` (n, 1, 1, 1) of a full circle in HSV space.
+
+    HSV is never formed whole: with value v and chroma c kept, channel k of the result is
+    v - c * clamp(min(h_k, 4 - h_k), 0, 1) with h_k = (5, 3, 1)_k + 6 hue, modulo 6 (the usual closed form).
+    """
+    value, low = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
+    chroma = value - low
+    red, green, blue = x.split(1, dim=1)
+    safe = torch.where(chroma > 0, chroma, torch.ones_like(chroma))
+    hue = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    position = (_channels((5.0, 3.0, 1.0), x) + hue + 6 * turn).remainder_(6)
+    return value - chroma * torch.minimum(position, 4 - position).clamp_(0, 1)
+
+
+def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
+    """Blur each view by its own sigma (n, 1, 1, 1) in pixels.
+
+    Rows and columns are multiplied by a band matrix of Gaussian weights, normalised at the border so that a flat
+    view stays flat; two small matrix products are faster than one convolution with a kernel per sample.
+    """
+    position = torch.arange(x.shape[-1], device=x.device, dtype=x.dtype)
+    weights = torch.exp(-(((position[:, None] - position) / sigma) ** 2) / 2)
+    weights = weights / weights.sum(-1, keepdim=True)
+    return weights @ x @ weights.transpose(-1, -2)
+
+
+def _channels(values: tuple[float, ...], x: Tensor) -> Tensor:
+    return torch.tensor(values, device=x.device, dtype=x.dtype).view(1, 3, 1, 1)

@@ -1,0 +1,234 @@
+"""The training loop: one for every method, crop policy and device.
+
+A run is measured in images seen, so that arms of a comparison get equal budgets whatever they cut. The loop
+checkpoints by time, can be killed at any moment, and on SIGTERM writes a checkpoint and leaves with `Preempted`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from oac.pretrain import augment
+from oac.pretrain.addressed import uniform
+from oac.pretrain.augment import Augmentation
+from oac.pretrain.checkpoint import State
+from oac.pretrain.loader import Batch, ViewBatches, stream
+from oac.pretrain.methods import Method
+
+EXIT_PREEMPTED = 75  # sysexits.h: temporary failure; Snakemake's `retries` starts the job again
+
+
+class Preempted(Exception):
+    """The run was asked to stop and has written a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """SGD with momentum and a cosine schedule without restarts (MoCo-v2's; no warm-up by default).
+
+    lr: the peak. momentum, weight_decay: SGD's. warmup: share of the steps over which lr rises linearly.
+    """
+
+    lr: float
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: float = 0.0
+
+
+def learning_rate(settings: Optimizer, step: int, steps: int) -> float:
+    """Rate of step 0 .. steps - 1."""
+    rise = settings.warmup * steps
+    if step < rise:
+        return settings.lr * (step + 1) / rise
+    return settings.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
+
+
+class Trainer:
+    """One run: a method, its batches, its optimiser and its state folder."""
+
+    def __init__(
+        self,
+        recipe: dict[str, Any],
+        method: Method,
+        batches: ViewBatches,
+        state: State,
+        *,
+        device: str = "cpu",
+        workers: int = 0,
+        log_every: int = 0,
+        checkpoint_seconds: float = 120.0,
+    ):
+        self.recipe, self.batches, self.state = recipe, batches, state
+        self.device, self.workers, self.checkpoint_seconds = torch.device(device), workers, checkpoint_seconds
+        self.method = method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        options = recipe["options"]
+        self.schedule = Optimizer(**{k: v for k, v in options.items() if k in Optimizer.__dataclass_fields__})
+        self.augmentation = Augmentation(**recipe["augment"])
+        self.steps = max(1, recipe["images_seen"] // batches.batch_size)
+        self.log_every = log_every or max(1, self.steps // 100)
+        self.optimizer = torch.optim.SGD(
+            [p for p in self.method.parameters() if p.requires_grad],
+            lr=self.schedule.lr,
+            momentum=self.schedule.momentum,
+            weight_decay=self.schedule.weight_decay,
+        )
+        self.precision = resolve_precision(recipe["precision"], self.device)
+        self.step, self.damaged = 0, 0
+        self.sums: dict[str, Tensor] = {}  # of monitors since the last report
+        self.stopping = False
+
+    def run(self) -> None:
+        """Train to the end of the budget, from the last checkpoint where there is one.
+
+        Raises Preempted after SIGTERM and FloatingPointError where the loss is no longer a number; in both cases
+        the state folder holds the last good checkpoint.
+        """
+        with self.state.locked():
+            self._resume()
+            previous = signal.signal(signal.SIGTERM, self._stop)
+            try:
+                self._train()
+            finally:
+                signal.signal(signal.SIGTERM, previous)
+
+    def _train(self) -> None:
+        source = stream(self.batches, self.step, self.steps, workers=self.workers, pin=self.device.type == "cuda")
+        saved = interval = time.monotonic()
+        waited, first = 0.0, self.step
+        with tqdm(total=self.steps, initial=self.step, unit="step", disable=not sys.stderr.isatty()) as bar:
+            while self.step < self.steps:
+                asked = time.monotonic()
+                batch = next(source)
+                waited += time.monotonic() - asked
+                self._accumulate(self._train_step(batch))
+                self.damaged += batch.damaged
+                self.step += 1
+                bar.update()
+                if self.step % self.log_every == 0 or self.step == self.steps:
+                    now = time.monotonic()
+                    self._report(self.step - first, now - interval, waited)
+                    interval, waited, first = now, 0.0, self.step
+                if self.stopping or time.monotonic() - saved > self.checkpoint_seconds:
+                    self._save()
+                    saved = time.monotonic()
+                if self.stopping:
+                    raise Preempted(f"stopped at step {self.step} of {self.steps}; run again to go on")
+        self._save()
+
+    def _train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Do one step; return its loss and monitors as tensors on the device, without waiting for them."""
+        query, key = self._augmented(batch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.schedule, self.step, self.steps)
+        self.method.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            loss, monitors = self.method.loss(query, key, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.method.after_step()
+        return {"loss": loss.detach(), **monitors}
+
+    def _augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Augment both views with random numbers addressed by (seed, epoch, image)."""
+        u = uniform(self.batches.seed, batch.epoch, batch.image, 2 * augment.DRAWS, "augment")
+        views = []
+        for view, draws in ((batch.query, u[:, : augment.DRAWS]), (batch.key, u[:, augment.DRAWS :])):
+            parameters = augment.draw_parameters(self.augmentation, draws, self.batches.view_size)
+            views.append(augment.augment(view.to(self.device, non_blocking=True), parameters))
+        return views[0], views[1]
+
+    def _accumulate(self, monitors: dict[str, Tensor]) -> None:
+        """Add a step's monitors up on the device; they are read once an interval."""
+        self.sums = {name: self.sums.get(name, 0) + value for name, value in monitors.items()}
+
+    def _report(self, steps: int, seconds: float, waited: float) -> None:
+        """Write one history line, and print it where there is no progress bar."""
+        count = self.step % self.log_every or self.log_every
+        means = {name: float(value) / count for name, value in self.sums.items()}
+        self.sums = {}
+        self._require_finite(means["loss"])
+        rate = steps * self.batches.batch_size / max(seconds, 1e-9)
+        line = {
+            "step": self.step,
+            "epoch": round(self.step * self.batches.batch_size / len(self.batches.photos), 3),
+            "images_seen": self.step * self.batches.batch_size,
+            "loss": round(means.pop("loss"), 5),
+            "chance": round(self.method.chance, 5),
+            **{name: round(value, 5) for name, value in means.items()},
+            "lr": learning_rate(self.schedule, self.step - 1, self.steps),
+            "images_per_s": round(rate, 1),
+            "data_share": round(waited / max(seconds, 1e-9), 3),
+            "eta_s": round((self.steps - self.step) * self.batches.batch_size / rate),
+            "damaged": self.damaged,
+        }
+        self.state.log(line)
+        if not sys.stderr.isatty():
+            print(
+                f"step {self.step}/{self.steps}  loss {line['loss']:.3f} (chance {line['chance']:.3f})"
+                f"  {rate:.0f} images/s  {line['eta_s']} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _require_finite(self, value: float) -> None:
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"training diverged by step {self.step}: lower the learning rate; the last good checkpoint, if there"
+                f" was time for one, is in {self.state.folder}"
+            )
+
+    def _save(self) -> None:
+        # A state that has gone bad must not replace a good one; one sum over the weights tells.
+        self._require_finite(float(sum(p.detach().double().sum() for p in self.method.parameters())))
+        self._require_finite(float(self.sums.get("loss", 0.0)))
+        self.state.save(
+            {
+                "step": self.step,
+                "method": self.method.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "sums": self.sums,
+                "damaged": self.damaged,
+            }
+        )
+
+    def _resume(self) -> None:
+        content = self.state.load()
+        if content is not None:
+            self.method.load_state_dict(content["method"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.step, self.damaged = content["step"], content["damaged"]
+            self.sums = {name: value.to(self.device) for name, value in content["sums"].items()}
+        self.state.start_history(self.step)
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Turn `auto` into bf16 where the hardware multiplies it natively, else fp32.
+
+    On a CPU without such units autocast to bf16 is slower than fp32.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "fp32"
+
+
+def set_threads(count: int) -> None:
+    """Fix the number of compute threads: sums over another number of threads differ in their last bits."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    torch.set_num_threads(count)

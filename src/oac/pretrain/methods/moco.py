@@ -1,0 +1,111 @@
+"""MoCo-v2: a query against its key and a queue of older keys.
+
+He et al., "Momentum Contrast", CVPR 2020 (algorithm 1), with the projection head, augmentation and schedule of
+Chen et al., arXiv 2003.04297; two projection heads for object views as in Mishra et al., arXiv 2112.00319v1,
+section 4.1.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from oac.pretrain.loader import Batch
+from oac.pretrain.methods import Method
+from oac.pretrain.nn import backbone, projection_head
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the objective; the defaults are the published 200-epoch recipe.
+
+    queue: keys kept (K). key_momentum: of the key encoder (m). temperature: T. dim, hidden: sizes of the head.
+    heads: 1, or 2 for a head of its own for each of the policy's two views.
+    head_norm: batch norm inside the head, which the paper does not have and small queues need.
+    groups: batch norm groups, the one-device equivalent of that many cards.
+    """
+
+    queue: int = 65536
+    key_momentum: float = 0.999
+    temperature: float = 0.2
+    dim: int = 128
+    hidden: int = 2048
+    heads: int = 1
+    head_norm: bool = False
+    groups: int = 1
+
+
+class MoCo(Method):
+    """Query encoder trained by gradient, key encoder following it, and a queue of keys that wraps around."""
+
+    queue: Tensor
+    pointer: Tensor
+
+    def __init__(self, network: dict[str, Any], options: Options):
+        super().__init__()
+        self.options = options
+        self.encoder, features = backbone(**network, groups=options.groups)
+        self.heads = nn.ModuleList(
+            projection_head(features, options.hidden, options.dim, options.head_norm) for _ in range(options.heads)
+        )
+        self.key_encoder, self.key_heads = copy.deepcopy(self.encoder), copy.deepcopy(self.heads)
+        for parameter in (*self.key_encoder.parameters(), *self.key_heads.parameters()):
+            parameter.requires_grad = False
+        self.register_buffer("queue", F.normalize(torch.randn(options.queue, options.dim), dim=1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self.chance = math.log(options.queue + 1)
+        self._keys: Tensor | None = None
+
+    def loss(self, query: Tensor, key: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """InfoNCE of (B, 3, S, S) views: cross-entropy of the true key among itself and the queue (equation 1)."""
+        second = batch.swapped.to(query.device, non_blocking=True)
+        q = F.normalize(_project(self.heads, self.encoder(query), second).float(), dim=1)
+        k = self._encode_keys(key, ~second)
+        with torch.autocast(query.device.type, enabled=False):
+            positive = (q * k).sum(1, keepdim=True)
+            logits = torch.cat([positive, q @ self.queue.T], dim=1) / self.options.temperature
+            loss = F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
+        self._keys = k
+        # 1 when the features fill the sphere evenly, 0 when they have collapsed to a point.
+        spread = q.detach().std(0).mean() * math.sqrt(self.options.dim)
+        return loss, {"feature_std": spread, "positive": positive.detach().mean()}
+
+    @torch.no_grad()
+    def _encode_keys(self, key: Tensor, second: Tensor) -> Tensor:
+        """Encode keys in another grouping than the queries, so that no pair shares its batch statistics."""
+        order = _interleave(len(key), self.options.groups, key.device)
+        features = self.key_encoder(key[order])[order.argsort()]
+        return F.normalize(_project(self.key_heads, features, second).float(), dim=1)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Move the key encoder towards the query encoder (equation 2) and put the newest keys into the queue."""
+        for key_part, query_part in ((self.key_encoder, self.encoder), (self.key_heads, self.heads)):
+            torch._foreach_lerp_(
+                list(key_part.parameters()), list(query_part.parameters()), 1 - self.options.key_momentum
+            )
+        assert self._keys is not None, "after_step follows loss"
+        # Places are taken modulo the length, so a batch need not divide the queue.
+        place = (self.pointer + torch.arange(len(self._keys), device=self.queue.device)) % len(self.queue)
+        self.queue[place] = self._keys
+        self.pointer.copy_((self.pointer + len(self._keys)) % len(self.queue))
+        self._keys = None
+
+
+def _project(heads: nn.ModuleList, features: Tensor, second: Tensor) -> Tensor:
+    """Send first views through the first head and second views (second: (B,) bool) through the last."""
+    if len(heads) == 1:
+        projected: Tensor = heads[0](features)
+        return projected
+    return torch.where(second[:, None], heads[1](features), heads[0](features))
+
+
+def _interleave(count: int, groups: int, device: torch.device) -> Tensor:
+    """Order that deals samples out to the groups like cards: sample i goes to group i modulo `groups`."""
+    return torch.arange(count, device=device).view(-1, groups).T.reshape(-1)

@@ -1,0 +1,72 @@
+"""Everything that changes a run's weights, and nothing else.
+
+A recipe is one dictionary with a canonical text and a hash. It names a run's state folder, goes into its
+checkpoint and its encoder, and is the parameter that makes Snakemake train again. Worker counts, devices and
+paths are not in it. This module needs no third-party package, so that the workflow can import it at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# Raise this when training code changes what a recipe means; tests/pretrain/test_recipe.py notices when the code
+# changed and this did not. Finished runs of an older version are then trained again.
+RECIPE_VERSION = 1
+
+UNTRAINED = "random"  # the method of the reference row: a network as it was initialised
+
+
+def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[str, Any]:
+    """Put together the recipe of one run of a validated study.
+
+    Raises KeyError, naming what there is, for a method or a crop line that the study does not have.
+    """
+    for kind, name in (("methods", method), ("crops", crops)):
+        if name not in study[kind] and (method, kind) != (UNTRAINED, "crops"):
+            raise KeyError(f"study {study['name']} has no {name!r} in `{kind}`: there are {', '.join(study[kind])}")
+    recipe = {
+        "recipe_version": RECIPE_VERSION,
+        "study": study["name"],
+        "method": method,
+        "seed": seed,
+        "backbone": study["backbone"],
+    }
+    if method == UNTRAINED:
+        return recipe
+    line = {key: value for key, value in study["crops"][crops].items() if key != "seeds"}
+    options = {key: value for key, value in study["methods"][method].items() if key not in ("crops", "seeds")}
+    recipe |= {"data": data_identity(study["data"]), "crops": line, "options": options, **study["pretrain"]}
+    if "boxes" in line:
+        recipe["proposals"] = proposal_options(study["proposals"], line["boxes"])
+    return recipe
+
+
+def data_identity(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick what decides the photos and boxes of a study; not where they lie, nor how they are sharded."""
+    identity = {key: value for key, value in data.items() if key not in ("location", "photos")}
+    return identity | {"store": {key: data["store"][key] for key in ("long_side", "quality")}}
+
+
+def proposal_options(proposals: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Pick what decides the boxes of one source, so that an option of another source retrains nothing.
+
+    True boxes come from the data and have no options; random ones copy the sizes of BING's.
+    """
+    if source == "ground_truth":
+        return {}
+    return {"count": proposals["count"], "bing": proposals["bing"]} | (
+        {"random": proposals.get("random", {})} if source == "random" else {}
+    )
+
+
+def canonical(recipe: Mapping[str, Any]) -> str:
+    """Return the one text of a recipe: keys sorted, no spaces that could vary."""
+    return json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+
+
+def digest(recipe: Mapping[str, Any]) -> str:
+    """Return the first 12 hexadecimal digits of the recipe's SHA-256."""
+    return hashlib.sha256(canonical(recipe).encode()).hexdigest()[:12]

@@ -1,0 +1,138 @@
+"""One pretraining run from files to an encoder file: what the workflow's script calls."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from oac.atomic import writing
+from oac.data.tables import boxes_by_image, label_matrix
+from oac.pretrain import crops, methods
+from oac.pretrain.checkpoint import State
+from oac.pretrain.crops import CropPolicy
+from oac.pretrain.loader import Boxes, Photos, ViewBatches
+from oac.pretrain.loop import Trainer, set_threads
+from oac.pretrain.nn import backbone, save_encoder
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """What a run reads: the canonical tables, the photo store and, where its policy has boxes, the proposals."""
+
+    images: Path
+    boxes: Path
+    classes: Path
+    photos: Path
+    proposals: Path | None = None
+
+    def fingerprint(self) -> str:
+        """Hash the tables, so that a checkpoint is not continued on other photos or boxes."""
+        tables = [self.images, self.boxes, self.classes, *([self.proposals] if self.proposals else [])]
+        return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in tables)).hexdigest()
+
+
+def train_run(
+    recipe: dict[str, Any],
+    files: TrainingFiles,
+    state_folder: Path,
+    encoder: Path,
+    history: Path,
+    *,
+    threads: int = 1,
+    device: str = "cpu",
+    checkpoint_seconds: float = 120.0,
+) -> None:
+    """Train the run of a recipe from its last checkpoint on, and write its encoder and its history.
+
+    On a CPU `threads` compute and the batches are made in between; on a GPU `threads` processes make batches.
+
+    Raises loop.Preempted after SIGTERM, checkpoint.StateError, FloatingPointError where training diverged, and
+    ValueError where files and recipe do not fit.
+    """
+    if device == "cpu":
+        set_threads(threads)
+    batches, labels = training_batches(recipe, files)
+    torch.manual_seed(recipe["seed"])
+    method = methods.build(recipe, labels)
+    state = State(state_folder, recipe, files.fingerprint())
+    workers = 0 if device == "cpu" else threads
+    Trainer(
+        recipe, method, batches, state, device=device, workers=workers, checkpoint_seconds=checkpoint_seconds
+    ).run()
+    _publish_history(state.history.read_text(), history)
+    save_encoder(method.encoder, recipe, encoder)
+
+
+def initialise_run(recipe: dict[str, Any], encoder: Path, history: Path) -> None:
+    """Write the encoder of the random-initialisation row: the weights that a trained run of this seed starts from."""
+    torch.manual_seed(recipe["seed"])
+    net, _ = backbone(**recipe["backbone"])
+    _publish_history(json.dumps({"recipe": recipe}) + "\n", history)
+    save_encoder(net, recipe, encoder)
+
+
+def training_batches(recipe: dict[str, Any], files: TrainingFiles) -> tuple[ViewBatches, np.ndarray]:
+    """Build the batches of a run and the labels (N, C) of its photos, from the train split."""
+    images = pd.read_parquet(files.images)
+    images = images[images["split"] == "train"]
+    ids: list[str] = images["image_id"].tolist()
+    classes = pd.read_csv(files.classes)["label"].astype(str).tolist()
+    labels = label_matrix(pd.read_parquet(files.boxes), ids, classes)
+    policy = crop_policy(recipe["crops"])
+    boxes = training_boxes(policy, files.proposals, ids)
+    batches = ViewBatches(
+        Photos(files.photos, images),
+        Boxes.pack(boxes),
+        labels,
+        policy,
+        smallest_scale(policy, boxes),
+        seed=recipe["seed"],
+        batch_size=recipe["options"]["batch_size"],
+        view_size=recipe["view_size"],
+    )
+    return batches, labels
+
+
+def crop_policy(line: dict[str, Any]) -> CropPolicy:
+    """Read a crop line of a study; lists, which is what YAML and JSON have, become tuples."""
+    fields = dict[str, Any]((key, tuple(value) if isinstance(value, list) else value) for key, value in line.items())
+    return CropPolicy(**fields)
+
+
+def training_boxes(policy: CropPolicy, proposals: Path | None, image_ids: Sequence[str]) -> list[np.ndarray]:
+    """Read the proposals (n, 4) of each photo, best first; none where the policy looks at no boxes."""
+    if not policy.needs_boxes:
+        return [np.zeros((0, 4), np.float32)] * len(image_ids)
+    if proposals is None:
+        raise ValueError(f"crop policy {policy.policy} needs the proposals of {policy.boxes}: pass their file")
+    table = pd.read_parquet(proposals)
+    if "rank" in table:
+        table = table.sort_values(["image_id", "rank"], kind="stable")
+    boxes = boxes_by_image(table, image_ids)
+    if not any(map(len, boxes)):
+        raise ValueError(f"{proposals} has no box of any training photo: make it again for this study")
+    return boxes
+
+
+def smallest_scale(policy: CropPolicy, boxes: Sequence[np.ndarray]) -> float:
+    """s_min of crops inside boxes: the policy's own, else from the mean size of its proposals on these photos."""
+    if policy.scale_lower is not None:
+        return policy.scale_lower
+    if not policy.needs_boxes:
+        return policy.scene_scale[0]
+    box = np.concatenate(list(boxes))
+    return crops.scale_lower_bound((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]), policy.scale_cap)
+
+
+def _publish_history(text: str, path: Path) -> None:
+    """Write a run's history beside its encoder: the state folder's copy belongs to the training loop."""
+    with writing(path) as temporary:
+        temporary.write_text(text)

@@ -1,0 +1,68 @@
+"""A tiny study on disk: synthetic scenes through the real subset and store, with true boxes as proposals."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from oac.data import openimages, store, subset, synthetic
+from oac.pretrain.run import TrainingFiles, train_run
+from oac.proposals.sources import ground_truth
+
+TINY_RECIPE = {
+    "recipe_version": 1,
+    "study": "tiny",
+    "method": "moco_v2",
+    "seed": 0,
+    "backbone": {"name": "narrow", "width": 8},
+    "crops": {"policy": "object-dilate", "boxes": "ground_truth"},
+    "view_size": 16,
+    "images_seen": 640,
+    "precision": "fp32",
+    "augment": {"blur": 0.5},
+    "options": {
+        "batch_size": 16, "lr": 0.05, "queue": 40, "key_momentum": 0.9, "temperature": 0.2,
+        "dim": 8, "hidden": 16, "head_norm": True, "groups": 2, "heads": 2,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def recipe():
+    return json.loads(json.dumps(TINY_RECIPE))
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory) -> TrainingFiles:
+    folder = tmp_path_factory.mktemp("study")
+    synthetic.write_release(folder / "release", seed=0, train=50, validation=1, test=1, size=72)
+    chosen = subset.select(openimages.read_release(folder / "release", ["train"]), min_images_per_class=1)
+    photos = folder / "photos"
+    store.write_shard(
+        chosen.images,
+        str(folder / "release"),
+        photos / "train" / "train-000.tar",
+        photos / "train" / "train-000.index.parquet",
+        photos / "train" / "train-000.missing.csv",
+    )
+    paths = TrainingFiles(
+        images=folder / "images.parquet",
+        photos=photos,
+        boxes=folder / "boxes.parquet",
+        classes=folder / "classes.csv",
+        proposals=folder / "ground_truth.parquet",
+    )
+    store.stored_images(photos).to_parquet(paths.images)
+    chosen.boxes.to_parquet(paths.boxes)
+    chosen.classes.to_csv(paths.classes, index=False)
+    assert isinstance(paths.proposals, Path)
+    ground_truth(chosen.boxes, chosen.images["image_id"].tolist()).to_parquet(paths.proposals)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(inputs, tmp_path_factory) -> Path:
+    """The folder of a run of TINY_RECIPE that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    train_run(TINY_RECIPE, inputs, folder / "state", folder / "encoder.safetensors", folder / "history.jsonl")
+    return folder

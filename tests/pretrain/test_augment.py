@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.functional as oracle
+from scipy.ndimage import gaussian_filter1d
+
+from oac.pretrain import augment
+from oac.pretrain.augment import Augmentation, Parameters, draw_parameters
+
+SIZE = 24
+
+
+@pytest.fixture
+def views():
+    generator = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(16, 3, 4, 4, generator=generator), SIZE, mode="bilinear")
+    return (smooth * 255).to(torch.uint8)
+
+
+def one_of(count, **changes):
+    plain = {
+        "order": np.tile(np.arange(4), (count, 1)),
+        "factors": np.tile([1.0, 1.0, 1.0, 0.0], (count, 1)),
+        **{name: np.zeros(count, bool) for name in ("jitter", "grey", "flip")},
+        "sigma": np.zeros(count),
+    }
+    return Parameters(**plain | changes)
+
+
+def unnormalised(x):
+    return x * torch.tensor(augment.STD).view(1, 3, 1, 1) + torch.tensor(augment.MEAN).view(1, 3, 1, 1)
+
+
+ORACLES = (
+    oracle.adjust_brightness,
+    oracle.adjust_contrast,
+    oracle.adjust_saturation,
+    oracle.adjust_hue,
+)
+
+
+def test_jitter_equals_torchvisions_sample_by_sample_in_any_order(views):
+    rng = np.random.default_rng(0)
+    count = len(views)
+    order = rng.permuted(np.tile(np.arange(4), (count, 1)), axis=1)
+    factors = np.array([1, 1, 1, 0]) + np.array([0.4, 0.4, 0.4, 0.1]) * rng.uniform(-1, 1, (count, 4))
+    ours = unnormalised(
+        augment.augment(views, one_of(count, order=order, factors=factors, jitter=np.ones(count, bool)))
+    )
+    for view, sequence, factor, result in zip(views.float() / 255, order, factors, ours, strict=True):
+        for index in sequence:
+            view = ORACLES[index](view, float(factor[index]))
+        torch.testing.assert_close(result, view, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"grey": np.ones(16, bool)}, lambda x: oracle.rgb_to_grayscale(x, 3)),
+        ({"flip": np.ones(16, bool)}, oracle.hflip),
+    ],
+)
+def test_grey_and_flip_equal_torchvisions(views, change, expected):
+    ours = unnormalised(augment.augment(views, one_of(16, **change)))
+    torch.testing.assert_close(ours, expected(views.float() / 255), atol=1e-6, rtol=0)
+
+
+def test_blur_is_a_gaussian_of_each_views_own_width(views):
+    sigma = np.linspace(0.1, 2.0, 16)
+    ours = unnormalised(augment.augment(views, one_of(16, sigma=sigma)))
+    for view, width, result in zip((views.float() / 255).numpy(), sigma, ours.numpy(), strict=True):
+        blurred = gaussian_filter1d(gaussian_filter1d(view, width, axis=1, truncate=8), width, axis=2, truncate=8)
+        middle = np.s_[:, 8:-8, 8:-8]  # the border is normalised here and reflected there
+        np.testing.assert_allclose(result[middle], blurred[middle], atol=2e-4)
+
+
+def test_blur_keeps_a_flat_view_flat():
+    flat = torch.full((3, 3, SIZE, SIZE), 128, dtype=torch.uint8)
+    result = unnormalised(augment.augment(flat, one_of(3, sigma=np.array([0.1, 1.0, 5.0]))))
+    torch.testing.assert_close(result, torch.full_like(result, 128 / 255))
+
+
+def test_samples_do_not_see_one_another(views):
+    parameters = draw_parameters(Augmentation(), np.random.default_rng(1).random((16, augment.DRAWS)), SIZE)
+    together = augment.augment(views, parameters)
+    rows = {name: getattr(parameters, name) for name in Parameters.__dataclass_fields__}
+    for index in range(16):
+        alone = Parameters(**{name: value[index : index + 1] for name, value in rows.items()})
+        torch.testing.assert_close(together[index], augment.augment(views[index : index + 1], alone)[0])
+
+
+def test_parameters_have_the_probabilities_and_ranges_asked_for():
+    u = np.random.default_rng(2).random((20_000, augment.DRAWS))
+    parameters = draw_parameters(Augmentation(), u, 112)
+    for name, probability in (("jitter", 0.8), ("grey", 0.2), ("flip", 0.5)):
+        assert getattr(parameters, name).mean() == pytest.approx(probability, abs=0.015)
+    blurred = parameters.sigma[parameters.sigma > 0]
+    assert len(blurred) / 20_000 == pytest.approx(0.5, abs=0.015)
+    assert 0.05 <= blurred.min() < 0.06
+    assert 0.99 < blurred.max() <= 1.0, "sigma is of a 224 px view and this one has 112"
+    assert np.abs(parameters.factors[:, :3] - 1).max() <= 0.4
+    assert np.abs(parameters.factors[:, 3]).max() <= 0.1
+    assert len({tuple(row) for row in parameters.order}) == 24

@@ -1,0 +1,101 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import functional as oracle
+
+from oac.pretrain.loader import Boxes, Photos, ViewBatches, stream
+from oac.pretrain.run import training_batches
+
+
+def same(a, b):
+    return torch.equal(a.query, b.query) and torch.equal(a.key, b.key) and (a.image == b.image).all()
+
+
+def test_batches_are_the_same_bits_whatever_the_workers_and_the_memory(recipe, inputs):
+    batches, _ = training_batches(recipe, inputs)
+    direct = [batches[step] for step in range(6)]
+    for workers in (1, 2):
+        made = list(stream(batches, 2, 6, workers=workers, pin=False))
+        assert all(same(a, b) for a, b in zip(made, direct[2:], strict=True))
+    images = pd.read_parquet(inputs.images)
+    assert batches.photos._resident is not None
+    batches.photos = Photos(inputs.photos, images[images.split == "train"], resident_gib=0)
+    assert batches.photos._resident is None
+    assert all(same(batches[step], direct[step]) for step in range(6))
+
+
+def test_an_epoch_shows_every_photo_once_and_batches_run_over_its_border(recipe, inputs):
+    batches, _ = training_batches(recipe, inputs)
+    count = len(batches.photos)
+    assert count % 16, "the test wants a batch over the border"
+    epoch, image = (
+        np.concatenate(parts) for parts in zip(*(batches.address(s) for s in range(2 * count)), strict=True)
+    )
+    for number in range(16):
+        assert sorted(image[epoch == number]) == list(range(count))
+
+
+def test_a_view_is_the_resampled_crop(recipe, inputs):
+    recipe["crops"] = {"policy": "scene-scene"}
+    batches, _ = training_batches(recipe, inputs)
+    photos = [batches.photos[i] for i in range(3)]
+    box = np.array([[3.0, 5, 43, 45], [0, 0, 72, 72], [10, 20, 12, 24]])
+    cut = batches._cut(photos, box)
+    for photo, (x0, y0, x1, y1), view in zip(photos, box.astype(int), cut, strict=True):
+        expected = oracle.resized_crop(photo, y0, x0, y1 - y0, x1 - x0, [16, 16])
+        # Pillow reads a little past a box given in place of a crop; inside, they are the same pixels.
+        difference = np.abs(np.asarray(expected, int) - view.permute(1, 2, 0).numpy().astype(int))
+        assert np.median(difference) <= 1
+        assert difference[2:-2, 2:-2].mean() < 6
+
+
+class SomeBroken:
+    """Photos of which some cannot be read."""
+
+    def __init__(self, count, broken):
+        self.broken, self.image_ids = broken, [f"photo{i}" for i in range(count)]
+
+    def __len__(self):
+        return len(self.image_ids)
+
+    def __getitem__(self, index):
+        return None if index in self.broken else Image.new("RGB", (20, 20), (index, 0, 0))
+
+
+def with_broken(recipe, inputs, broken, count=40):
+    batches, _ = training_batches(recipe, inputs)
+    batches.photos, batches.labels = SomeBroken(count, broken), np.arange(count)[:, None]
+    batches.boxes = Boxes.pack([np.array([[0.0, 0, 1, 1]])] * count)
+    return batches
+
+
+def test_an_unreadable_photo_is_counted_and_replaced_with_its_label(recipe, inputs):
+    batches = with_broken(recipe, inputs, {3, 4, 39})
+    made = [batches[step] for step in range(5)]  # two epochs
+    assert sum(batch.damaged for batch in made) == 6
+    for batch in made:
+        assert not {3, 4, 39} & set(batch.image)
+        assert (batch.query[:, 0].float().mean((1, 2)).round().numpy() == batch.image).all()
+        assert (batch.labels[:, 0].numpy() == batch.image).all()
+
+
+def test_a_store_that_is_broken_as_a_whole_stops_the_run(recipe, inputs):
+    with pytest.raises(OSError, match="unreadable: fetch them again"):
+        with_broken(recipe, inputs, set(range(40)))[0]
+
+
+def test_a_photo_without_proposals_is_cut_as_a_whole():
+    packed = Boxes.pack([np.empty((0, 4)), np.array([[0.1, 0.1, 0.2, 0.2], [0, 0, 0.5, 0.5]])])
+    assert packed.count.tolist() == [1, 2]
+    assert packed.box[0].tolist() == [[0, 0, 1, 1], [0, 0, 0, 0]]
+
+
+def test_an_empty_split_is_refused(recipe, inputs):
+    batches, _ = training_batches(recipe, inputs)
+    with pytest.raises(ValueError, match="no training photos"):
+        ViewBatches(
+            SomeBroken(0, set()), Boxes(np.empty((0, 1, 4)), np.empty(0)), np.empty((0, 2)), batches.policy, 0.5,
+            seed=0, batch_size=4, view_size=8,
+        )  # fmt: skip

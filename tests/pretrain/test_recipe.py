@@ -1,0 +1,118 @@
+import ast
+import copy
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+import oac.pretrain
+from oac.pretrain.recipe import RECIPE_VERSION, build, canonical, digest
+
+STUDY = {
+    "name": "s",
+    "data": {
+        "source": "synthetic",
+        "seed": 0,
+        "location": "a",
+        "store": {"long_side": 64, "quality": 90, "shards": 2},
+    },
+    "backbone": {"name": "narrow", "width": 8},
+    "proposals": {"count": 10, "bing": {"max_images": 100}, "random": {"seed": 3}},
+    "pretrain": {"view_size": 32, "images_seen": 1000, "precision": "auto", "augment": {}},
+    "methods": {
+        "moco_v2": {"lr": 0.1, "batch_size": 64, "crops": "all"},
+        "supervised": {"lr": 0.1, "batch_size": 64, "crops": ["scene-scene"], "seeds": [0]},
+        "random": {"crops": ["none"], "seeds": [0]},
+    },
+    "crops": {
+        "scene-scene": {"policy": "scene-scene", "seeds": [0, 1]},
+        "bing": {"policy": "object-dilate", "boxes": "bing", "seeds": [0]},
+        "true": {"policy": "object-dilate", "boxes": "ground_truth", "seeds": [0]},
+        "chance": {"policy": "object-dilate", "boxes": "random", "seeds": [0]},
+    },
+}
+RUNS = [("moco_v2", c, 0) for c in STUDY["crops"]] + [("supervised", "scene-scene", 0), ("random", "none", 0)]
+
+
+def changed(path, value):
+    """The runs whose recipe differs after one value of the study has changed."""
+    study = copy.deepcopy(STUDY)
+    place = study
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return {f"{m}/{c}" for m, c, s in RUNS if digest(build(STUDY, m, c, s)) != digest(build(study, m, c, s))}
+
+
+MOCO = {"moco_v2/scene-scene", "moco_v2/bing", "moco_v2/true", "moco_v2/chance"}
+TRAINED = MOCO | {"supervised/scene-scene"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "affected"),
+    [
+        (("methods", "moco_v2", "lr"), 0.2, MOCO),
+        (("methods", "supervised", "lr"), 0.2, {"supervised/scene-scene"}),
+        (("crops", "bing", "delta"), 0.2, {"moco_v2/bing"}),
+        (("crops", "bing", "seeds"), [0, 1, 2], set()),
+        (("methods", "supervised", "seeds"), [0, 1], set()),
+        (("proposals", "count"), 5, {"moco_v2/bing", "moco_v2/chance"}),
+        (("proposals", "bing", "max_images"), 50, {"moco_v2/bing", "moco_v2/chance"}),
+        (("proposals", "random", "seed"), 4, {"moco_v2/chance"}),
+        (("pretrain", "images_seen"), 2000, TRAINED),
+        (("backbone", "width"), 16, TRAINED | {"random/none"}),
+        (("data", "seed"), 1, TRAINED),
+        (("data", "store", "long_side"), 128, TRAINED),
+        (("data", "store", "shards"), 3, set()),
+        (("data", "location"), "b", set()),
+    ],
+)
+def test_a_change_reaches_exactly_the_runs_it_concerns(path, value, affected):
+    assert changed(path, value) == affected
+
+
+def test_the_text_is_canonical_and_the_hash_is_of_it():
+    recipe = build(STUDY, "moco_v2", "bing", 0)
+    shuffled = dict(reversed(recipe.items()))
+    assert canonical(recipe) == canonical(shuffled)
+    assert json.loads(canonical(recipe)) == recipe
+    assert digest(recipe) == hashlib.sha256(canonical(recipe).encode()).hexdigest()[:12]
+
+
+def test_a_method_or_a_crop_line_that_is_not_there_is_named():
+    with pytest.raises(KeyError, match=r"object-dilat.*scene-scene, bing"):
+        build(STUDY, "moco_v2", "object-dilat", 0)
+    with pytest.raises(KeyError, match="byol"):
+        build(STUDY, "byol", "bing", 0)
+
+
+# The training code as of RECIPE_VERSION. When the next test fails: if a run of the same recipe now gives other
+# weights, raise RECIPE_VERSION; in either case put the new value here.
+TRAINING_CODE = {1: "be37d2c7ff38d0e1"}
+
+
+def code_hash() -> str:
+    """Hash of the syntax trees of the pretraining package: comments, docstrings and layout do not count."""
+    folder = Path(oac.pretrain.__file__).parent
+    trees = []
+    for path in sorted(folder.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if (
+                isinstance(body, list)
+                and body
+                and isinstance(body[0], ast.Expr)
+                and isinstance(body[0].value, ast.Constant)
+            ):
+                body[0].value.value = ""
+        trees.append(f"{path.relative_to(folder)} {ast.dump(tree)}")
+    return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:16]
+
+
+def test_changed_training_code_is_noticed():
+    assert code_hash() == TRAINING_CODE[RECIPE_VERSION], (
+        f"the code of oac.pretrain changed (now {code_hash()}): raise RECIPE_VERSION in recipe.py if trained weights "
+        "change by it, and update TRAINING_CODE here"
+    )

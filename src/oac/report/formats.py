@@ -1,0 +1,132 @@
+"""One table, three files: csv for machines at full precision, Markdown and LaTeX for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from oac.atomic import writing
+
+MISSING = "–"
+MINUS = "−"
+
+_TEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    MISSING: "--",
+    MINUS: "$-$",
+    "±": "$\\pm$",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column for people: its header, with the unit, and how a row of the frame reads in it."""
+
+    header: str
+    cell: Callable[[pd.Series], str]
+    number: bool = True
+    """Aligned right."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers and how to show them."""
+
+    frame: pd.DataFrame
+    """One row per line, machine-readable column names, full precision."""
+    columns: list[Column]
+    caption: str
+    notes: list[str] = field(default_factory=list)
+    """Provenance: what a reader needs to trace the numbers."""
+
+    def cells(self) -> list[list[str]]:
+        """The formatted rows, the same for every format."""
+        return [[column.cell(row) for column in self.columns] for _, row in self.frame.iterrows()]
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell of a frame holds nothing: None or NaN."""
+    return value is None or bool(pd.isna(value))
+
+
+def text(value: Any) -> str:
+    """A name or a count; an en dash where there is none."""
+    return MISSING if is_missing(value) else str(value)
+
+
+def points(value: Any, signed: bool = False) -> str:
+    """A percentage with one decimal, with a true minus sign; an en dash where there is none."""
+    if is_missing(value):
+        return MISSING
+    rounded = round(float(value), 1) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return f"{rounded:{'+' if signed and rounded else ''}.1f}".replace("-", MINUS)
+
+
+def half_width(value: Any) -> str:
+    """± and one decimal, or two where one would leave nothing of it."""
+    if is_missing(value):
+        return MISSING
+    return f"± {value:.{1 if value >= 0.1 else 2}f}"
+
+
+def markdown(table: Table) -> str:
+    """A pipe table with the caption above and the notes below."""
+    header = [_pipe(column.header) for column in table.columns]
+    rule = ["---:" if column.number else ":---" for column in table.columns]
+    body = [[_pipe(cell) for cell in row] for row in table.cells()]
+    lines = [f"| {' | '.join(row)} |" for row in [header, rule, *body]]
+    notes = [line for note in table.notes for line in ("", f"{note}")]
+    return "\n".join([f"**{table.caption}**", "", *lines, *notes]) + "\n"
+
+
+def latex(table: Table) -> str:
+    """A table environment (needs the package booktabs); the notes are comments at its top."""
+    rows = [" & ".join(map(escape_tex, row)) + r" \\" for row in table.cells()]
+    lines = [
+        *(f"% {note}" for note in table.notes),
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape_tex(table.caption)}}}",
+        rf"\begin{{tabular}}{{{''.join('r' if column.number else 'l' for column in table.columns)}}}",
+        r"\toprule",
+        " & ".join(escape_tex(column.header) for column in table.columns) + r" \\",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def escape_tex(plain: str) -> str:
+    """Plain text as LaTeX that prints it."""
+    return re.sub("[" + re.escape("".join(_TEX)) + "]", lambda match: _TEX[match.group()], plain)
+
+
+def write(table: Table, stem: str | Path) -> list[Path]:
+    """Write stem.csv, stem.md and stem.tex; return their paths."""
+    contents = {
+        "csv": table.frame.to_csv(index=False, lineterminator="\n"),
+        "md": markdown(table),
+        "tex": latex(table),
+    }
+    paths = []
+    for suffix, content in contents.items():
+        path = Path(f"{stem}.{suffix}")
+        with writing(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def _pipe(cell: str) -> str:
+    return cell.replace("|", "\\|")

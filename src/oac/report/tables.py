@@ -1,0 +1,238 @@
+"""The numbers of many runs as tables and as sentences.
+
+`collect` turns metrics.json dicts into one row per run; the tables and verdicts are made of nothing else,
+so every number in them leads back to a run and its recipe hash. Fractions in, percent out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from oac.report.formats import Column, Table, half_width, is_missing, points, text, write
+from oac.report.paper import UNBOXED_POLICIES, paper_value
+from oac.report.statistics import Interval, intervals_overlap, t_interval, welch_interval
+
+__all__ = ["collect", "crops_table", "methods_table", "verdicts", "write"]
+
+METHOD_NAMES = {
+    "supervised": "Supervised",
+    "cmc": "CMC",
+    "byol": "BYOL",
+    "swav": "SwAV",
+    "moco_v2": "MoCo-v2",
+    "random": "Random initialisation",
+}
+BOX_NAMES = {"bing": "BING", "ground_truth": "true", "random": "random"}
+BATCH_SIZES = (32, 64, 256)
+RUN_COLUMNS = ["study", "method", "crops", "seed", "policy", "boxes", "map"]
+COUNT_COLUMNS = ["classes", "train_images", "test_images", "images_seen"]
+
+
+def collect(metrics: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per run, in the order given, from the contents of metrics.json files.
+
+    Columns: study, method, crops, seed, policy, boxes (None where not used), map and map_batch_{32,64,256} as
+    fractions in [0, 1], classes, train_images, test_images, images_seen, recipe_hash, versions (JSON).
+
+    Raises ValueError, naming the run, where a key is missing or a run is there twice.
+    """
+    rows, crop_lines = [], []
+    for entry in metrics:
+        run = "/".join(str(entry.get(key, "?")) for key in ("study", "method", "crops", "seed"))
+        try:
+            row = {key: entry[key] for key in RUN_COLUMNS}
+            row |= {f"map_batch_{size}": entry["map_batch"].get(str(size)) for size in BATCH_SIZES}
+            row |= {key: entry[key] for key in [*COUNT_COLUMNS, "recipe_hash"]}
+            row["versions"] = json.dumps(entry["versions"], sort_keys=True)
+        except KeyError as error:
+            raise ValueError(f"metrics of run {run} lack the key {error}: delete them, probe again") from None
+        crop_lines.append(_crop_line(entry))
+        rows.append(row)
+    if not rows:
+        raise ValueError("there are no runs to tabulate")
+    runs = pd.DataFrame(rows)
+    # Columns of objects, or pandas would turn None into NaN, which counts as true.
+    runs["policy"], runs["boxes"] = (
+        pd.Series(column, dtype=object) for column in zip(*crop_lines, strict=True)
+    )
+    twice = runs.duplicated(["study", "method", "crops", "seed"])
+    if twice.any():
+        study, method, crops, seed = runs.loc[twice.idxmax(), ["study", "method", "crops", "seed"]]
+        raise ValueError(f"run {study}/{method}/{crops}/{seed} is given twice")
+    return runs
+
+
+def crops_table(runs: pd.DataFrame) -> Table:
+    """Every crop line of MoCo-v2 in the order of the runs, then random initialisation and supervised."""
+    return _table(runs, ["moco_v2", "random", "supervised"], "Crop policies")
+
+
+def methods_table(runs: pd.DataFrame) -> Table:
+    """The rows of the paper's table 1: every method, MoCo-v2 with scene-scene and object-dilate crops."""
+    shown = (runs.method != "moco_v2") | runs.policy.isin(["scene-scene", "object-dilate"])
+    others = [method for method in runs.method.unique() if method not in METHOD_NAMES]
+    return _table(runs[shown], [*METHOD_NAMES, *others], "Methods")
+
+
+def verdicts(runs: pd.DataFrame) -> list[str]:
+    """One sentence for each MoCo-v2 line with object-dilate crops against scene-scene and against no
+    training.
+
+    "above" and "below" mean that the two 95 % t-intervals over seeds do not overlap; otherwise the two are
+    not separated. Below three seeds there is no verdict.
+    """
+    _check_comparable(runs)
+    moco = runs[runs.method == "moco_v2"]
+    baselines = [
+        *((line, line.crops.iloc[0]) for line in _lines(moco[moco.policy == "scene-scene"])),
+        *((line, "random initialisation") for line in _lines(runs[runs.method == "random"])),
+    ]
+    return [
+        _verdict(line, line_name(line), baseline, name)
+        for line in _lines(moco[moco.policy == "object-dilate"])
+        for baseline, name in baselines
+    ]
+
+
+def line_name(line: pd.DataFrame) -> str:
+    """A crop line in words, with the source of its boxes."""
+    boxes = line.boxes.iloc[0]
+    return str(line.crops.iloc[0]) + (f" ({BOX_NAMES.get(boxes, boxes)} boxes)" if boxes else "")
+
+
+def _verdict(first: pd.DataFrame, first_name: str, second: pd.DataFrame, second_name: str) -> str:
+    """One sentence with the numbers of both lines and their difference."""
+    a, b = t_interval(_percent(first)), t_interval(_percent(second))
+    numbers = f"{_in_words(a)} (n = {len(first)}) against {_in_words(b)} (n = {len(second)}) mAP"
+    if a.half_width is None or b.half_width is None:
+        return f"No verdict on {first_name} against {second_name}, fewer than 3 seeds: {numbers}."
+    difference = welch_interval(_percent(first), _percent(second))
+    numbers += f", difference {points(difference.mean, signed=True)} {half_width(difference.half_width)}"
+    if intervals_overlap(a, b):
+        return f"{first_name} is not separated from {second_name}, the 95 % intervals overlap: {numbers}."
+    side = "above" if a.mean > b.mean else "below"
+    return f"{first_name} is {side} {second_name} with non-overlapping 95 % intervals: {numbers}."
+
+
+def _crop_line(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Policy and source of boxes of a run; None where its method does not crop or its policy has no boxes."""
+    policy, boxes = (None if value in ("", "none") else value for value in (entry["policy"], entry["boxes"]))
+    return policy, None if policy in UNBOXED_POLICIES else boxes
+
+
+def _table(runs: pd.DataFrame, methods: list[str], title: str) -> Table:
+    """The lines of `methods`, in this order and within a method in that of the runs."""
+    lines = [line for method in methods for line in _lines(runs[runs.method == method])]
+    if not lines:
+        raise ValueError(f"there is no run of {', '.join(methods)} to tabulate")
+    shown = pd.concat(lines)
+    _check_comparable(shown)
+    reference = next(iter(_lines(shown[shown.method == "supervised"])), None)
+    frame = pd.DataFrame([_row(line, reference) for line in lines])
+    caption = (
+        f"{title} on {shown.study.iloc[0]}: mAP of a linear probe over {shown.test_images.iloc[0]} test "
+        f"images and {shown.classes.iloc[0]} classes, mean over n seeds with 95 % t-interval"
+    )
+    return Table(frame, _columns(), caption, _notes(lines))
+
+
+def _lines(runs: pd.DataFrame) -> list[pd.DataFrame]:
+    """The runs that differ in the seed only, together; in the order of their first appearance."""
+    return [line for _, line in runs.groupby(["method", "crops"], sort=False)]
+
+
+def _row(line: pd.DataFrame, reference: pd.DataFrame | None) -> dict[str, Any]:
+    """One line of a table at full precision; mAP in percent, differences in points."""
+    first = line.iloc[0]
+    estimate = t_interval(_percent(line))
+    is_reference = first.method == "supervised"
+    difference = Interval(float("nan"), None)
+    if reference is not None and not is_reference:
+        difference = welch_interval(_percent(line), _percent(reference))
+    paper = paper_value(first.method, first.policy, first.boxes)
+    return {
+        "method": first.method,
+        "crops": first.crops,
+        "policy": first.policy,
+        "boxes": first.boxes,
+        "n": len(line),
+        "map_percent": estimate.mean,
+        "map_half_width_percent": estimate.half_width,
+        "difference_to_supervised_points": difference.mean,
+        "difference_half_width_points": difference.half_width,
+        **{f"map_batch_{size}_percent": 100 * line[f"map_batch_{size}"].mean() for size in BATCH_SIZES},
+        "paper_map_percent": paper.map_percent if paper else None,
+        "paper_source": paper.source if paper else None,
+        "images_seen": int(line.images_seen.max()),
+        "recipe_hashes": " ".join(line.recipe_hash),
+    }
+
+
+def _columns() -> list[Column]:
+    """How a row reads in Markdown and LaTeX."""
+
+    def difference(row: pd.Series) -> str:
+        shown = points(row.difference_to_supervised_points, signed=True)
+        width = row.difference_half_width_points
+        return shown if is_missing(width) else f"{shown} {half_width(width)}"
+
+    return [
+        Column("Method", lambda row: METHOD_NAMES.get(row.method, row.method), number=False),
+        Column("Crops", lambda row: text(None if row.crops == "none" else row.crops), number=False),
+        Column("Policy", lambda row: text(row.policy), number=False),
+        Column("Boxes", lambda row: text(BOX_NAMES.get(row.boxes, row.boxes)), number=False),
+        Column("n", lambda row: text(row.n)),
+        Column("mAP (%)", lambda row: points(row.map_percent)),
+        Column("95 % interval (points)", lambda row: half_width(row.map_half_width_percent)),
+        Column("Difference to supervised (points)", difference),
+        Column(
+            "Mean over batches of 256 (%), as released code", lambda row: points(row.map_batch_256_percent)
+        ),
+        Column("Paper, OHMS (%)", lambda row: points(row.paper_map_percent)),
+    ]
+
+
+def _notes(lines: list[pd.DataFrame]) -> list[str]:
+    """Provenance: images seen, recipe hash of every run, versions of the software."""
+    seen = "; ".join(f"{_key(line)} {_distinct(line.images_seen)}" for line in lines)
+    recipes = "; ".join(f"{_key(line)} {_distinct(line.recipe_hash)}" for line in lines)
+    versions: dict[str, set[str]] = {}
+    for run in pd.concat(lines).versions:
+        for package, version in json.loads(run).items():
+            versions.setdefault(package, set()).add(str(version))
+    software = "; ".join(
+        f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items())
+    )
+    return [f"Images seen in pretraining: {seen}.", f"Recipes: {recipes}.", f"Versions: {software}."]
+
+
+def _key(line: pd.DataFrame) -> str:
+    return f"{line.method.iloc[0]}/{line.crops.iloc[0]}"
+
+
+def _distinct(values: pd.Series) -> str:
+    return ", ".join(dict.fromkeys(map(str, values)))
+
+
+def _percent(line: pd.DataFrame) -> list[float]:
+    return [100 * value for value in line["map"]]
+
+
+def _in_words(interval: Interval) -> str:
+    shown = points(interval.mean)
+    return shown if interval.half_width is None else f"{shown} {half_width(interval.half_width)}"
+
+
+def _check_comparable(runs: pd.DataFrame) -> None:
+    """Refuse to compare runs of several studies, or of several test sets."""
+    for column in ("study", "classes", "test_images"):
+        values = runs[column].unique()
+        if len(values) > 1:
+            raise ValueError(
+                f"runs with different {column} cannot be compared: {', '.join(map(str, values))}; "
+                "probe them again on the same data"
+            )

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from oac.report import figures
+from oac.report.curves import history
+from oac.report.style import arms_of, save
+from oac.report.tables import collect
+
+CLASSES = ["Cat", "Dog", "Bus"]
+SCENE = ("scene-scene", "scene-scene", "none")
+DILATE = ("object-dilate", "object-dilate", "bing")
+TRUE = ("dilate-true", "object-dilate", "ground_truth")
+NONE = ("none", "none", "none")
+
+
+def metrics(method, line, seed, value):
+    crops, policy, boxes = line
+    return {
+        "study": "demo", "method": method, "crops": crops, "seed": seed, "policy": policy, "boxes": boxes,
+        "map": value, "map_batch": {}, "classes": 3, "train_images": 9, "test_images": 9, "images_seen": 9,
+        "recipe_hash": "x", "versions": {},
+    }  # fmt: skip
+
+
+def arm(method, line, values):
+    return [metrics(method, line, seed, value) for seed, value in enumerate(values)]
+
+
+RUNS = [
+    *arm("moco_v2", SCENE, [0.18, 0.2, 0.19]),
+    *arm("moco_v2", DILATE, [0.25, 0.27]),
+    *arm("moco_v2", TRUE, [0.3]),
+    *arm("random", NONE, [0.21, 0.22, 0.2]),
+    *arm("supervised", SCENE, [0.22]),
+]
+
+
+def ap_tables(runs, names=CLASSES):
+    """AP of class i is the run's mAP + i percent."""
+    columns = {"label": [f"/m/{name}" for name in names], "name": names}
+    counts = {"train_images": 100 * 3 ** np.arange(len(names)) % 7919 + 1, "test_images": 5}
+    return figures.stack(
+        runs, [pd.DataFrame({**columns, "ap": run["map"] + np.arange(len(names)) / 100, **counts}) for run in runs]
+    )
+
+
+def size_tables(runs):
+    table = {"bin": [0, 1, 2], "low": [0, 0.04, 0.25], "high": [0.04, 0.25, 1], "classes": 3, "positives": [0, 8, 4]}
+    return figures.stack(
+        runs, [pd.DataFrame({**table, "ap": [np.nan, run["map"], run["map"] + 0.1]}) for run in runs]
+    )
+
+
+def drawn(axes, gid):
+    return [line for line in axes.lines if line.get_gid() == gid]
+
+
+def test_map_points_stand_at_the_means_in_the_order_of_the_study_file():
+    axes = figures.map_by_policy(collect(RUNS)).axes[0]
+    assert [(float(p.get_xdata()[0]), p.get_ydata()[0]) for p in drawn(axes, "mean")] == [
+        (pytest.approx(19), 0),
+        (pytest.approx(26), 1),
+        (pytest.approx(30), 2),
+    ]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "scene-scene",
+        "object-dilate (BING boxes)",
+        "dilate-true (true boxes)",
+    ]
+    assert sorted(line.get_xdata()[0] for line in drawn(axes, "reference")) == pytest.approx([21, 22])
+
+
+def test_map_has_an_interval_from_three_seeds_on_and_shows_every_seed():
+    axes = figures.map_by_policy(collect(RUNS)).axes[0]
+    bars = {line.get_ydata()[0]: line.get_xdata() for line in axes.lines if line.get_solid_capstyle() == "butt"}
+    width = stats.t.ppf(0.975, 2) * np.std([18, 20, 19], ddof=1) / np.sqrt(3)
+    assert list(bars) == [0]
+    np.testing.assert_allclose(bars[0], [19 - width, 19 + width])
+    seeds = [
+        sorted(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) > 1 and line.get_marker() == "o"
+    ]
+    assert seeds == [pytest.approx([18, 19, 20]), pytest.approx([25, 27])]
+
+
+@pytest.mark.parametrize("runs", [RUNS[:1], RUNS[-1:], RUNS[5:]])
+def test_map_of_few_arms_is_a_figure(runs):
+    figures.map_by_policy(collect(runs)).canvas.draw()
+
+
+def test_map_refuses_no_runs_and_several_studies():
+    with pytest.raises(ValueError, match="no runs"):
+        figures.map_by_policy(collect(RUNS).iloc[:0])
+    with pytest.raises(ValueError, match="demo, voc07"):
+        figures.map_by_policy(collect([*RUNS, RUNS[0] | {"study": "voc07"}]))
+
+
+def test_stack_needs_a_table_per_run_and_keeps_what_is_not_used_as_none():
+    with pytest.raises(ValueError, match="1 tables"):
+        figures.stack(RUNS, [pd.DataFrame()])
+    stacked = ap_tables(RUNS)
+    assert len(stacked) == len(RUNS) * len(CLASSES)
+    assert set(stacked[stacked.crops == "scene-scene"].boxes) == {None}
+
+
+def test_ap_per_class_draws_means_over_seeds_beside_the_baseline():
+    axes = figures.ap_per_class(ap_tables(RUNS)).axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    shown = {line.get_label(): dict(zip(names, line.get_xdata(), strict=True)) for line in axes.lines}
+    assert list(shown) == ["scene-scene (baseline)", "object-dilate (BING boxes)", "dilate-true (true boxes)"]
+    for values, mean in zip(shown.values(), (19, 26, 30), strict=True):
+        assert values == pytest.approx({"Cat": mean, "Dog": mean + 1, "Bus": mean + 2})
+
+
+def test_ap_per_class_is_sorted_by_gain():
+    tables = [
+        pd.DataFrame({"label": list("abc"), "name": CLASSES, "ap": ap, "train_images": 9, "test_images": 9})
+        for ap in ([0.2, 0.2, np.nan], [0.3, 0.4, 0.5])
+    ]
+    axes = figures.ap_per_class(figures.stack([RUNS[0], RUNS[3]], tables)).axes[0]
+    # The class without an AP in the baseline has no gain.
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Dog", "Cat"]
+
+
+def test_many_classes_become_a_scatter_with_the_diagonal():
+    names = [f"Class {i}" for i in range(60)]
+    figure = figures.ap_per_class(ap_tables(RUNS, names))
+    for axes, gain in zip(figure.axes, (7, 11), strict=True):
+        points = axes.lines[1]
+        np.testing.assert_allclose(points.get_xdata() + gain, points.get_ydata())
+        assert "60 of 60" in axes.get_title(loc="left")
+        assert axes.get_xlim() == axes.get_ylim()
+
+
+def test_ap_per_class_names_the_arm_that_has_no_runs():
+    with pytest.raises(ValueError, match=r"baseline moco_v2 with scene-scene.*random/none"):
+        figures.ap_per_class(ap_tables(RUNS[6:9]))
+    with pytest.raises(ValueError, match="byol/x"):
+        figures.ap_per_class(ap_tables(RUNS), arms=[("byol", "x")])
+    with pytest.raises(ValueError, match="any arm to compare with scene-scene"):
+        figures.ap_per_class(ap_tables(RUNS[:3]))
+
+
+def test_ap_by_size_leaves_out_empty_bins_and_draws_means():
+    axes = figures.ap_by_size(size_tables(RUNS)).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["4–25\n(8)", "25–100\n(4)"]
+    means = [line.get_ydata().tolist() for line in drawn(axes, "mean")]
+    assert means == [pytest.approx([mean, mean + 10]) for mean in (19, 26, 30, 21, 22)]
+    intervals = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    assert len(intervals) == 2 * 2  # two arms of three seeds, two bins
+
+
+def test_ap_by_size_shows_the_arms_asked_for():
+    figure = figures.ap_by_size(size_tables(RUNS), arms=[("moco_v2", "dilate-true")])
+    assert len(drawn(figure.axes[0], "mean")) == 1
+    empty = size_tables(RUNS).assign(ap=np.nan)
+    with pytest.raises(ValueError, match="no size bin"):
+        figures.ap_by_size(empty)
+
+
+def test_ap_by_frequency_joins_few_classes_and_groups_many():
+    few = figures.ap_by_frequency(ap_tables(RUNS), arms=[("moco_v2", "object-dilate")]).axes[0]
+    (classes,), (curve,) = drawn(few, "classes"), drawn(few, "mean")
+    np.testing.assert_allclose(classes.get_ydata(), curve.get_ydata())
+    np.testing.assert_allclose(classes.get_ydata(), [26, 27, 28])
+    np.testing.assert_allclose(classes.get_xdata(), curve.get_xdata(), rtol=0.02)
+    names = [f"Class {i}" for i in range(16)]
+    table = ap_tables(RUNS, names)
+    (curve,) = drawn(figures.ap_by_frequency(table, arms=[("moco_v2", "object-dilate")]).axes[0], "mean")
+    means = table[table.crops == "object-dilate"].groupby("label").agg({"train_images": "first", "ap": "mean"})
+    ranked = 100 * means.sort_values("train_images").ap.to_numpy()
+    np.testing.assert_allclose(curve.get_ydata(), ranked.reshape(4, 4).mean(1))
+
+
+LONG = [f"A long class name {i}" for i in range(50)]
+FIGURES = {
+    "map": lambda runs: figures.map_by_policy(collect(runs)),
+    "classes": lambda runs: figures.ap_per_class(ap_tables(runs)),
+    "scatter": lambda runs: figures.ap_per_class(ap_tables(runs, LONG)),
+    "size": lambda runs: figures.ap_by_size(size_tables(runs)),
+    "frequency": lambda runs: figures.ap_by_frequency(ap_tables(runs)),
+}
+
+
+def test_a_figure_saved_twice_has_the_same_bytes_whatever_the_settings(tmp_path):
+    first = save(figures.map_by_policy(collect(RUNS)), tmp_path / "first")
+    with matplotlib.rc_context({"font.size": 30, "savefig.bbox": "tight", "axes.facecolor": "red"}):
+        second = save(figures.map_by_policy(collect(RUNS)), tmp_path / "second")
+    assert [path.name for path in first] == ["first.png", "first.pdf"]
+    for one, two in zip(first, second, strict=True):
+        assert one.read_bytes() == two.read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_an_arm_looks_the_same_in_every_table():
+    in_runs = {(a.method, a.crops): (a.name, a.colour, a.marker) for a in arms_of(collect(RUNS))}
+    in_ap = {(a.method, a.crops): (a.name, a.colour, a.marker) for a in arms_of(ap_tables(RUNS[::-1]))}
+    lines = [{"recipe": {"crops": {"policy": DILATE[1], "boxes": DILATE[2]}}}, {"loss": 1.0}]
+    (in_history,) = arms_of(history(lines, method="moco_v2", crops=DILATE[0], seed=0))
+    assert in_runs == in_ap
+    assert in_runs["moco_v2", "object-dilate"] == (in_history.name, in_history.colour, in_history.marker)
+    assert len({colour for _, colour, _ in in_runs.values()}) == len(in_runs)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_arms_close_together_keep_readable_names(name, check_texts):
+    check_texts(FIGURES[name]([run | {"map": 0.2 + 0.001 * i} for i, run in enumerate(RUNS)]))

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import io
+import re
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from oac.report.tables import collect, crops_table, methods_table, verdicts, write
+
+
+def metrics(method, crops, seed, value, policy="none", boxes="none", **changes):
+    """A metrics.json as the probe writes it."""
+    return {
+        "study": "demo",
+        "method": method,
+        "crops": crops,
+        "seed": seed,
+        "policy": policy,
+        "boxes": boxes,
+        "map": value,
+        "map_batch": {"32": value + 0.2, "64": value + 0.1, "256": value + 0.05},
+        "classes": 12,
+        "train_images": 600,
+        "test_images": 300,
+        "images_seen": 0 if method == "random" else 9000,
+        "recipe": {},
+        "recipe_hash": f"{method}-{crops}-{seed}",
+        "probe": {},
+        "versions": {"torch": "2.14.1", "oac": "0.1.0"},
+    } | changes
+
+
+def arm(method, crops, values, policy="none", boxes="none"):
+    return [metrics(method, crops, seed, value, policy, boxes) for seed, value in enumerate(values)]
+
+
+SCENE, DILATE, TRUE, REFERENCE = [0.18, 0.19, 0.2], [0.25, 0.26, 0.28], [0.18, 0.2, 0.3], [0.5, 0.52, 0.51]
+
+
+@pytest.fixture
+def runs() -> pd.DataFrame:
+    return collect(
+        [
+            *arm("random", "none", [0.2, 0.21]),
+            *arm("moco_v2", "scene-scene", SCENE, "scene-scene", "bing"),
+            *arm("moco_v2", "object_shift", [0.23], "object-shift", "bing"),
+            *arm("moco_v2", "dilate-bing", DILATE, "object-dilate", "bing"),
+            *arm("moco_v2", "dilate-true", TRUE, "object-dilate", "ground_truth"),
+            *arm("supervised", "scene", REFERENCE, "scene-scene"),
+            *arm("byol", "scene-scene", [0.15, 0.16, 0.17], "scene-scene"),
+        ]
+    )
+
+
+def test_lines_are_every_crop_of_moco_and_the_references(runs):
+    frame = crops_table(runs).frame
+    expected = ["scene-scene", "object_shift", "dilate-bing", "dilate-true", "none", "scene"]
+    assert frame.crops.tolist() == expected
+    assert frame.n.tolist() == [3, 1, 3, 3, 2, 3]
+    assert frame.images_seen.tolist() == [9000] * 4 + [0, 9000]
+    methods = methods_table(runs).frame
+    assert list(zip(methods.method, methods.crops, strict=True)) == [
+        ("supervised", "scene"),
+        ("byol", "scene-scene"),
+        ("moco_v2", "scene-scene"),
+        ("moco_v2", "dilate-bing"),
+        ("moco_v2", "dilate-true"),
+        ("random", "none"),
+    ]
+
+
+def test_numbers_of_a_line(runs):
+    frame = crops_table(runs).frame.set_index("crops")
+    line = frame.loc["dilate-bing"]
+    assert line.map_percent == pytest.approx(100 * sum(DILATE) / 3)
+    low, high = stats.ttest_1samp([100 * value for value in DILATE], 0).confidence_interval()
+    assert line.map_half_width_percent == pytest.approx((high - low) / 2)
+    welch = stats.ttest_ind(DILATE, REFERENCE, equal_var=False).confidence_interval()
+    middle, half = 50 * (welch.low + welch.high), 50 * (welch.high - welch.low)
+    assert line.difference_to_supervised_points == pytest.approx(middle)
+    assert line.difference_half_width_points == pytest.approx(half)
+    assert line.map_batch_256_percent == pytest.approx(line.map_percent + 5)
+    assert line.paper_map_percent == 58.6
+    assert line.recipe_hashes.split() == [f"moco_v2-dilate-bing-{seed}" for seed in range(3)]
+    assert frame.loc["dilate-true", "paper_map_percent"] != frame.loc["dilate-true", "paper_map_percent"]
+    assert pd.isna(frame.loc["scene", "difference_to_supervised_points"])
+    assert frame.loc["scene-scene", "boxes"] is None or pd.isna(frame.loc["scene-scene", "boxes"])
+
+
+def test_fewer_than_three_seeds_show_no_interval(runs):
+    table = crops_table(runs)
+    rows = {row[1]: row for row in table.cells()}
+    assert rows["object_shift"][5:8] == ["23.0", "–", "−28.0"]
+    assert pd.isna(table.frame.set_index("crops").loc["object_shift", "map_half_width_percent"])
+    assert rows["scene-scene"][6].startswith("± ")
+
+
+def test_without_supervised_runs_there_is_no_difference(runs):
+    frame = crops_table(runs[runs.method != "supervised"]).frame
+    assert frame.difference_to_supervised_points.isna().all()
+
+
+def number(cell: str) -> float | None:
+    """A formatted number of either format back as a number; None for the dash."""
+    plain = cell.replace("$-$", "-").replace("−", "-").replace(r"$\pm$", "±").strip("± ")
+    return None if plain in ("–", "--") else float(plain)
+
+
+def test_the_three_files_agree(runs, tmp_path):
+    paths = write(crops_table(runs), tmp_path / "report" / "crops")
+    assert [path.name for path in paths] == ["crops.csv", "crops.md", "crops.tex"]
+    csv_text, md, tex = (path.read_text(encoding="utf-8") for path in paths)
+    frame = pd.read_csv(io.StringIO(csv_text), keep_default_na=False, na_values=[""])
+    body = [line for line in md.splitlines() if line.startswith("|")][2:]
+    md_rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in body]
+    tex_body = tex.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    tex_rows = [[cell.strip() for cell in line.removesuffix(r"\\").split(" & ")] for line in tex_body]
+    assert len(frame) == len(md_rows) == len(tex_rows) == 6
+    for (_, line), md_row, tex_row in zip(frame.iterrows(), md_rows, tex_rows, strict=True):
+        for row in (md_row, tex_row):
+            assert int(row[4]) == line.n
+            columns = {
+                5: "map_percent",
+                6: "map_half_width_percent",
+                8: "map_batch_256_percent",
+                9: "paper_map_percent",
+            }
+            for position, name in columns.items():
+                if pd.isna(line[name]):
+                    assert number(row[position]) is None
+                else:
+                    assert number(row[position]) == pytest.approx(line[name], abs=0.051)
+    full = crops_table(runs).frame
+    assert frame.map_percent.tolist() == full.map_percent.tolist()  # not one digit is lost in the csv
+
+
+def test_provenance_stands_under_the_markdown_and_in_the_tex(runs, tmp_path):
+    _, md, tex = (path.read_text(encoding="utf-8") for path in write(crops_table(runs), tmp_path / "crops"))
+    below = md[md.rindex("|") :]
+    for content in (below, tex):
+        assert "moco_v2-dilate-true-2" in content
+        assert "oac 0.1.0; torch 2.14.1" in content
+    assert "300 test images and 12 classes" in md
+
+
+def test_different_versions_are_all_named(runs):
+    other = collect([metrics("moco_v2", "later", 0, 0.3, versions={"torch": "2.15.0"})])
+    notes = crops_table(pd.concat([runs, other], ignore_index=True)).notes
+    assert "torch 2.14.1 and 2.15.0" in notes[-1]
+
+
+def test_tex_is_escaped(runs, tmp_path):
+    tex = write(crops_table(runs), tmp_path / "crops")[2].read_text(encoding="utf-8")
+    visible = "\n".join(line for line in tex.splitlines() if not line.startswith("%"))
+    assert r"object\_shift" in visible
+    assert r"mAP (\%)" in visible
+    assert not re.search(r"(?<!\\)[%_#]", visible)
+    assert not any(character in visible for character in "–−±")
+
+
+def test_verdicts_say_what_the_numbers_say(runs):
+    said = verdicts(runs)
+    assert len(said) == 4
+    assert said[0] == (
+        "dilate-bing (BING boxes) is above scene-scene with non-overlapping 95 % intervals: "
+        "26.3 ± 3.8 (n = 3) against 19.0 ± 2.5 (n = 3) mAP, difference +7.3 ± 3.1."
+    )
+    assert said[1].startswith("No verdict on dilate-bing (BING boxes) against random initialisation")
+    assert "26.3 ± 3.8 (n = 3) against 20.5 (n = 2)" in said[1]
+    assert said[2].startswith("dilate-true (true boxes) is not separated from scene-scene")
+    better = collect(
+        [
+            *arm("moco_v2", "scene", [0.5, 0.51, 0.52], "scene-scene"),
+            *arm("moco_v2", "dilate", DILATE, "object-dilate", "bing"),
+        ]
+    )
+    assert "dilate (BING boxes) is below scene with non-overlapping" in verdicts(better)[0]
+
+
+def test_wrong_input_is_refused(runs):
+    lacking = metrics("moco_v2", "a", 0, 0.1)
+    del lacking["map"]
+    with pytest.raises(ValueError, match=r"demo/moco_v2/a/0 lack the key 'map'"):
+        collect([lacking])
+    with pytest.raises(ValueError, match="demo/moco_v2/a/1 is given twice"):
+        collect([metrics("moco_v2", "a", 1, 0.1), metrics("moco_v2", "a", 1, 0.2)])
+    with pytest.raises(ValueError, match="no runs"):
+        collect([])
+    with pytest.raises(ValueError, match="no run of moco_v2"):
+        crops_table(runs[runs.method == "byol"])
+    other = collect([metrics("moco_v2", "b", 0, 0.1, test_images=299)])
+    for report in (crops_table, methods_table, verdicts):
+        with pytest.raises(ValueError, match="different test_images cannot be compared: 300, 299"):
+            report(pd.concat([runs, other.assign(policy="scene-scene")]))

@@ -18,9 +18,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 def shared() -> Path:
     folder = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(
-            "the folder shared/data with real photos and annotation rows is not beside the repository"
-        )
+        pytest.skip("the folder shared/data with real photos and annotation rows is not beside the repository")
     return folder
 
 

@@ -48,9 +48,7 @@ def payload_of(value: object, protocol: int = 4) -> bytes:
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=4))
-def test_what_is_saved_is_loaded_by_us_and_by_numpy(
-    tmp_path_factory: pytest.TempPathFactory, mapping: dict
-) -> None:
+def test_what_is_saved_is_loaded_by_us_and_by_numpy(tmp_path_factory: pytest.TempPathFactory, mapping: dict) -> None:
     path = tmp_path_factory.mktemp("dicts") / "d.npy"
     dicts.save(mapping, path)
     assert dicts.load(path) == mapping

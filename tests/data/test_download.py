@@ -63,9 +63,7 @@ def test_a_part_of_another_file_does_no_harm(url: str, tmp_path: Path, old: byte
     assert (tmp_path / "file.csv").read_bytes() == DATA
 
 
-def test_a_file_that_changes_between_the_pieces_is_fetched_anew(
-    url: str, server: Any, tmp_path: Path
-) -> None:
+def test_a_file_that_changes_between_the_pieces_is_fetched_anew(url: str, server: Any, tmp_path: Path) -> None:
     def cut_and_change(handler: Any) -> None:
         server.serve(handler, cut_after=50_000)
         server.files["/file.csv"] = DATA[::-1]
@@ -135,9 +133,7 @@ def test_a_stalled_server_is_left(url: str, server: Any, tmp_path: Path) -> None
     assert server.requests[1] == ("/file.csv", "bytes=1000-")
 
 
-def test_retry_after_is_honoured(
-    url: str, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retry_after_is_honoured(url: str, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr(download.time, "sleep", waits.append)
     date = email.utils.formatdate(time.time() + 30, usegmt=True)

@@ -12,8 +12,7 @@ from PIL import Image
 from oac.data import openimages
 
 BOX_HEADER = (
-    "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,"
-    "IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
+    "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
 )
 CLICKS = ",".join(f"XClick{n}{axis}" for axis in "XY" for n in range(1, 5))
 LIST_HEADER = (
@@ -96,9 +95,7 @@ def test_columns_are_found_by_name(folder: Path) -> None:
     # V6 has eight more columns; the order is turned round to be sure.
     path.write_text("".join(",".join(reversed(row)) + "\r\n" for row in wide))
     after = openimages.read_release(folder, ["train"]).boxes
-    assert before.astype({"image_id": str, "label": str}).equals(
-        after.astype({"image_id": str, "label": str})
-    )
+    assert before.astype({"image_id": str, "label": str}).equals(after.astype({"image_id": str, "label": str}))
 
 
 @pytest.mark.parametrize("header", ["id,name\n", "LabelName,DisplayName\n", ""])
@@ -111,14 +108,10 @@ def test_classes_come_with_and_without_header(tmp_path: Path, header: str) -> No
 def test_bad_files_are_named(folder: Path) -> None:
     path = folder / openimages.box_file("test")
     path.write_text(f"{BOX_HEADER}\n{box('t1', '/m/a')}\n{box('zz', '/m/a')}\n")
-    with pytest.raises(
-        ValueError, match=r"test-annotations-bbox\.csv, line 3: image zz is not in .*rotation\.csv"
-    ):
+    with pytest.raises(ValueError, match=r"test-annotations-bbox\.csv, line 3: image zz is not in .*rotation\.csv"):
         openimages.read_release(folder, ["train", "test"])
     path.write_text(f"{BOX_HEADER}\n{box('t1', '/m/q')}\n")
-    with pytest.raises(
-        ValueError, match=r"test-annotations-bbox\.csv, line 2: label /m/q is not in .*boxable\.csv"
-    ):
+    with pytest.raises(ValueError, match=r"test-annotations-bbox\.csv, line 2: label /m/q is not in .*boxable\.csv"):
         openimages.read_release(folder, ["train", "test"])
     path.write_text(f"{BOX_HEADER}\n{box('t1', '/m/a', '0.1,0.05,0.2,0.9')}\n")
     with pytest.raises(
@@ -182,9 +175,7 @@ def test_turns_add_up(corners: list, data: st.DataObject) -> None:
 
 def test_real_rows_are_read(shared: Path, tmp_path: Path) -> None:
     real = shared / "openimages"
-    (tmp_path / "class-descriptions-boxable.csv").write_bytes(
-        (real / "class-descriptions-boxable.csv").read_bytes()
-    )
+    (tmp_path / "class-descriptions-boxable.csv").write_bytes((real / "class-descriptions-boxable.csv").read_bytes())
     for split, name in (
         ("train", "train-annotations-bbox.body-parts.csv"),
         ("validation", "photos-annotations-bbox.csv"),

@@ -50,9 +50,7 @@ def test_a_photo_that_is_fine_keeps_its_bytes() -> None:
     ("size", "expected"),
     [((100, 50), (40, 20)), ((50, 100), (20, 40)), ((40, 3), (40, 3)), ((400, 1), (40, 1))],
 )
-def test_photos_shrink_to_the_long_side_and_never_grow(
-    size: tuple[int, int], expected: tuple[int, int]
-) -> None:
+def test_photos_shrink_to_the_long_side_and_never_grow(size: tuple[int, int], expected: tuple[int, int]) -> None:
     photo = prepare(encoded(picture(*size)), long_side=40)
     assert (photo.width, photo.height) == expected
     assert decoded(photo.data).shape == (*expected[::-1], 3)

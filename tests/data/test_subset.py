@@ -12,9 +12,7 @@ from oac.data.tables import BOX_COLUMNS, Release
 LABELS = ["/a", "/b", "/c", "/d"]
 
 
-def make_release(
-    boxes: list[tuple[str, str, bool]], images: dict[str, str], categorical: bool = False
-) -> Release:
+def make_release(boxes: list[tuple[str, str, bool]], images: dict[str, str], categorical: bool = False) -> Release:
     """boxes: (image, label, group-of); images: id -> split."""
     frame = pd.DataFrame(
         [(i, c, 0.1, 0.2, n / 1000, 0.9, g) for n, (i, c, g) in enumerate(boxes)], columns=BOX_COLUMNS
@@ -109,9 +107,7 @@ def test_the_filters_are_the_plain_ones(
         assert sorted(zip(mine["image_id"], mine["label"], mine["is_group_of"], strict=True)) == rows
     train = kept["train"][1]
     assert found.classes["train_boxes"].tolist() == [sum(c == label for _, c, _ in train) for label in labels]
-    assert found.classes["train_images"].tolist() == [
-        len({i for i, c, _ in train if c == label}) for label in labels
-    ]
+    assert found.classes["train_images"].tolist() == [len({i for i, c, _ in train if c == label}) for label in labels]
     # Boxes follow the order of the images, and within one the order of the release.
     rank = {image_id: n for n, image_id in enumerate(found.images["image_id"])}
     keys = [(rank[i], y) for i, y in zip(found.boxes["image_id"], found.boxes["ymin"], strict=True)]

@@ -31,9 +31,7 @@ def test_boxes_by_image_is_a_plain_loop(rows: list, ids: list[str], categorical:
 
 
 @given(ROWS, st.permutations("abcdq"), st.permutations("xyw"), st.booleans())
-def test_label_matrix_is_a_plain_loop(
-    rows: list, ids: list[str], labels: list[str], categorical: bool
-) -> None:
+def test_label_matrix_is_a_plain_loop(rows: list, ids: list[str], labels: list[str], categorical: bool) -> None:
     found = tables.label_matrix(box_table(rows, categorical), ids, labels)
     pairs = {(i, c) for i, c, _ in rows}
     np.testing.assert_array_equal(found, [[(i, c) in pairs for c in labels] for i in ids])
@@ -72,9 +70,7 @@ def test_unknown_ids_are_named_by_file_and_line() -> None:
     ],
 )
 def test_contradictions_in_a_release_are_named(change: dict[str, object], message: str) -> None:
-    images = [
-        {"image_id": name, "split": "train", "path": f"{name}.jpg", "rotation": 0} for name in ("a", "b")
-    ]
+    images = [{"image_id": name, "split": "train", "path": f"{name}.jpg", "rotation": 0} for name in ("a", "b")]
     images[1] |= change
     classes = pd.DataFrame({"label": ["x"], "name": ["X"]})
     release = Release(pd.DataFrame(images), box_table([("a", "x", 1)], False), classes)

@@ -14,8 +14,7 @@ def annotation(*objects: str, size: str = "<width>200</width><height>100</height
 
 def thing(name: str, corners: tuple[int, int, int, int], difficult: int = 0) -> str:
     tags = "".join(
-        f"<{key}>{value}</{key}>"
-        for key, value in zip(("xmin", "xmax", "ymin", "ymax"), corners, strict=True)
+        f"<{key}>{value}</{key}>" for key, value in zip(("xmin", "xmax", "ymin", "ymax"), corners, strict=True)
     )
     return f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{tags}</bndbox></object>"
 
@@ -46,9 +45,7 @@ def test_pixels_become_shares_of_the_photo(folder: Path) -> None:
     assert release.classes["label"].tolist() == ["cat", "dog"]
     # Pixels 1..200 are the whole width, pixels 51..100 its second quarter, pixel 200 the last of 200.
     corners = release.boxes[["xmin", "xmax", "ymin", "ymax"]].to_numpy()
-    np.testing.assert_allclose(
-        corners, [[0, 1, 0, 1], [0.25, 0.5, 0.25, 0.5], [0.995, 1, 0, 0.01]], atol=1e-6
-    )
+    np.testing.assert_allclose(corners, [[0, 1, 0, 1], [0.25, 0.5, 0.25, 0.5], [0.995, 1, 0, 0.01]], atol=1e-6)
     assert corners.dtype == np.float32
 
 
@@ -69,9 +66,7 @@ def test_bad_annotations_are_named(folder: Path, text: str, message: str) -> Non
 
 
 def test_missing_files_are_named(folder: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"missing\.txt does not exist; expected a folder laid out like"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"missing\.txt does not exist; expected a folder laid out like"):
         voc.read_release(folder, test="missing")
     (folder / "Annotations" / "000007.xml").unlink()
     with pytest.raises(FileNotFoundError, match=r"000007\.xml does not exist, but its photo is on a list"):

@@ -1,0 +1,123 @@
+"""The miniature release: official layout, boxes that fit, and no shortcut from colour or place to the class."""
+
+import hashlib
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+
+from oac.data import openimages, subset, synthetic
+
+COUNTS = {"train": 150, "validation": 12, "test": 12}
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("release")
+    synthetic.write_release(folder, seed=3, size=96, **COUNTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """A few hundred scenes as arrays, with the boxes the renderer measured."""
+    rng = np.random.default_rng(0)
+    composed = synthetic.compose(rng, 300, 96)
+    canvas = synthetic.background(rng, 300, 96)
+    before = canvas.copy()
+    boxes = synthetic.draw_objects(rng, canvas, composed)
+    return composed, before, canvas, boxes
+
+
+def test_files_have_the_official_names_columns_and_counts(release):
+    for split, count in COUNTS.items():
+        boxes = pd.read_csv(release / openimages.box_file(split))
+        assert boxes.columns.tolist() == synthetic.BOX_FILE_COLUMNS
+        assert len(boxes.columns) == 13
+        images = pd.read_csv(release / openimages.image_list_file(split))
+        assert images.columns.tolist() == synthetic.IMAGE_LIST_COLUMNS
+        assert len(images) == len(list((release / split).glob("*.jpg"))) == count
+        assert set(boxes["ImageID"]) == set(images["ImageID"])
+
+
+def test_the_release_reads_like_the_real_one_and_gives_the_filters_something_to_drop(release):
+    read = openimages.read_release(release, list(COUNTS))
+    chosen = subset.select(read, min_classes_per_image=2, min_images_per_class=8)
+    train = [step for step in chosen.steps if step["split"] == "train"]
+    assert train[0]["images"] == 150
+    assert 0 < train[-1]["images"] < 150, "scenes of one class are dropped"
+    assert set(chosen.classes["label"]) == {synthetic.label_name(i) for i in synthetic.FREQUENT}
+    assert set(read.boxes["label"]) - set(chosen.classes["label"]), "rare classes are there to be dropped"
+
+
+def test_special_cases_occur(release):
+    images = pd.read_csv(release / openimages.image_list_file("train"))
+    assert set(images["Rotation"].unique()) & {90.0, 180.0, 270.0}
+    assert pd.read_csv(release / openimages.box_file("train"))["IsGroupOf"].sum() > 0
+    modes = {Image.open(path).mode for path in (release / "train").glob("*.jpg")}
+    assert modes == {"RGB", "L"}
+
+
+def digest(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+
+
+def test_the_seed_decides_every_byte(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        synthetic.write_release(tmp_path / name, seed=seed, train=6, validation=2, test=2, size=72)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
+
+
+def test_boxes_hold_all_that_was_painted_and_fit_tightly(scenes):
+    composed, before, canvas, boxes = scenes
+    change = np.abs(canvas - before).max(-1)
+    changed, covered = change > 0.02, change > 0.5  # a pixel can only change by more than half if covered by more
+    for image in range(len(canvas)):
+        inside = np.zeros((96, 96), bool)
+        for box in boxes[image][composed.label[image] >= 0]:
+            x0, y0, x1, y1 = box.astype(int)
+            inside[y0:y1, x0:x1] = True
+            painted = changed[image, y0:y1, x0:x1]
+            edges = [painted[:2], painted[-2:], painted[:, :2], painted[:, -2:]]
+            assert all(edge.any() for edge in edges), "a box is looser than its object"
+        assert not (covered[image] & ~inside).any()
+    sides = (boxes[..., 2:] - boxes[..., :2])[composed.label >= 0]
+    assert (sides > 0).all()
+    assert ((boxes >= 0) & (boxes <= 96) | np.isnan(boxes)).all()
+
+
+def test_objects_do_not_cover_one_another(scenes):
+    composed, _, _, boxes = scenes
+    for image in range(300):
+        placed = boxes[image][composed.label[image] >= 0]
+        for a, b in itertools.combinations(placed, 2):
+            overlap = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+            assert not (overlap > 2).all()
+
+
+def test_neither_colour_nor_size_nor_place_tells_the_class(scenes):
+    """A classifier on mean colour, its deviation, size and place stays near guessing, shape and texture apart."""
+    composed, _, canvas, boxes = scenes
+    features, labels = [], []
+    for image, place in zip(*np.nonzero(composed.label >= 0), strict=True):
+        if composed.label[image, place] in synthetic.RARE or composed.group[image, place]:
+            continue
+        x0, y0, x1, y1 = boxes[image, place]
+        middle = canvas[
+            image,
+            int(y0 + (y1 - y0) * 0.35) : int(y1 - (y1 - y0) * 0.2),
+            int(x0 * 0.65 + x1 * 0.35) : int(x0 * 0.35 + x1 * 0.65),
+        ]
+        features.append([*middle.mean((0, 1)), composed.side[image, place], *composed.centre[image, place]])
+        labels.append(composed.label[image, place])
+    features, labels = np.array(features), np.array(labels)
+    features = (features - features.mean(0)) / features.std(0)
+    half = len(labels) // 2
+    accuracy = (
+        LogisticRegression(max_iter=500).fit(features[:half], labels[:half]).score(features[half:], labels[half:])
+    )
+    assert accuracy < 0.18, "twelve classes: guessing gives 0.08"

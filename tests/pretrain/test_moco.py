@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from oac.pretrain.loader import Batch
+from oac.pretrain.methods import build
 from oac.pretrain.methods.moco import MoCo, Options
 from oac.pretrain.methods.supervised import Supervised
 
@@ -104,10 +105,11 @@ def test_two_heads_treat_first_and_second_views_apart_whichever_is_the_query():
     torch.testing.assert_close(method._keys, F.normalize(expected, dim=1))
 
 
-def test_a_query_and_its_key_do_not_share_their_batch_statistics():
+@pytest.mark.parametrize("head_norm", [False, True])
+def test_a_query_and_its_key_do_not_share_their_batch_statistics(head_norm):
     """With groups, changing one photo must move the keys of another set of photos than the queries."""
     torch.manual_seed(0)
-    method = MoCo(NETWORK, Options(queue=20, dim=6, hidden=10, groups=4)).train()
+    method = MoCo(NETWORK, Options(queue=20, dim=6, hidden=10, groups=4, head_norm=head_norm)).train()
     moved = []
     for encode in (
         lambda x: F.normalize(method.heads[0](method.encoder(x)), dim=1),
@@ -149,3 +151,14 @@ def test_supervised_loss_is_the_mean_over_classes_and_both_views():
         for view in (query, key)
     ]
     torch.testing.assert_close(loss, (each[0] + each[1]) / 2)
+
+
+@pytest.mark.parametrize(("policy", "heads"), [("scene-scene", 1), ("object-object", 1), ("object-dilate", 2)])
+def test_two_heads_are_for_policies_whose_views_differ_in_kind(policy, heads):
+    recipe = {
+        "method": "moco_v2",
+        "backbone": NETWORK,
+        "crops": {"policy": policy},
+        "options": {"heads": 2, "queue": 8, "dim": 4, "hidden": 4, "lr": 0.1},
+    }
+    assert len(build(recipe, torch.zeros(4, 2).numpy()).heads) == heads

@@ -6,7 +6,14 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import resnet18
 
-from oac.pretrain.nn import GroupedBatchNorm2d, backbone, load_encoder, projection_head, save_encoder
+from oac.pretrain.nn import (
+    GroupedBatchNorm1d,
+    GroupedBatchNorm2d,
+    backbone,
+    load_encoder,
+    projection_head,
+    save_encoder,
+)
 
 
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
@@ -80,5 +87,5 @@ def test_a_file_without_a_recipe_and_an_unknown_backbone_are_refused(tmp_path):
 
 
 def test_projection_head_normalises_its_hidden_layer_only_where_asked():
-    kinds = [[type(layer) for layer in projection_head(8, 6, 4, norm)] for norm in (False, True)]
-    assert kinds == [[nn.Linear, nn.ReLU, nn.Linear], [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]]
+    kinds = [[type(layer) for layer in projection_head(8, 6, 4, batch_norm=norm)] for norm in (False, True)]
+    assert kinds == [[nn.Linear, nn.ReLU, nn.Linear], [nn.Linear, GroupedBatchNorm1d, nn.ReLU, nn.Linear]]

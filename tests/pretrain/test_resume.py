@@ -137,16 +137,70 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(re
         assert all(value.isfinite().all() for value in content["method"].values() if value.is_floating_point())
 
 
+class FullDisk:
+    """A file on a disk without room."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def write(self, _):
+        raise OSError(28, "No space left on device")
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
 def test_a_full_disk_keeps_the_last_checkpoint(recipe, tmp_path, monkeypatch):
     state = State(tmp_path, recipe, "data")
     state.save({"step": 1})
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    save = torch.save
+    monkeypatch.setattr(torch, "save", lambda content, file: save(content, FullDisk(file)))
     with pytest.raises(DiskFullError, match=r"no room to write .*checkpoint\.pt.*previous file is kept"):
         state.save({"step": 2})
     monkeypatch.undo()
     assert state.load()["step"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_what_a_kill_left_half_written_is_removed_by_the_next_run(recipe, tmp_path):
+    state = State(tmp_path, recipe, "data")
+    (tmp_path / ".checkpoint.123.part.pt").write_bytes(b"half")
+    state.save({"step": 1})
+    with state.locked():
+        assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "lock"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_spares_the_workers_until_the_checkpoint_is_written(
+    recipe, inputs, tmp_path, number
+):
+    """What Ctrl-C and a scheduler do: every process of the job gets the signal, workers that cut views included."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", GROUP, canonical(recipe | {"images_seen": 160_000}), str(inputs), str(tmp_path)],
+        stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while steps_done(tmp_path) < 1 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    assert torch.load(tmp_path / "state" / "checkpoint.pt", weights_only=True)["step"] > 0
+
+
+GROUP = """
+import json, sys
+from pathlib import Path, PosixPath
+from oac.pretrain.checkpoint import State
+from oac.pretrain.loop import Preempted, Trainer
+from oac.pretrain import methods
+from oac.pretrain.run import TrainingFiles, training_batches
+recipe, files, folder = json.loads(sys.argv[1]), eval(sys.argv[2]), Path(sys.argv[3])
+batches, labels = training_batches(recipe, files)
+state = State(folder / "state", recipe, "data")
+trainer = Trainer(recipe, methods.build(recipe, labels), batches, state, workers=2, log_every=5)
+try:
+    trainer.run()
+except Preempted:
+    sys.exit(75)
+"""

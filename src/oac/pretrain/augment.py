@@ -7,6 +7,7 @@ Cropping is not done here: the loader cuts (see crops.py) and hands over uint8 v
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,4 +151,9 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _channels(values: tuple[float, ...], x: Tensor) -> Tensor:
-    return torch.tensor(values, device=x.device, dtype=x.dtype).view(1, 3, 1, 1)
+    return _constant(values, x.device, x.dtype)
+
+
+@functools.cache  # a constant is copied to a device once: each copy waits for it
+def _constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(values, device=device, dtype=dtype).view(1, 3, 1, 1)

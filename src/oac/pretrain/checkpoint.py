@@ -41,12 +41,17 @@ class State:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise StateError(f"another process is training in {self.folder}: wait for it or end it") from error
+            # Only the holder of the lock writes here, so what a killed process left half-written can go.
+            for leftover in self.folder.glob(".*.part.*"):
+                leftover.unlink()
             yield
 
     def save(self, content: dict[str, Any]) -> None:
         """Replace the checkpoint in one step; a full disk leaves the last one."""
-        with writing(self.checkpoint) as temporary:
-            torch.save({"recipe": canonical(self.recipe), "fingerprint": self.fingerprint, **content}, temporary)
+        content = {"recipe": canonical(self.recipe), "fingerprint": self.fingerprint, **content}
+        # Given a path, torch hides a full disk behind an error of its archive writer.
+        with writing(self.checkpoint) as temporary, open(temporary, "wb") as file:
+            torch.save(content, file)
 
     def load(self) -> dict[str, Any] | None:
         """Return what was saved last, or None for a fresh start.
@@ -67,9 +72,12 @@ class State:
             return None
         return content
 
-    def start_history(self, step: int) -> None:
-        """Begin the history with the recipe, or cut it back to what a checkpoint at `step` had seen."""
-        lines = [json.dumps({"recipe": self.recipe})]
+    def start_history(self, step: int, **circumstances: str) -> None:
+        """Begin the history with the recipe, or cut it back to what a checkpoint at `step` had seen.
+
+        `circumstances` are what the recipe leaves open, such as the device; they stand in the first line.
+        """
+        lines = [json.dumps({"recipe": self.recipe, **circumstances})]
         if step and self.history.exists():
             lines += [
                 line for line in self.history.read_text().splitlines()[1:] if _step(line, otherwise=step + 1) <= step

@@ -6,8 +6,9 @@ shuffled epochs, and every crop is addressed by (seed, epoch, image). So any ste
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,11 @@ class Batch:
     swapped: Tensor
     labels: Tensor
     damaged: int
+
+    def pin_memory(self) -> Batch:
+        """Move the tensors to page-locked memory; the DataLoader calls this, and copies to a GPU then overlap."""
+        pinned = {name: getattr(self, name).pin_memory() for name in ("query", "key", "swapped", "labels")}
+        return replace(self, **pinned)
 
 
 class Photos:
@@ -175,5 +181,12 @@ def stream(batches: ViewBatches, first: int, last: int, *, workers: int, pin: bo
             pin_memory=pin,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
+            worker_init_fn=_leave_signals_to_the_trainer,
         )
     )
+
+
+def _leave_signals_to_the_trainer(_: int) -> None:
+    """Let a worker live through a SIGTERM or Ctrl-C to its process group: the trainer checkpoints and ends it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

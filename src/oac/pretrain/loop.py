@@ -1,7 +1,7 @@
 """The training loop: one for every method, crop policy and device.
 
 A run is measured in images seen, so that arms of a comparison get equal budgets whatever they cut. The loop
-checkpoints by time, can be killed at any moment, and on SIGTERM writes a checkpoint and leaves with `Preempted`.
+checkpoints by time, can be killed at any moment, and on SIGTERM or Ctrl-C writes a checkpoint and leaves.
 """
 
 from __future__ import annotations
@@ -91,16 +91,18 @@ class Trainer:
     def run(self) -> None:
         """Train to the end of the budget, from the last checkpoint where there is one.
 
-        Raises Preempted after SIGTERM and FloatingPointError where the loss is no longer a number; in both cases
+        Raises Preempted after SIGTERM or SIGINT, FloatingPointError where the loss is no number any more; in both cases
         the state folder holds the last good checkpoint.
         """
         with self.state.locked():
             self._resume()
-            previous = signal.signal(signal.SIGTERM, self._stop)
+            # Ctrl-C reaches the whole process group, this process included, and is answered like SIGTERM.
+            previous = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
             try:
                 self._train()
             finally:
-                signal.signal(signal.SIGTERM, previous)
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
 
     def _train(self) -> None:
         source = stream(self.batches, self.step, self.steps, workers=self.workers, pin=self.device.type == "cuda")
@@ -210,7 +212,7 @@ class Trainer:
             self.optimizer.load_state_dict(content["optimizer"])
             self.step, self.damaged = content["step"], content["damaged"]
             self.sums = {name: value.to(self.device) for name, value in content["sums"].items()}
-        self.state.start_history(self.step)
+        self.state.start_history(self.step, device=self.device.type, precision=self.precision)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         self.stopping = True

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -19,7 +19,7 @@ from oac.atomic import writing
 Norm = Callable[[int], nn.Module]
 
 
-class GroupedBatchNorm2d(nn.BatchNorm2d):
+class _Grouped(nn.modules.batchnorm._BatchNorm):
     """Batch norm with statistics of `groups` equal parts of the batch: what `groups` cards do, on one.
 
     MoCo shuffles keys among cards so that a query and its key never share their statistics (He et al., CVPR 2020,
@@ -34,7 +34,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C, H, W)."""
+        """Normalise (B, C) or (B, C, H, W)."""
         if not self.training or self.groups == 1:
             return super().forward(x)
         if len(x) % self.groups:
@@ -48,6 +48,14 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         return torch.cat(parts)
+
+
+class GroupedBatchNorm1d(_Grouped, nn.BatchNorm1d):
+    """Grouped batch norm of feature vectors (B, C)."""
+
+
+class GroupedBatchNorm2d(_Grouped, nn.BatchNorm2d):
+    """Grouped batch norm of feature maps (B, C, H, W)."""
 
 
 class NarrowResNet(nn.Module):
@@ -110,19 +118,22 @@ def backbone(name: str, *, width: int = 0, groups: int = 1) -> tuple[nn.Module, 
     return net, features
 
 
-def projection_head(features: int, hidden: int, dim: int, batch_norm: bool) -> nn.Sequential:
-    """Two-layer projection head (Chen et al., 2003.04297); batch norm between the layers where asked for."""
+def projection_head(features: int, hidden: int, dim: int, *, batch_norm: bool, groups: int = 1) -> nn.Sequential:
+    """Two-layer projection head (Chen et al., 2003.04297); grouped batch norm between the layers where asked for."""
     layers: list[nn.Module] = [nn.Linear(features, hidden, bias=not batch_norm)]
     if batch_norm:
-        layers.append(nn.BatchNorm1d(hidden))
+        layers.append(GroupedBatchNorm1d(hidden, groups))
     return nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Linear(hidden, dim))
 
 
 def save_encoder(net: nn.Module, recipe: dict[str, Any], path: str | Path) -> None:
     """Write a backbone's weights, under torchvision's names, with the recipe in the file's metadata."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    # One key only: safetensors writes several in another order in each process, and equal encoders must be equal bytes.
+    content = serialize(tensors, metadata={"recipe": json.dumps(recipe, sort_keys=True)})
     with writing(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt", "recipe": json.dumps(recipe, sort_keys=True)})
+        # safetensors' own writer makes files that only their owner may read.
+        temporary.write_bytes(content)
 
 
 def encoder_recipe(path: str | Path) -> dict[str, Any]:

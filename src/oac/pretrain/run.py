@@ -34,9 +34,21 @@ class TrainingFiles:
     proposals: Path | None = None
 
     def fingerprint(self) -> str:
-        """Hash the tables, so that a checkpoint is not continued on other photos or boxes."""
-        tables = [self.images, self.boxes, self.classes, *([self.proposals] if self.proposals else [])]
-        return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in tables)).hexdigest()
+        """Hash the photos' bytes, their labels and their boxes: a checkpoint is not continued on others.
+
+        How the photos are spread over shards does not count.
+        """
+        photos = pd.concat(
+            pd.read_parquet(index, columns=["image_id", "sha256"])
+            for index in self.photos.glob("train/*.index.parquet")
+        )
+        tables = [photos, pd.read_parquet(self.boxes), pd.read_csv(self.classes)]
+        tables += [pd.read_parquet(self.proposals)] if self.proposals else []
+        digest = hashlib.sha256()
+        for table in tables:
+            table = table.sort_values(list(table.columns), ignore_index=True)
+            digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+        return digest.hexdigest()
 
 
 def train_run(

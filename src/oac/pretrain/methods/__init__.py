@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from oac.pretrain.loader import Batch
 
+# The policies whose two views differ in kind: only these take two projection heads (section 4.1 of the paper).
+TWO_KINDS = ("object-scene", "object-shift", "object-dilate")
+
 
 class Method(nn.Module, ABC):
     """An objective over two views of a photo."""
@@ -37,7 +40,10 @@ def build(recipe: dict[str, Any], labels: np.ndarray) -> Method:
     from oac.pretrain.methods import moco, supervised
 
     if recipe["method"] == "moco_v2":
-        return moco.MoCo(recipe["backbone"], moco.Options(**_known(recipe, moco.Options)))
+        options = _known(recipe, moco.Options)
+        if recipe["crops"]["policy"] not in TWO_KINDS:
+            options["heads"] = 1
+        return moco.MoCo(recipe["backbone"], moco.Options(**options))
     if recipe["method"] == "supervised":
         return supervised.Supervised(recipe["backbone"], labels.mean(axis=0))
     raise ValueError(f"unknown method {recipe['method']!r}: choose moco_v2 or supervised")

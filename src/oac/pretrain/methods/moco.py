@@ -26,7 +26,7 @@ class Options:
     """Options of the objective; the defaults are the published 200-epoch recipe.
 
     queue: keys kept (K). key_momentum: of the key encoder (m). temperature: T. dim, hidden: sizes of the head.
-    heads: 1, or 2 for a head of its own for each of the policy's two views.
+    heads: 1, or 2 for a head of its own for each of the policy's two views, where these differ in kind.
     head_norm: batch norm inside the head, which the paper does not have and small queues need.
     groups: batch norm groups, the one-device equivalent of that many cards.
     """
@@ -52,7 +52,10 @@ class MoCo(Method):
         self.options = options
         self.encoder, features = backbone(**network, groups=options.groups)
         self.heads = nn.ModuleList(
-            projection_head(features, options.hidden, options.dim, options.head_norm) for _ in range(options.heads)
+            projection_head(
+                features, options.hidden, options.dim, batch_norm=options.head_norm, groups=options.groups
+            )
+            for _ in range(options.heads)
         )
         self.key_encoder, self.key_heads = copy.deepcopy(self.encoder), copy.deepcopy(self.heads)
         for parameter in (*self.key_encoder.parameters(), *self.key_heads.parameters()):
@@ -80,8 +83,8 @@ class MoCo(Method):
     def _encode_keys(self, key: Tensor, second: Tensor) -> Tensor:
         """Encode keys in another grouping than the queries, so that no pair shares its batch statistics."""
         order = _interleave(len(key), self.options.groups, key.device)
-        features = self.key_encoder(key[order])[order.argsort()]
-        return F.normalize(_project(self.key_heads, features, second).float(), dim=1)
+        keys = _project(self.key_heads, self.key_encoder(key[order]), second[order])
+        return F.normalize(keys.float(), dim=1)[order.argsort()]
 
     @torch.no_grad()
     def after_step(self) -> None:

@@ -1,0 +1,34 @@
+# make demo   the whole study on the embedded data set: tables, figures, HTML report
+# make test   the tests
+# make lint   formatting, types, workflow rules
+# Each sets up .venv first, once; another Python: make PYTHON=python3.12 demo
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test lint
+
+demo: .venv/.installed
+	snakemake results/demo/report/summary.md
+	snakemake --quiet all --report results/demo/report.html results/demo/report/summary.md
+	@echo "Tables and figures: results/demo/report/summary.md"
+	@echo "HTML report:        results/demo/report.html"
+
+test: .venv/.installed
+	pytest -q -n 2 --dist loadfile
+
+lint: .venv/.installed
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+# The stamp is written last, so an interrupted installation is started again.
+.venv/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11; choose one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@

@@ -1,0 +1,67 @@
+# Object-aware cropping, from a data set to tables and figures. A path says all there is to say:
+#   snakemake results/{study}/probe/{method}/{crops}/seed{n}/metrics.json
+# Studies are described in config/studies, rules are in workflow/rules, a file per stage.
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+configfile: "config/config.yaml"
+
+
+# The base that requirements.txt is installed on; read only with `--sdm apptainer`.
+container: "docker://python:3.11-bookworm"
+
+
+report: "workflow/report/index.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/proposals.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/probe.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    paper,
+    data,
+    figures,
+    report,
+    check,
+
+
+rule all:
+    default_target: True
+    input:
+        collect("results/{study}/report/summary.md", study=config["studies"]),
+
+
+rule paper:
+    input:
+        collect("results/{study}/report/summary.md", study=config["paper_studies"]),
+
+
+# The subset and the image store of the configured studies.
+rule data:
+    input:
+        collect("results/{study}/data/images.parquet", study=config["studies"]),
+
+
+rule figures:
+    input:
+        [path for study in config["studies"] for path in figure_files(study)],
+
+
+# Everything that the HTML report shows: snakemake --report FILE report
+rule report:
+    input:
+        [path for study in config["studies"] for path in report_files(study)],
+
+
+# Does object-aware cropping win? One sentence for each comparison.
+rule check:
+    input:
+        collect("results/{study}/report/verdicts.md", study=config["studies"]),

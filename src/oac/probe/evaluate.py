@@ -1,0 +1,129 @@
+"""From the features of one run to its metrics: fit on train, choose on validation, report on test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from oac import __version__
+from oac.data.tables import label_matrix
+from oac.pretrain.recipe import digest
+from oac.probe.features import Features
+from oac.probe.linear import Choice, choose, hold_out
+from oac.probe.metrics import average_precision, average_precision_by_size, batch_averaged_map
+from oac.probe.sizes import largest_area
+
+BATCH_SIZES = (32, 64, 256)  # 256 / GPUs of the released code, for 8, 4 and 1
+PACKAGES = ("torch", "torchvision", "numpy", "pillow")
+_SGD_OPTIONS = ("lr", "epochs", "milestones", "batch_size")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is written of a run: metrics.json, ap.csv and ap_by_size.csv."""
+
+    metrics: dict[str, Any]
+    ap: pd.DataFrame
+    ap_by_size: pd.DataFrame
+
+
+def evaluate(
+    features: Mapping[str, Features],
+    boxes: pd.DataFrame,
+    classes: pd.DataFrame,
+    recipe: Mapping[str, Any],
+    *,
+    study: str,
+    crops: str,
+    options: Mapping[str, Any],
+) -> Evaluation:
+    """Fit and test the linear probe of one run.
+
+    features: of the splits train, test and, where the study has one, validation; without it a fifth of train is held
+    out to choose the weight decay, and the probe is fitted again on all of train. options: `probe` of a study file.
+    AP values are fractions in [0, 1]; a class without a test image has no AP and does not count.
+    """
+    labels = classes["label"].tolist()
+    targets = {
+        split: torch.from_numpy(label_matrix(boxes, part.image_ids, labels)) for split, part in features.items()
+    }
+    choice = _choose(features, targets, recipe["seed"], options)
+    test = features["test"]
+    scores = choice.probe.scores(test.values)
+    ap = average_precision(scores, targets["test"])
+    if bool(ap.isnan().all()):
+        raise ValueError(f"study {study}: no class has a test photo, so there is no mean average precision")
+    table = classes[["label", "name"]].assign(
+        ap=ap.numpy(), train_images=classes["train_images"], test_images=targets["test"].sum(0).numpy()
+    )
+    line = recipe.get("crops", {})
+    metrics = {
+        "study": study,
+        "method": recipe["method"],
+        "crops": crops,
+        "seed": recipe["seed"],
+        "policy": line.get("policy"),
+        "boxes": line.get("boxes"),
+        "map": float(ap.nanmean()),
+        "map_batch": {str(size): batch_averaged_map(scores, targets["test"], size) for size in BATCH_SIZES},
+        "classes": int((~ap.isnan()).sum()),
+        "train_images": len(features["train"].image_ids),
+        "test_images": len(test.image_ids),
+        "images_seen": recipe.get("images_seen", 0),
+        "recipe": recipe,
+        "recipe_hash": digest(recipe),
+        "probe": {**options, "weight_decay": choice.weight_decay, "validation_map": choice.validation_map},
+        "versions": versions(),
+    }
+    return Evaluation(
+        metrics, table, _by_size(scores, targets["test"], boxes, test.image_ids, labels, options["size_edges"])
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a number can depend on."""
+    found = {"oac": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _choose(
+    features: Mapping[str, Features], targets: Mapping[str, Tensor], seed: int, options: Mapping[str, Any]
+) -> Choice:
+    settings = {key: options[key] for key in ("solver", "standardize")} | {"weight_decays": options["weight_decays"]}
+    settings |= {key: options[key] for key in _SGD_OPTIONS} | {"seed": seed}
+    values, wanted = features["train"].values, targets["train"]
+    if "validation" in features:
+        return choose(values, wanted, features["validation"].values, targets["validation"], **settings)
+    # The same photos for every run of a study, so that arms are chosen alike.
+    kept, held = hold_out(len(values), seed=0)
+    return choose(values[kept], wanted[kept], values[held], wanted[held], refit=True, **settings)
+
+
+def _by_size(
+    scores: Tensor, targets: Tensor, boxes: pd.DataFrame, ids: list[str], labels: list[str], edges: list[float]
+) -> pd.DataFrame:
+    area = torch.from_numpy(largest_area(boxes, ids, labels))
+    result = average_precision_by_size(scores, targets, area, edges)
+    classes = (result.positives > 0).sum(1)
+    return pd.DataFrame(
+        {
+            "bin": np.arange(len(edges) - 1),
+            "low": edges[:-1],
+            "high": edges[1:],
+            "ap": result.ap.nanmean(1).numpy(),
+            "classes": classes.numpy(),
+            "positives": result.positives.sum(1).numpy(),
+        }
+    )

@@ -1,0 +1,167 @@
+"""Study files: schema, defaults, errors, and that the files of the repository are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from oac import studies
+from oac.pretrain import recipe
+from oac.pretrain.augment import Augmentation
+from oac.pretrain.crops import POLICIES, CropPolicy
+from oac.pretrain.loop import Optimizer
+from oac.pretrain.methods import moco
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMAS = ROOT / "workflow/schemas"
+STUDY_SCHEMA = SCHEMAS / "study.schema.yaml"
+TINY = ROOT / "tests/config/tiny.yaml"
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load the tiny study with text replaced."""
+
+    def load(*replacements: tuple[str, str]) -> dict[str, Any]:
+        text = TINY.read_text()
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "tiny.yaml").write_text(text)
+        return studies.load([tmp_path / "tiny.yaml"], STUDY_SCHEMA)["tiny"]
+
+    return load
+
+
+def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key that a schema knows, at every depth."""
+    known = schema.get("properties", {}) | schema.get("patternProperties", {})
+    for key, part in known.items():
+        yield f"{path}.{key}", part
+        yield from properties(part, f"{path}.{key}")
+
+
+@pytest.mark.parametrize("file", ["config.schema.yaml", "study.schema.yaml"])
+def test_every_key_is_described_and_no_other_is_allowed(file):
+    schema = studies.read_yaml(SCHEMAS / file)
+    known = list(properties(schema))
+    assert len(known) > 3
+    assert [path for path, part in known if not part.get("description")] == []
+    mappings = [("", schema), *((path, part) for path, part in known if part.get("type") == "object")]
+    assert [path for path, part in mappings if part.get("additionalProperties") is not False] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("pretrain.augment", [Augmentation]),
+        ("methods.moco_v2", [moco.Options, Optimizer]),
+        ("methods.supervised", [Optimizer]),
+        ("crops.line", [CropPolicy]),
+    ],
+)
+def test_defaults_of_the_schema_are_those_of_the_code(path, options):
+    known = {
+        name.split(".")[-1]: part for name, part in properties(studies.read_yaml(STUDY_SCHEMA)) if in_part(name, path)
+    }
+    for option in options:
+        for field in fields(option):
+            if field.default is MISSING or "default" not in known[field.name]:
+                continue
+            wanted = list(field.default) if isinstance(field.default, tuple) else field.default
+            assert known[field.name]["default"] == pytest.approx(wanted), field.name
+
+
+def in_part(name: str, path: str) -> bool:
+    """Whether a dotted key lies directly in the part of the schema; crop lines have a pattern for a name."""
+    parent = name.rpartition(".")[0]
+    return parent.startswith(".crops.^") if path == "crops.line" else parent == f".{path}"
+
+
+def test_policy_keys_cover_the_policies_and_their_options():
+    assert tuple(studies.POLICY_KEYS) == POLICIES
+    used = {key for keys in studies.POLICY_KEYS.values() for key in keys}
+    assert used == {field.name for field in fields(CropPolicy)} - {"policy"}
+
+
+def test_all_study_files_load_and_have_a_recipe_for_each_run():
+    files = [*(ROOT / "config/studies").glob("*.yaml"), TINY]
+    for study in studies.load(files, STUDY_SCHEMA).values():
+        runs = studies.runs(study)
+        digests = {recipe.digest(recipe.build(study, *run)) for run in runs}
+        assert len(digests) == len(runs) > 0
+
+
+def test_the_configuration_names_studies_that_exist():
+    config = studies.checked(
+        studies.read_yaml(ROOT / "config/config.yaml"),
+        studies.read_yaml(SCHEMAS / "config.schema.yaml"),
+        "config.yaml",
+    )
+    studies.check_names(config, studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA))
+    with pytest.raises(studies.ConfigError, match=r"studies names nowhere, but there are the studies demo"):
+        studies.check_names({**config, "studies": ["nowhere"]}, {"demo": {}})
+
+
+def test_defaults_are_filled_in_at_every_depth_and_files_keep_their_order(load):
+    study = load()
+    assert study["pretrain"]["augment"]["hue"] == 0.1
+    assert study["pretrain"]["augment"]["blur"] == 0.0
+    assert study["proposals"]["count"] == 10
+    assert list(study["crops"]) == ["scene-scene", "object-dilate"]
+    assert study["crops"]["object-dilate"]["delta"] == 0.1
+    assert "delta" not in study["crops"]["scene-scene"]
+
+
+def test_runs_take_the_seeds_of_the_method_before_those_of_the_line(load):
+    study = load(("{crops: [scene-scene], batch", "{crops: [scene-scene], seeds: [4, 5], batch"))
+    supervised = [run for run in studies.runs(study) if run[0] == "supervised"]
+    assert supervised == [("supervised", "scene-scene", 4), ("supervised", "scene-scene", 5)]
+    assert ("random", "none", 0) in studies.runs(study)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("images_seen:", "images_sen:", r"tiny\.yaml: unknown key pretrain\.images_sen; did you mean images_seen\?"),
+        ("lr: 0.06\n", "lr: 1e-4\n", r"methods\.moco_v2\.lr is the text '1e-4', not a number.*; write 1\.0e-4"),
+        ("lr: 0.06\n", "lr: 2.5E3\n", r"write 2\.5e\+3"),
+        ("lr: 0.06\n", "lr: fast\n", r"methods\.moco_v2\.lr must be of type number, not 'fast'"),
+        ("queue: 32", "queue: 32.5", r"methods\.moco_v2\.queue must be of type integer"),
+        ("dim: 8", "dim: true", r"methods\.moco_v2\.dim must be of type integer, not True"),
+        ("policy: scene-scene", "policy: sceen", r"crops\.scene-scene\.policy: 'sceen' is not one of"),
+        ("name: tiny", "name: small", r"name is small, but a study is named like its file: write tiny"),
+        ("  scene-scene: {", "  Scene_1: {", r"crops\.Scene_1 is no allowed name"),
+        ("policy: scene-scene,", "policy: scene-scene, delta: 0.1,", r"crops\.scene-scene\.delta has no meaning"),
+        ("boxes: bing, ", "", r"crops\.object-dilate\.boxes is missing"),
+        (
+            "crops: [scene-scene]",
+            "crops: [scenes]",
+            r"methods\.supervised\.crops names scenes, but the crop lines are",
+        ),
+        ("backbone: {name: narrow, width: 8}", "backbone: {name: narrow}", r"the key backbone\.width is missing"),
+        ("description:", "name: tiny\ndescription:", r"the key name is given twice"),
+        ("source: synthetic", "source: voc", r"the key data\.location is missing"),
+        ("dim: 8", "dim: [8", r"is not valid YAML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_and_its_remedy(load, old, new, message):
+    with pytest.raises(studies.ConfigError, match=message):
+        load((old, new))
+
+
+@pytest.mark.parametrize("text", ["1e-4", "2E3", "1.5e6", "3", "-7.25", "1e+2"])
+def test_the_remedy_for_a_number_read_as_text_is_a_number_with_its_value(text):
+    assert yaml.safe_load(studies._as_yaml_number(text)) == float(text)
+
+
+@pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,1", 1)])
+def test_a_gpu_is_asked_for_where_one_is_visible(monkeypatch, visible, count):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert studies.gpus("auto") == count
+    assert studies.gpus(1 - count) == 1 - count

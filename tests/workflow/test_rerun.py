@@ -1,0 +1,178 @@
+"""What a finished study holds, what it builds again after a change, and what it does not."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from oac.data.tables import PROPOSAL_COLUMNS
+
+NOTHING = "Nothing to be done"
+RUNS = [
+    "moco_v2/scene-scene/seed0",
+    "moco_v2/object-dilate/seed0",
+    "supervised/scene-scene/seed0",
+    "random/none/seed0",
+]
+
+
+def test_a_full_run_leaves_every_published_file(finished):
+    results = finished.folder / "results/tiny"
+    expected = [f"data/{name}" for name in ("images.parquet", "boxes.parquet", "classes.csv", "summary.json")]
+    expected += [f"proposals/{name}" for name in ("bing.json", "bing.parquet", "random.parquet", "recall.json")]
+    for run in RUNS:
+        expected += [f"pretrain/{run}/{name}" for name in ("encoder.safetensors", "history.jsonl")]
+        expected += [f"probe/{run}/{name}" for name in ("metrics.json", "ap.csv", "ap_by_size.csv")]
+    expected += [f"report/tables/{table}.{kind}" for table in ("crops", "methods") for kind in ("csv", "md", "tex")]
+    figures = "map_by_policy ap_per_class ap_by_size ap_by_frequency training_curves recall images_per_class"
+    figures += " objects_per_image crops_scene-scene crops_object-dilate"
+    expected += [f"report/figures/{figure}.{kind}" for figure in figures.split() for kind in ("png", "pdf")]
+    expected += ["report/verdicts.md", "report/summary.md"]
+    missing = [name for name in expected if not (results / name).is_file() or not (results / name).stat().st_size]
+    assert not missing
+
+
+def test_the_manifest_lists_the_photos_that_the_archives_hold(finished):
+    data = finished.folder / "results/tiny/data"
+    images = pd.read_parquet(data / "images.parquet")
+    assert list(images.columns) == ["image_id", "split", "width", "height", "shard"]
+    assert images.sort_values(["split", "image_id"]).index.is_monotonic_increasing
+    for (split, shard), part in images.groupby(["split", "shard"]):
+        with tarfile.open(data / "photos" / split / f"{shard}.tar") as tar:
+            assert set(tar.getnames()) == {f"{name}.jpg" for name in part["image_id"]}
+            first = part.iloc[0]
+            photo = Image.open(io.BytesIO(tar.extractfile(f"{first['image_id']}.jpg").read()))
+            assert photo.size == (first["width"], first["height"])
+
+
+def test_proposals_rank_from_zero_and_lie_in_the_photo(finished):
+    table = pd.read_parquet(finished.folder / "results/tiny/proposals/bing.parquet")
+    assert list(table.columns) == PROPOSAL_COLUMNS
+    assert (table.groupby("image_id")["rank"].min() == 0).all()
+    assert table.groupby("image_id").size().max() <= 10
+    assert table[["xmin", "ymin"]].min().min() >= 0
+    assert table[["xmax", "ymax"]].max().max() <= 1
+
+
+def test_a_metrics_file_leads_back_to_its_recipe(finished):
+    folder = finished.folder / "results/tiny"
+    metrics = json.loads((folder / "probe/moco_v2/object-dilate/seed0/metrics.json").read_text())
+    history = (folder / "pretrain/moco_v2/object-dilate/seed0/history.jsonl").read_text().splitlines()
+    assert json.loads(history[0])["recipe"] == metrics["recipe"]
+    assert json.loads(history[-1])["images_seen"] == metrics["images_seen"] == 256
+    assert (metrics["policy"], metrics["boxes"]) == ("object-dilate", "bing")
+    state = finished.folder / f"state/tiny-moco_v2-object-dilate-seed0-{metrics['recipe_hash']}"
+    assert (state / "checkpoint.pt").is_file()
+    ap = pd.read_csv(folder / "probe/moco_v2/object-dilate/seed0/ap.csv")["ap"]
+    assert metrics["map"] == pytest.approx(np.nanmean(ap))
+    assert metrics["classes"] == ap.notna().sum()
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert NOTHING in finished.planned().text
+
+
+@pytest.mark.parametrize(
+    "file", ["src/oac/pretrain/loop.py", "workflow/scripts/pretrain.py", "workflow/scripts/fit_probe.py"]
+)
+def test_a_comment_in_the_code_builds_nothing(finished, file):
+    path = finished.repo / file
+    before = path.read_text()
+    try:
+        path.write_text(before + "\n# A comment.\n")
+        assert NOTHING in finished.planned().text
+    finally:
+        path.write_text(before)
+
+
+def test_another_learning_rate_retrains_exactly_the_runs_of_its_method(finished, tmp_path):
+    plan = finished.planned(config=finished.changed({"methods.moco_v2.lr": 0.05}, tmp_path))
+    assert plan.trained == {"moco_v2 on scene-scene, seed 0", "moco_v2 on object-dilate, seed 0"}
+    assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == 2
+    assert not {"initialise_encoder", "train_bing", "store_photos"} & set(plan.jobs)
+
+
+def test_a_crop_option_retrains_exactly_its_line(finished, tmp_path):
+    plan = finished.planned(config=finished.changed({"crops.object-dilate.delta": 0.2}, tmp_path))
+    assert plan.trained == {"moco_v2 on object-dilate, seed 0"}
+
+
+def test_another_number_of_proposals_leaves_lines_without_boxes_alone(finished, tmp_path):
+    plan = finished.planned(config=finished.changed({"proposals.count": 5}, tmp_path))
+    assert plan.trained == {"moco_v2 on object-dilate, seed 0"}
+    assert "train_bing" not in plan.jobs
+
+
+def test_an_option_of_the_random_boxes_retrains_nothing(finished, tmp_path):
+    plan = finished.planned(config=finished.changed({"proposals.random": {"seed": 7}}, tmp_path))
+    assert plan.trained == set()
+    assert plan.jobs["propose_random"] == 1
+
+
+def test_a_new_crop_line_trains_exactly_one_arm(finished, tmp_path):
+    line = {"policy": "object-scene", "boxes": "ground_truth", "seeds": [0]}
+    plan = finished.planned(config=finished.changed({"crops.my-crop": line}, tmp_path))
+    assert plan.trained == {"moco_v2 on my-crop, seed 0"}
+    assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == plan.jobs["propose_ground_truth"] == 1
+    assert not {"select_subset", "store_photos", "train_bing", "propose_bing"} & set(plan.jobs)
+
+
+def test_another_probe_trains_and_embeds_nothing(finished, tmp_path):
+    plan = finished.planned(config=finished.changed({"probe.weight_decays": [0.01]}, tmp_path))
+    assert plan.jobs["fit_probe"] == len(RUNS)
+    assert not {"pretrain", "initialise_encoder", "extract_features"} & set(plan.jobs)
+
+
+def test_a_lost_encoder_comes_back_from_its_checkpoint_to_the_bit(finished):
+    encoder = finished.folder / "results/tiny/pretrain/moco_v2/scene-scene/seed0/encoder.safetensors"
+    log = finished.folder / "logs/tiny/pretrain/moco_v2/scene-scene/seed0.log"
+    before = encoder.read_bytes()
+    encoder.unlink()
+    result = finished.run(str(encoder.relative_to(finished.folder)))
+    assert result.code == 0, result.text
+    assert encoder.read_bytes() == before
+    assert "step" not in log.read_text()
+
+
+def test_filters_that_leave_nothing_name_the_step_and_keep_what_was_there(finished, tmp_path):
+    data = finished.folder / "results/tiny/data"
+    before = {path: path.read_bytes() for path in data.iterdir() if path.is_file()}
+    config = finished.changed({"data.subset.class_list": ["Striped square"]}, tmp_path)
+    result = finished.run(config=config)
+    assert result.code != 0
+    assert "error: the subset has no train images" in result.text
+    assert "Traceback" not in result.text
+    assert {path: path.read_bytes() for path in before} == before
+    # With the old filters again it is enough to try them: nothing that was built is built anew.
+    assert finished.run("resources/tiny/subset_checked.json").code == 0
+    assert NOTHING in finished.planned().text
+
+
+def test_a_study_without_boxes_says_so(finished, fresh, tmp_path):
+    source = finished.folder / "resources/tiny/published"
+    release = tmp_path / "release"
+    for path in source.rglob("*.csv"):
+        target = release / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text().splitlines(keepends=True)
+        target.write_text(lines[0] if path.name.endswith("-bbox.csv") else "".join(lines))
+    edits = {"name": "empty", "data.source": "openimages", "data.synthetic": None, "data.location": release.as_uri()}
+    result = fresh.run("data", config=fresh.changed(edits, tmp_path))
+    assert result.code != 0
+    assert "not one box" in result.text
+    assert "Traceback" not in result.text
+
+
+def test_the_html_report_shows_tables_and_figures(finished, tmp_path):
+    page = tmp_path / "report.html"
+    result = finished.run("--report", str(page), "report")
+    assert result.code == 0, result.text
+    text = page.read_text()
+    for shown in ("map_by_policy.png", "crops_object-dilate.png", "crops.csv", "verdicts.md"):
+        assert shown in text

@@ -1,0 +1,81 @@
+"""What Snakemake says and plans before any job has run."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+
+def test_a_path_builds_only_what_it_needs(fresh):
+    plan = fresh.planned("results/tiny/probe/moco_v2/scene-scene/seed5/metrics.json")
+    assert plan.trained == {"moco_v2 on scene-scene, seed 5"}
+    assert not {"train_bing", "propose_bing", "initialise_encoder"} & set(plan.jobs)
+    assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == 1
+
+
+def test_the_untrained_encoder_needs_no_data(fresh):
+    plan = fresh.planned("results/tiny/pretrain/random/none/seed3/encoder.safetensors")
+    assert plan.jobs == {"initialise_encoder": 1}
+
+
+def test_a_path_of_a_study_that_is_not_configured_builds_too(fresh):
+    plan = fresh.planned("results/demo/pretrain/moco_v2/object-dilate-true/seed1/encoder.safetensors")
+    assert plan.trained == {"moco_v2 on object-dilate-true, seed 1"}
+    assert plan.jobs["propose_ground_truth"] == 1
+
+
+@pytest.mark.parametrize(
+    ("edits", "message"),
+    [
+        ({"pretrain.images_sen": 5}, "tiny.yaml: unknown key pretrain.images_sen; did you mean images_seen?"),
+        ({"methods.moco_v2.lr": "1e-4"}, "tiny.yaml: methods.moco_v2.lr is the text '1e-4', not a number"),
+    ],
+)
+def test_a_mistake_in_a_study_file_is_one_sentence(fresh, tmp_path, edits, message):
+    result = fresh.run("--dry-run", config=fresh.changed(edits, tmp_path))
+    assert result.code != 0
+    assert message in result.text
+    assert "Traceback" not in result.text
+
+
+def test_an_unknown_crop_line_in_a_path_names_those_there_are(fresh):
+    result = fresh.run("--dry-run", "results/tiny/pretrain/moco_v2/no-such-line/seed0/encoder.safetensors")
+    assert result.code != 0
+    assert "no-such-line" in result.text
+    assert "scene-scene, object-dilate" in result.text
+
+
+TOY = """
+configfile: "none.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    input:
+        "a.txt",
+        "b.txt",
+
+
+rule use_gpu:
+    output:
+        "{name}.txt",
+    resources:
+        gpu=GPUS,
+    shell:
+        "date +%s.%N > {output}; sleep 1; date +%s.%N >> {output}"
+"""
+
+
+@pytest.mark.parametrize(("gpu", "overlap"), [(1, False), (0, True)])
+def test_two_gpu_jobs_do_not_overlap_without_the_profile(fresh, tmp_path, gpu, overlap):
+    (fresh.repo / "toy.smk").write_text(TOY)
+    config = tmp_path / "gpu.yaml"
+    config.write_text(yaml.safe_dump({"studies": ["demo"], "gpu": gpu}))
+    result = fresh.run("--workflow-profile", "none", "--cores", "2", config=config, snakefile="toy.smk")
+    assert result.code == 0, result.text
+    (start_a, end_a), (start_b, end_b) = (
+        map(float, (tmp_path / name).read_text().split()) for name in ("a.txt", "b.txt")
+    )
+    assert (start_a < end_b and start_b < end_a) == overlap

@@ -1,0 +1,265 @@
+# The configuration, checked, and the short functions that rules share.
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from oac import studies
+from oac.data.openimages import annotation_files
+from oac.pretrain import recipe as recipes
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+SCHEMAS = ROOT / "workflow/schemas"
+
+try:
+    config.update(
+        studies.checked(
+            dict(config),
+            studies.read_yaml(SCHEMAS / "config.schema.yaml"),
+            "the configuration (config/config.yaml, --configfile, --config)",
+        )
+    )
+    STUDIES = studies.load(
+        [
+            *(ROOT / "config/studies").glob("*.yaml"),
+            *(ROOT / file for file in config["study_files"]),
+        ],
+        SCHEMAS / "study.schema.yaml",
+    )
+    studies.check_names(config, STUDIES)
+except studies.ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+# A profile can be switched off or overridden; the budget of one GPU must survive that.
+if "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", 1)
+
+GPUS = studies.gpus(config["gpu"])
+
+# Jobs run with the interpreter that Snakemake runs with, whether its environment is activated or not, and find the
+# scripts beside the Snakefile from any working directory.
+shell.prefix(
+    f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+    f" SCRIPTS={shlex.quote(str(ROOT / 'workflow/scripts'))}; "
+)
+
+
+wildcard_constraints:
+    study="|".join(STUDIES),
+    split="train|validation|test",
+    shard="(train|validation|test)-[0-9]{3}",
+    method="[a-z0-9_]+",
+    crops="[a-z0-9-]+",
+    seed="[0-9]+",
+
+
+def study_of(wildcards):
+    """The study that a job belongs to."""
+    return STUDIES[wildcards.study]
+
+
+def setting(*keys):
+    """Make a function of a job that looks up a value of its study, for use in params."""
+
+    def look_up(wildcards):
+        value = study_of(wildcards)
+        for key in keys:
+            value = value[key]
+        return value
+
+    return look_up
+
+
+def run_recipe(wildcards):
+    """Everything that changes a run's weights, as canonical JSON."""
+    try:
+        recipe = recipes.build(
+            study_of(wildcards), wildcards.method, wildcards.crops, int(wildcards.seed)
+        )
+    except KeyError as error:
+        raise WorkflowError(error.args[0]) from None
+    return recipes.canonical(recipe)
+
+
+def untrained_recipe(wildcards):
+    """The recipe of the reference row; it has neither method nor crops in its path's wildcards."""
+    recipe = recipes.build(
+        study_of(wildcards), recipes.UNTRAINED, studies.UNCROPPED, int(wildcards.seed)
+    )
+    return recipes.canonical(recipe)
+
+
+def state_folder(wildcards):
+    """Where a run's checkpoints live, undeclared; another recipe gets another folder."""
+    digest = recipes.digest(
+        recipes.build(
+            study_of(wildcards), wildcards.method, wildcards.crops, int(wildcards.seed)
+        )
+    )
+    return f"state/{wildcards.study}-{wildcards.method}-{wildcards.crops}-seed{wildcards.seed}-{digest}"
+
+
+def run_files(study, pattern):
+    """The files of all runs of a study: `pattern` has the wildcards method, crops and seed."""
+    return [
+        pattern.format(study=study, method=method, crops=crops, seed=seed)
+        for method, crops, seed in studies.runs(STUDIES[study])
+    ]
+
+
+def shard_indexes(wildcards):
+    """The index files of all shards of a study's image store."""
+    return [
+        f"results/{wildcards.study}/data/photos/{split}/{split}-{number:03d}.index.parquet"
+        for split, count in study_of(wildcards)["data"]["store"]["shards"].items()
+        for number in range(count)
+    ]
+
+
+def release_location(wildcards):
+    """Where the annotation files of a study are fetched from."""
+    data = study_of(wildcards)["data"]
+    return (
+        f"resources/{wildcards.study}/published"
+        if data["source"] == "synthetic"
+        else data["location"]
+    )
+
+
+def photo_location(wildcards):
+    """Where the photos of a study are fetched from."""
+    return study_of(wildcards)["data"].get("photos") or release_location(wildcards)
+
+
+def published_file(wildcards):
+    """The file that a download reads, where the workflow makes it itself."""
+    synthetic = study_of(wildcards)["data"]["source"] == "synthetic"
+    return (
+        f"resources/{wildcards.study}/published/{wildcards.file}" if synthetic else []
+    )
+
+
+def release_files(wildcards):
+    """The annotation files that a study's subset is chosen from."""
+    data = study_of(wildcards)["data"]
+    if data["source"] == "voc":
+        return [
+            f"{data['location']}/ImageSets/Main/{name}.txt"
+            for name in data["voc"].values()
+        ]
+    return [
+        f"resources/{wildcards.study}/release/{file}"
+        for file in annotation_files(list(data["store"]["shards"]))
+    ]
+
+
+def run_boxes(wildcards):
+    """The proposals that a run's crop line draws from; nothing for lines without boxes."""
+    line = study_of(wildcards)["crops"].get(wildcards.crops, {})
+    return (
+        f"results/{wildcards.study}/proposals/{line['boxes']}.parquet"
+        if "boxes" in line
+        else []
+    )
+
+
+def crop_line(wildcards):
+    """How a crop line cuts, without its seeds."""
+    line = study_of(wildcards)["crops"][wildcards.crops]
+    return {key: value for key, value in line.items() if key != "seeds"}
+
+
+def bing_training(wildcards):
+    """The options of BING's training as JSON; suppression is an option of its use."""
+    options = study_of(wildcards)["proposals"]["bing"]
+    return json.dumps(
+        {key: value for key, value in options.items() if key != "nms_iou"},
+        sort_keys=True,
+    )
+
+
+def recall_sources(wildcards):
+    """The sources whose recall is measured: those in use that can miss an object, and random boxes to compare."""
+    used = [
+        source
+        for source in studies.box_sources(study_of(wildcards))
+        if source != "ground_truth"
+    ]
+    return dict.fromkeys([*used, *(["random"] if used else [])])
+
+
+def recall_tables(wildcards):
+    """The proposals of those sources."""
+    return [
+        f"results/{wildcards.study}/proposals/{source}.parquet"
+        for source in recall_sources(wildcards)
+    ]
+
+
+def trained_runs(wildcards):
+    """The runs of a study that have a training curve."""
+    return [
+        run for run in studies.runs(study_of(wildcards)) if run[0] != recipes.UNTRAINED
+    ]
+
+
+def histories(wildcards):
+    """The histories of those runs."""
+    folder = f"results/{wildcards.study}/pretrain"
+    return [
+        f"{folder}/{method}/{crops}/seed{seed}/history.jsonl"
+        for method, crops, seed in trained_runs(wildcards)
+    ]
+
+
+def probe_files(name):
+    """Make a function that lists one file of the probe for all runs of a study."""
+
+    def look_up(wildcards):
+        return run_files(
+            wildcards.study,
+            f"results/{{study}}/probe/{{method}}/{{crops}}/seed{{seed}}/{name}",
+        )
+
+    return look_up
+
+
+def summary_figures(wildcards):
+    """The figures on a study's page."""
+    return figure_files(wildcards.study)
+
+
+def figure_files(study):
+    """The figures that a study has something to show in."""
+    lines, methods = STUDIES[study]["crops"], STUDIES[study]["methods"]
+    names = [
+        "map_by_policy",
+        "ap_by_size",
+        "ap_by_frequency",
+        "images_per_class",
+        "objects_per_image",
+    ]
+    names += [f"crops_{name}" for name in lines]
+    if "moco_v2" in methods and {"scene-scene"} < {
+        line["policy"] for line in lines.values()
+    }:
+        names.append("ap_per_class")
+    if set(methods) > {recipes.UNTRAINED}:
+        names.append("training_curves")
+    if any(source != "ground_truth" for source in studies.box_sources(STUDIES[study])):
+        names.append("recall")
+    return [f"results/{study}/report/figures/{name}.png" for name in names]
+
+
+def report_files(study):
+    """Everything of a study that the HTML report shows."""
+    tables = [
+        f"results/{study}/report/tables/{name}.csv" for name in ("crops", "methods")
+    ]
+    return [
+        *figure_files(study),
+        *tables,
+        f"results/{study}/report/verdicts.md",
+        f"results/{study}/report/summary.md",
+    ]

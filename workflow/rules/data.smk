@@ -1,0 +1,111 @@
+# Stage 1: a published data set into canonical tables, a subset and the image store.
+ANNOTATIONS = annotation_files(["train", "validation", "test"])
+
+
+# The synthetic release stands in for a server: everything behind this rule treats it like the real one.
+rule make_release:
+    output:
+        files=collect("resources/{{study}}/published/{file}", file=ANNOTATIONS),
+    log:
+        "logs/{study}/make_release.log",
+    params:
+        options=setting("data", "synthetic"),
+    message:
+        "Rendering the synthetic scenes of {wildcards.study}"
+    script:
+        "../scripts/make_release.py"
+
+
+rule download_annotations:
+    input:
+        published_file,
+    output:
+        "resources/{study}/release/{file}",
+    log:
+        "logs/{study}/download_annotations/{file}.log",
+    wildcard_constraints:
+        file="|".join(ANNOTATIONS),
+    params:
+        location=release_location,
+    message:
+        "Fetching {wildcards.file} of {wildcards.study}"
+    script:
+        "../scripts/download_annotations.py"
+
+
+# Filters that leave nothing must end before the subset there is, because Snakemake removes a job's outputs when the
+# job starts. (update() would keep them, but then calls them finished under the new options.)
+rule check_subset:
+    input:
+        release=release_files,
+    output:
+        steps="resources/{study}/subset_checked.json",
+    log:
+        "logs/{study}/check_subset.log",
+    params:
+        data=setting("data"),
+    message:
+        "Trying the filters of {wildcards.study}"
+    script:
+        "../scripts/select_subset.py"
+
+
+rule select_subset:
+    input:
+        release=release_files,
+        # Only to wait for: what decides the subset are the release and the options.
+        checked=ancient(rules.check_subset.output.steps),
+    output:
+        selection="results/{study}/data/selection.parquet",
+        boxes="results/{study}/data/boxes.parquet",
+        classes="results/{study}/data/classes.csv",
+        summary="results/{study}/data/summary.json",
+        labels="results/{study}/data/images_selected_new.npy",
+        features="results/{study}/data/images_selected_with_all_features.npy",
+        test="results/{study}/data/images_selected_test.npy",
+    log:
+        "logs/{study}/select_subset.log",
+    params:
+        data=setting("data"),
+    message:
+        "Choosing the photos and classes of {wildcards.study}"
+    script:
+        "../scripts/select_subset.py"
+
+
+rule store_photos:
+    input:
+        selection=rules.select_subset.output.selection,
+    output:
+        tar="results/{study}/data/photos/{split}/{shard}.tar",
+        index="results/{study}/data/photos/{split}/{shard}.index.parquet",
+        missing="results/{study}/data/photos/{split}/{shard}.missing.csv",
+    log:
+        "logs/{study}/store_photos/{split}/{shard}.log",
+    params:
+        location=photo_location,
+        long_side=setting("data", "store", "long_side"),
+        quality=setting("data", "store", "quality"),
+        max_missing_share=setting("data", "store", "max_missing_share"),
+    message:
+        "Storing the photos of {wildcards.study}, {wildcards.shard}"
+    shell:
+        'exec python "$SCRIPTS"/store_photos.py --selection {input.selection} --shard {wildcards.shard}'
+        " --location {params.location:q} --long-side {params.long_side} --quality {params.quality}"
+        " --max-missing-share {params.max_missing_share}"
+        " --tar {output.tar} --index {output.index} --missing {output.missing} > {log} 2>&1"
+
+
+# The manifest that everything later depends on: the shards' archives are no input of any rule, so that Snakemake
+# never hashes photos.
+rule collect_images:
+    input:
+        shard_indexes,
+    output:
+        "results/{study}/data/images.parquet",
+    log:
+        "logs/{study}/collect_images.log",
+    message:
+        "Listing the photos of {wildcards.study} that are in the store"
+    script:
+        "../scripts/collect_images.py"

@@ -1,0 +1,53 @@
+# Stage 3: photos, boxes and a recipe into an encoder.
+
+
+# The recipe is all that makes a run train again. Checkpoints live in params.state, undeclared, because Snakemake
+# removes the outputs of a job that fails; `exec` hands SIGTERM to Python; code 75 and `retries` make a stopped run
+# go on.
+rule pretrain:
+    input:
+        images=rules.collect_images.output[0],
+        boxes=rules.select_subset.output.boxes,
+        classes=rules.select_subset.output.classes,
+        proposals=run_boxes,
+    output:
+        encoder="results/{study}/pretrain/{method}/{crops}/seed{seed}/encoder.safetensors",
+        history="results/{study}/pretrain/{method}/{crops}/seed{seed}/history.jsonl",
+    log:
+        "logs/{study}/pretrain/{method}/{crops}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{study}/pretrain/{method}/{crops}/seed{seed}.tsv"
+    wildcard_constraints:
+        method="(?!random/)[a-z0-9_]+",
+    retries: 3
+    # On a CPU two runs side by side do more than one run on two cores; on a GPU these make the batches.
+    threads: 8 if GPUS else 1
+    resources:
+        gpu=GPUS,
+    params:
+        recipe=run_recipe,
+        state=state_folder,
+        photos="results/{study}/data/photos",
+    message:
+        "Pretraining {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed} (state in {params.state})"
+    shell:
+        'exec python "$SCRIPTS"/pretrain.py --images {input.images} --boxes {input.boxes}'
+        " --classes {input.classes} --photos {params.photos} --proposals '{input.proposals}'"
+        " --recipe {params.recipe:q} --state {params.state} --threads {threads} --gpus {resources.gpu}"
+        " --out {output.encoder} --history {output.history} > {log} 2>&1"
+
+
+# The reference row of an untrained network needs no data.
+rule initialise_encoder:
+    output:
+        encoder="results/{study}/pretrain/random/none/seed{seed}/encoder.safetensors",
+        history="results/{study}/pretrain/random/none/seed{seed}/history.jsonl",
+    log:
+        "logs/{study}/pretrain/random/none/seed{seed}.log",
+    params:
+        recipe=untrained_recipe,
+    message:
+        "Initialising the untrained encoder of {wildcards.study}, seed {wildcards.seed}"
+    shell:
+        'exec python "$SCRIPTS"/initialise_encoder.py --recipe {params.recipe:q}'
+        " --out {output.encoder} --history {output.history} > {log} 2>&1"

@@ -1,0 +1,44 @@
+# Stage 4: an encoder and labelled photos into average precision.
+
+
+rule extract_features:
+    input:
+        images=rules.collect_images.output[0],
+        encoder="results/{study}/pretrain/{method}/{crops}/seed{seed}/encoder.safetensors",
+    output:
+        "results/{study}/probe/{method}/{crops}/seed{seed}/features.safetensors",
+    log:
+        "logs/{study}/extract_features/{method}/{crops}/seed{seed}.log",
+    threads: 8 if GPUS else 1
+    resources:
+        gpu=GPUS,
+    params:
+        photos="results/{study}/data/photos",
+        view_size=setting("probe", "view_size"),
+        full=setting("probe", "full"),
+    message:
+        "Embedding the photos of {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed}"
+    shell:
+        'exec python "$SCRIPTS"/extract_features.py --images {input.images} --photos {params.photos}'
+        " --encoder {input.encoder} --view-size {params.view_size} --full {params.full}"
+        " --threads {threads} --gpus {resources.gpu} --out {output} > {log} 2>&1"
+
+
+rule fit_probe:
+    input:
+        features=rules.extract_features.output[0],
+        encoder=rules.extract_features.input.encoder,
+        boxes=rules.select_subset.output.boxes,
+        classes=rules.select_subset.output.classes,
+    output:
+        metrics="results/{study}/probe/{method}/{crops}/seed{seed}/metrics.json",
+        ap="results/{study}/probe/{method}/{crops}/seed{seed}/ap.csv",
+        ap_by_size="results/{study}/probe/{method}/{crops}/seed{seed}/ap_by_size.csv",
+    log:
+        "logs/{study}/fit_probe/{method}/{crops}/seed{seed}.log",
+    params:
+        options=setting("probe"),
+    message:
+        "Probing {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed}"
+    script:
+        "../scripts/fit_probe.py"

@@ -1,0 +1,237 @@
+# Stage 5: the numbers of many runs into tables, figures, verdicts and one page that holds them.
+
+
+rule make_tables:
+    input:
+        metrics=probe_files("metrics.json"),
+    output:
+        report(
+            collect(
+                "results/{{study}}/report/tables/{table}.csv",
+                table=["crops", "methods"],
+            ),
+            caption="../report/tables.rst",
+            category="{study}",
+            subcategory="Tables",
+        ),
+        markdown=collect(
+            "results/{{study}}/report/tables/{table}.md", table=["crops", "methods"]
+        ),
+        latex=collect(
+            "results/{{study}}/report/tables/{table}.tex", table=["crops", "methods"]
+        ),
+        verdicts=report(
+            "results/{study}/report/verdicts.md",
+            caption="../report/verdicts.rst",
+            category="{study}",
+            subcategory="Verdicts",
+        ),
+    log:
+        "logs/{study}/make_tables.log",
+    message:
+        "Writing the tables and verdicts of {wildcards.study}"
+    script:
+        "../scripts/make_tables.py"
+
+
+rule draw_map_by_policy:
+    input:
+        metrics=probe_files("metrics.json"),
+    output:
+        report(
+            "results/{study}/report/figures/map_by_policy.png",
+            caption="../report/map_by_policy.rst",
+            category="{study}",
+            subcategory="Results",
+            labels={"figure": "mAP of every crop line"},
+        ),
+        "results/{study}/report/figures/map_by_policy.pdf",
+    log:
+        "logs/{study}/figures/map_by_policy.log",
+    message:
+        "Drawing the mAP of every crop line of {wildcards.study}"
+    script:
+        "../scripts/draw_results.py"
+
+
+use rule draw_map_by_policy as draw_ap_per_class with:
+    input:
+        metrics=probe_files("metrics.json"),
+        tables=probe_files("ap.csv"),
+    output:
+        report(
+            "results/{study}/report/figures/ap_per_class.png",
+            caption="../report/ap_per_class.rst",
+            category="{study}",
+            subcategory="Results",
+            labels={"figure": "AP of every class"},
+        ),
+        "results/{study}/report/figures/ap_per_class.pdf",
+    log:
+        "logs/{study}/figures/ap_per_class.log",
+    message:
+        "Drawing the AP of every class of {wildcards.study}"
+
+
+use rule draw_map_by_policy as draw_ap_by_size with:
+    input:
+        metrics=probe_files("metrics.json"),
+        tables=probe_files("ap_by_size.csv"),
+    output:
+        report(
+            "results/{study}/report/figures/ap_by_size.png",
+            caption="../report/ap_by_size.rst",
+            category="{study}",
+            subcategory="Results",
+            labels={"figure": "AP by object size (figure 3, left)"},
+        ),
+        "results/{study}/report/figures/ap_by_size.pdf",
+    log:
+        "logs/{study}/figures/ap_by_size.log",
+    message:
+        "Drawing AP by object size of {wildcards.study}"
+
+
+use rule draw_map_by_policy as draw_ap_by_frequency with:
+    input:
+        metrics=probe_files("metrics.json"),
+        tables=probe_files("ap.csv"),
+    output:
+        report(
+            "results/{study}/report/figures/ap_by_frequency.png",
+            caption="../report/ap_by_frequency.rst",
+            category="{study}",
+            subcategory="Results",
+            labels={"figure": "AP by images per class (figure 3, right)"},
+        ),
+        "results/{study}/report/figures/ap_by_frequency.pdf",
+    log:
+        "logs/{study}/figures/ap_by_frequency.log",
+    message:
+        "Drawing AP by images per class of {wildcards.study}"
+
+
+rule draw_training_curves:
+    input:
+        histories,
+    output:
+        report(
+            "results/{study}/report/figures/training_curves.png",
+            caption="../report/training_curves.rst",
+            category="{study}",
+            subcategory="Training",
+            labels={"figure": "Training curves"},
+        ),
+        "results/{study}/report/figures/training_curves.pdf",
+    log:
+        "logs/{study}/figures/training_curves.log",
+    params:
+        runs=trained_runs,
+    message:
+        "Drawing the training curves of {wildcards.study}"
+    script:
+        "../scripts/draw_training_curves.py"
+
+
+rule draw_contact_sheet:
+    input:
+        images=rules.collect_images.output[0],
+        proposals=run_boxes,
+    output:
+        report(
+            "results/{study}/report/figures/crops_{crops}.png",
+            caption="../report/contact_sheet.rst",
+            category="{study}",
+            subcategory="Crops",
+            labels={"figure": "Crops of {crops}"},
+        ),
+        "results/{study}/report/figures/crops_{crops}.pdf",
+    log:
+        "logs/{study}/figures/crops_{crops}.log",
+    params:
+        line=crop_line,
+        photos="results/{study}/data/photos",
+        view_size=setting("pretrain", "view_size"),
+        augment=setting("pretrain", "augment"),
+    message:
+        "Drawing the crops of {wildcards.crops} on photos of {wildcards.study}"
+    script:
+        "../scripts/draw_contact_sheet.py"
+
+
+rule draw_recall:
+    input:
+        rules.measure_recall.output[0],
+    output:
+        report(
+            "results/{study}/report/figures/recall.png",
+            caption="../report/recall.rst",
+            category="{study}",
+            subcategory="Proposals",
+            labels={"figure": "Recall of the proposals"},
+        ),
+        "results/{study}/report/figures/recall.pdf",
+    log:
+        "logs/{study}/figures/recall.log",
+    message:
+        "Drawing the recall of the proposals of {wildcards.study}"
+    script:
+        "../scripts/draw_recall.py"
+
+
+rule draw_images_per_class:
+    input:
+        rules.select_subset.output.classes,
+    output:
+        report(
+            "results/{study}/report/figures/images_per_class.png",
+            caption="../report/subset.rst",
+            category="{study}",
+            subcategory="Data",
+            labels={"figure": "Images per class"},
+        ),
+        "results/{study}/report/figures/images_per_class.pdf",
+    log:
+        "logs/{study}/figures/images_per_class.log",
+    message:
+        "Drawing the images per class of {wildcards.study}"
+    script:
+        "../scripts/draw_images_per_class.py"
+
+
+rule draw_objects_per_image:
+    input:
+        images=rules.collect_images.output[0],
+        boxes=rules.select_subset.output.boxes,
+    output:
+        report(
+            "results/{study}/report/figures/objects_per_image.png",
+            caption="../report/subset.rst",
+            category="{study}",
+            subcategory="Data",
+            labels={"figure": "Objects per image"},
+        ),
+        "results/{study}/report/figures/objects_per_image.pdf",
+    log:
+        "logs/{study}/figures/objects_per_image.log",
+    message:
+        "Drawing the objects per image of {wildcards.study}"
+    script:
+        "../scripts/draw_objects_per_image.py"
+
+
+rule write_summary:
+    input:
+        verdicts=rules.make_tables.output.verdicts,
+        tables=rules.make_tables.output.markdown,
+        figures=summary_figures,
+    output:
+        "results/{study}/report/summary.md",
+    log:
+        "logs/{study}/write_summary.log",
+    params:
+        description=setting("description"),
+    message:
+        "Results of {wildcards.study}: {output}"
+    script:
+        "../scripts/write_summary.py"

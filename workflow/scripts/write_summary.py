@@ -1,0 +1,31 @@
+"""Write the page of a study: verdicts, tables and figures in one Markdown file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oac.atomic import writing
+from oac.command import plain_errors
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake, snakemake
+
+
+def main(smk: "Snakemake") -> None:
+    """Put the parts below one another; figures are linked relative to the page."""
+    page = Path(smk.output[0])
+    tables = [Path(path).read_text(encoding="utf-8") for path in smk.input.tables]
+    figures = [Path(path).relative_to(page.parent) for path in smk.input.figures]
+    parts = [
+        f"# Study {smk.wildcards.study}",
+        smk.params.description.strip(),
+        Path(smk.input.verdicts).read_text(encoding="utf-8").strip(),
+        *(table.strip() for table in tables),
+        *(f"![{figure.stem}]({figure.as_posix()})" for figure in figures),
+    ]
+    with writing(page) as path:
+        path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    with plain_errors(snakemake.log[0]):
+        main(snakemake)

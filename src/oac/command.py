@@ -14,7 +14,8 @@ from pathlib import Path
 def plain_errors(log: str | Path | None = None) -> Iterator[None]:
     """Run a block; ValueError, OSError and RuntimeError are printed as `error: ...` and end the process with code 1.
 
-    These are what the package raises with a sentence for people; anything else is a defect and keeps its traceback.
+    These are what the package raises with a sentence for people. One that was raised inside another package is more
+    likely a defect, so its traceback is printed before the sentence; so is that of any other error.
     log: a file that everything written to stdout and stderr goes to, that of native libraries included.
     """
     if log is not None:
@@ -27,7 +28,8 @@ def plain_errors(log: str | Path | None = None) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
-        if type(error).__module__ != "builtins" and not type(error).__module__.startswith("oac."):
+        frames = traceback.extract_tb(error.__traceback__)
+        if not isinstance(error, OSError) and Path(__file__).parent not in Path(frames[-1].filename).parents:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)

@@ -171,9 +171,17 @@ def _check_study(study: dict[str, Any], file: Path) -> None:
     for method, options in study["methods"].items():
         lines = options["crops"] if options["crops"] != "all" else []
         for crops in lines:
-            if crops != UNCROPPED and crops not in study["crops"]:
+            if crops not in study["crops"] and (method, crops) != ("random", UNCROPPED):
                 known = ", ".join(study["crops"])
                 raise ConfigError(f"{file}: methods.{method}.crops names {crops}, but the crop lines are {known}")
+        if options.get("batch_size", 0) % options.get("groups", 1):
+            raise ConfigError(
+                f"{file}: methods.{method}.batch_size {options['batch_size']} does not divide into its"
+                f" {options['groups']} batch norm groups"
+            )
+    edges = study["probe"]["size_edges"]
+    if edges != sorted(set(edges)):
+        raise ConfigError(f"{file}: probe.size_edges must rise: {edges}")
     data = study["data"]
     if data["source"] == "voc" and "validation" in data["store"]["shards"]:
         raise ConfigError(f"{file}: data.store.shards.validation must go: VOC has no validation split")

@@ -18,8 +18,7 @@ def problem(images=400, width=10, classes=3, seed=0, noise=2.0):
     generator = torch.Generator().manual_seed(seed)
     plain = torch.randn(images, width, generator=generator)
     logits = (
-        plain @ torch.randn(width, classes, generator=generator)
-        + torch.tensor([-1.0, 0.0, 1.0]).repeat(9)[:classes]
+        plain @ torch.randn(width, classes, generator=generator) + torch.tensor([-1.0, 0.0, 1.0]).repeat(9)[:classes]
     )
     targets = logits + noise * torch.randn(images, classes, generator=generator) > 0
     features = plain * torch.logspace(-1, 0.5, width) + torch.linspace(-1, 2, width)
@@ -71,9 +70,7 @@ def test_sgd_takes_the_steps_of_torch():
     for _ in range(4):
         for batch in torch.randperm(50, generator=generator).split(16):
             optimizer.zero_grad()
-            binary_cross_entropy_with_logits(
-                features[batch] @ weight.T + bias, targets[batch].float()
-            ).backward()
+            binary_cross_entropy_with_logits(features[batch] @ weight.T + bias, targets[batch].float()).backward()
             optimizer.step()
         schedule.step()
     torch.testing.assert_close(ours.weight, weight.detach(), rtol=1e-4, atol=1e-6)

@@ -232,7 +232,10 @@ def summary_figures(wildcards):
 
 def figure_files(study):
     """The figures that a study has something to show in."""
-    lines, methods = STUDIES[study]["crops"], STUDIES[study]["methods"]
+    lines, runs = STUDIES[study]["crops"], studies.runs(STUDIES[study])
+    contrasted = {
+        lines[crops]["policy"] for method, crops, _ in runs if method == "moco_v2"
+    }
     names = [
         "map_by_policy",
         "ap_by_size",
@@ -241,11 +244,9 @@ def figure_files(study):
         "objects_per_image",
     ]
     names += [f"crops_{name}" for name in lines]
-    if "moco_v2" in methods and {"scene-scene"} < {
-        line["policy"] for line in lines.values()
-    }:
+    if {"scene-scene"} < contrasted:
         names.append("ap_per_class")
-    if set(methods) > {recipes.UNTRAINED}:
+    if any(method != recipes.UNTRAINED for method, _, _ in runs):
         names.append("training_curves")
     if any(source != "ground_truth" for source in studies.box_sources(STUDIES[study])):
         names.append("recall")

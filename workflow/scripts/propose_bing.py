@@ -2,7 +2,6 @@
 
 import argparse
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +15,26 @@ from oac.proposals.bing import Bing
 from oac.proposals.sources import proposal_table
 
 
-def propose(
-    image_id: str, *, store: Store, bing: Bing, count: int, nms_iou: float | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes and scores of one photo; none where it cannot be decoded."""
-    try:
-        image = np.asarray(store.image(image_id))
-    except DamagedPhotoError as error:
-        print(f"warning: {error}", flush=True)
-        return np.zeros((0, 4)), np.zeros(0)
-    return bing.propose(image, count, nms_iou=nms_iou)
+class Proposer:
+    """What a process opens once: the store and the trained windows."""
+
+    current: "Proposer"
+
+    def __init__(self, photos: Path, weights: Path, count: int, nms_iou: float | None) -> None:
+        self.store, self.bing = Store(photos), Bing.load(weights)
+        self.count, self.nms_iou = count, nms_iou
+        Proposer.current = self
+
+    @staticmethod
+    def propose(image_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes and scores of one photo; none where it cannot be decoded."""
+        mine = Proposer.current
+        try:
+            image = np.asarray(mine.store.image(image_id))
+        except DamagedPhotoError as error:
+            print(f"warning: {error}", flush=True)
+            return np.zeros((0, 4)), np.zeros(0)
+        return mine.bing.propose(image, mine.count, nms_iou=mine.nms_iou)
 
 
 def main() -> None:
@@ -39,15 +48,9 @@ def main() -> None:
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
     ids = pd.read_parquet(options.images)["image_id"].tolist()
-    job = partial(
-        propose,
-        store=Store(options.photos),
-        bing=Bing.load(options.weights),
-        count=options.count,
-        nms_iou=options.nms_iou,
-    )
-    with ProcessPoolExecutor(options.processes) as pool:
-        found = list(track(pool.map(job, ids, chunksize=32), len(ids), "proposals, photos"))
+    settings = (options.photos, options.weights, options.count, options.nms_iou)
+    with ProcessPoolExecutor(options.processes, initializer=Proposer, initargs=settings) as pool:
+        found = list(track(pool.map(Proposer.propose, ids, chunksize=32), len(ids), "proposals, photos"))
     table = proposal_table(ids, [boxes for boxes, _ in found], [scores for _, scores in found])
     with writing(options.out) as path:
         table.to_parquet(path, index=False)

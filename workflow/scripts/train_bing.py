@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from oac.command import plain_errors
-from oac.data.store import Store
+from oac.data.store import DamagedPhotoError, Store
 from oac.data.tables import boxes_by_image
 from oac.proposals.bing_train import train
 
@@ -24,9 +24,13 @@ class Photos(Sequence):
         """Return the number of photos."""
         return len(self.image_ids)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """Decode one photo."""
-        return np.asarray(self.store.image(self.image_ids[index]))
+    def __getitem__(self, index: int) -> np.ndarray | None:
+        """Decode one photo; None where it is damaged, which the training passes over."""
+        try:
+            return np.asarray(self.store.image(self.image_ids[index]))
+        except DamagedPhotoError as error:
+            print(f"warning: {error}", flush=True)
+            return None
 
 
 def main() -> None:

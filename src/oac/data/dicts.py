@@ -153,9 +153,7 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, raw = state
-        if not (
-            isinstance(dtype, _Dtype) and isinstance(shape, tuple) and all(type(n) is int for n in shape)
-        ):
+        if not (isinstance(dtype, _Dtype) and isinstance(shape, tuple) and all(type(n) is int for n in shape)):
             raise UnsafePickleError("it holds a numpy array in a form numpy does not write")
         values = list if dtype.dtype.hasobject else bytes
         wanted = math.prod(shape) * (1 if values is list else dtype.dtype.itemsize)
@@ -202,9 +200,7 @@ def _admitted(module: str, name: str) -> Any:
         return _Array
     if (module, name) == ("numpy", "dtype"):
         return _Dtype
-    raise UnsafePickleError(
-        f"it asks for {module}.{name}; only plain data and numpy's own constructors are read"
-    )
+    raise UnsafePickleError(f"it asks for {module}.{name}; only plain data and numpy's own constructors are read")
 
 
 class _Reader(pickle.Unpickler):
@@ -253,6 +249,4 @@ def _check_scalars(values: Iterable[Any]) -> None:
     """Keys, tuples and arrays of objects may hold numbers and strings, nothing that holds more."""
     for value in values.flat if isinstance(values, np.ndarray) else values:
         if not isinstance(value, _SCALARS):
-            raise UnsafePickleError(
-                f"it holds a {type(value).__name__.strip('_')} where a number or text should be"
-            )
+            raise UnsafePickleError(f"it holds a {type(value).__name__.strip('_')} where a number or text should be")

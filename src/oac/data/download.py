@@ -103,9 +103,7 @@ def fetch(
         _complete(url, part, bytes, md5, retries, timeout)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                error.errno, f"no room to write {target}: free some space and run again"
-            ) from error
+            raise DiskFullError(error.errno, f"no room to write {target}: free some space and run again") from error
         raise
     os.replace(part.path, target)
 
@@ -210,12 +208,8 @@ def _status_error(url: str, error: urllib.error.HTTPError, start: int) -> Except
         total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
         return _NothingMoreError(int(total[1]) if total else None)
     if error.code in _PASSING_STATUS:
-        return _TryAgainError(
-            f"HTTP {error.code} {error.reason}", _retry_after(error.headers.get("Retry-After"))
-        )
-    return DownloadError(
-        f"{url}: HTTP {error.code} {error.reason}; is the address right and the file public?"
-    )
+        return _TryAgainError(f"HTTP {error.code} {error.reason}", _retry_after(error.headers.get("Retry-After")))
+    return DownloadError(f"{url}: HTTP {error.code} {error.reason}; is the address right and the file public?")
 
 
 def _read(response: Any, size: int) -> bytes:

@@ -81,9 +81,7 @@ def read_release(
     folder = Path(folder)
     _check_splits(splits)
     classes = read_classes(folder / CLASSES_FILE)
-    images = pd.concat(
-        [_read_images(folder / image_list_file(split), split) for split in splits], ignore_index=True
-    )
+    images = pd.concat([_read_images(folder / image_list_file(split), split) for split in splits], ignore_index=True)
     parts = [_read_boxes(folder, split, images, classes) for split in splits]
     boxes = pd.concat(_same_categories(parts), ignore_index=True)
     if boxes_of == "stored":
@@ -124,9 +122,7 @@ def read_classes(path: Path) -> pd.DataFrame:
         rows = rows[1:]
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) != len(CLASS_COLUMNS)), None)
     if wrong is not None or not rows:
-        raise ValueError(
-            f"{path}: row {wrong or 1} is not a label and a name; is this a class description file?"
-        )
+        raise ValueError(f"{path}: row {wrong or 1} is not a label and a name; is this a class description file?")
     return pd.DataFrame(rows, columns=CLASS_COLUMNS, dtype="str")
 
 
@@ -172,13 +168,9 @@ def _read_images(path: Path, split: str) -> pd.DataFrame:
     odd = ~np.isin(rotation, ROTATIONS)
     if odd.any():
         row = int(np.argmax(odd))
-        raise ValueError(
-            f"{path}: image {ids.iloc[row]} has the Rotation {rotation[row]:g}, not one of {ROTATIONS}"
-        )
+        raise ValueError(f"{path}: image {ids.iloc[row]} has the Rotation {rotation[row]:g}, not one of {ROTATIONS}")
     path_of = f"{split}/" + ids + ".jpg"
-    return pd.DataFrame(
-        {"image_id": ids, "split": split, "path": path_of, "rotation": rotation.astype(np.int16)}
-    )
+    return pd.DataFrame({"image_id": ids, "split": split, "path": path_of, "rotation": rotation.astype(np.int16)})
 
 
 def _read_boxes(folder: Path, split: str, images: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:

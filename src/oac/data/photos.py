@@ -50,9 +50,7 @@ def read_photo(base: str, path: str, *, retries: int = 5) -> bytes:
         except DownloadError as error:
             raise MissingPhotoError(str(error)) from None
     folder = (
-        Path(urllib.parse.unquote(urllib.parse.urlsplit(base).path))
-        if base.startswith("file://")
-        else Path(base)
+        Path(urllib.parse.unquote(urllib.parse.urlsplit(base).path)) if base.startswith("file://") else Path(base)
     )
     try:
         return (folder / path).read_bytes()

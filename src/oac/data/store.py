@@ -146,9 +146,7 @@ class Store:
         # The file object is held during the read, so that no other thread can close it.
         file = self._open(tar)
         data = os.pread(file.fileno(), size, int(self._offset[row]))
-        if len(data) != size or (
-            self.verify and hashlib.sha256(data).digest() != self._sha256[row].tobytes()
-        ):
+        if len(data) != size or (self.verify and hashlib.sha256(data).digest() != self._sha256[row].tobytes()):
             raise DamagedPhotoError(_damage(image_id, tar))
         return data
 

@@ -106,9 +106,7 @@ class _Selection:
 
     def __init__(self, release: Release) -> None:
         self.release = release
-        self.image = positions(release.boxes["image_id"], pd.Index(release.images["image_id"])).astype(
-            np.int32
-        )
+        self.image = positions(release.boxes["image_id"], pd.Index(release.images["image_id"])).astype(np.int32)
         self.label = positions(release.boxes["label"], pd.Index(release.classes["label"])).astype(np.int32)
         if (self.image < 0).any() or (self.label < 0).any():
             raise ValueError("the release has boxes of images or labels it does not list")
@@ -186,9 +184,7 @@ class _Selection:
             if self.steps and self.steps[-1]["split"] == split:
                 counts = ", ".join(f"{self.steps[-1][key]} {key}" for key in ("images", "classes", "boxes"))
                 before = f"{counts} were left before it; loosen this filter or use a larger release"
-            raise EmptySubsetError(
-                f"the subset has no {split} images: the step {step!r} left nothing, {before}"
-            )
+            raise EmptySubsetError(f"the subset has no {split} images: the step {step!r} left nothing, {before}")
         self.steps.append(left)
 
     def result(self, chosen: np.ndarray) -> Subset:

@@ -73,9 +73,7 @@ def check_boxes(boxes: pd.DataFrame, file: str | Path) -> None:
             )
 
 
-def check_known(
-    values: pd.Series, known: pd.Index, what: str, file: str | Path, list_file: str | Path
-) -> None:
+def check_known(values: pd.Series, known: pd.Index, what: str, file: str | Path, list_file: str | Path) -> None:
     """Raise ValueError, naming file and line, where a value of a column is not in the list it refers to."""
     bad = positions(values, known) < 0
     if bad.any():

@@ -68,9 +68,7 @@ def _read_annotation(path: Path, image_id: str) -> list[tuple[str, str, float, f
     rows = []
     for number, item in enumerate(root.iter("object"), 1):
         where = f"{path}, object {number}"
-        xmin, xmax, ymin, ymax = (
-            _number(item, f"bndbox/{key}", where) for key in ("xmin", "xmax", "ymin", "ymax")
-        )
+        xmin, xmax, ymin, ymax = (_number(item, f"bndbox/{key}", where) for key in ("xmin", "xmax", "ymin", "ymax"))
         if not (1 <= xmin <= xmax <= width and 1 <= ymin <= ymax <= height):
             raise ValueError(
                 f"{where}: box x {xmin:g}..{xmax:g}, y {ymin:g}..{ymax:g} does not lie in the photo of "
@@ -79,9 +77,7 @@ def _read_annotation(path: Path, image_id: str) -> list[tuple[str, str, float, f
         name = item.findtext("name")
         if not name:
             raise ValueError(f"{where} has no name")
-        rows.append(
-            (image_id, name, (xmin - 1) / width, xmax / width, (ymin - 1) / height, ymax / height, False)
-        )
+        rows.append((image_id, name, (xmin - 1) / width, xmax / width, (ymin - 1) / height, ymax / height, False))
     return rows
 
 

@@ -91,8 +91,8 @@ class Trainer:
     def run(self) -> None:
         """Train to the end of the budget, from the last checkpoint where there is one.
 
-        Raises Preempted after SIGTERM or SIGINT, FloatingPointError where the loss is no number any more; in both cases
-        the state folder holds the last good checkpoint.
+        Raises Preempted after SIGTERM or SIGINT, FloatingPointError where training diverged; in both cases the state
+        folder holds the last good checkpoint.
         """
         with self.state.locked():
             self._resume()

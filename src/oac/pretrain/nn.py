@@ -129,7 +129,7 @@ def projection_head(features: int, hidden: int, dim: int, *, batch_norm: bool, g
 def save_encoder(net: nn.Module, recipe: dict[str, Any], path: str | Path) -> None:
     """Write a backbone's weights, under torchvision's names, with the recipe in the file's metadata."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    # One key only: safetensors writes several in another order in each process, and equal encoders must be equal bytes.
+    # One key only: safetensors orders several by chance, and equal encoders must be equal bytes.
     content = serialize(tensors, metadata={"recipe": json.dumps(recipe, sort_keys=True)})
     with writing(path) as temporary:
         # safetensors' own writer makes files that only their owner may read.

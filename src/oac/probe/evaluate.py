@@ -76,7 +76,7 @@ def evaluate(
         "classes": int((~ap.isnan()).sum()),
         "train_images": len(features["train"].image_ids),
         "test_images": len(test.image_ids),
-        "images_seen": recipe.get("images_seen", 0),
+        "images_seen": images_seen(recipe),
         "recipe": recipe,
         "recipe_hash": digest(recipe),
         "probe": {**options, "weight_decay": choice.weight_decay, "validation_map": choice.validation_map},
@@ -85,6 +85,14 @@ def evaluate(
     return Evaluation(
         metrics, table, _by_size(scores, targets["test"], boxes, test.image_ids, labels, options["size_edges"])
     )
+
+
+def images_seen(recipe: Mapping[str, Any]) -> int:
+    """Photos that a run trained on, repetitions counted: whole batches only."""
+    if "images_seen" not in recipe:
+        return 0
+    batch = recipe["options"]["batch_size"]
+    return int(max(1, recipe["images_seen"] // batch) * batch)
 
 
 def versions() -> dict[str, str]:

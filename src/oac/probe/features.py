@@ -128,9 +128,7 @@ def load_features(path: str | Path) -> dict[str, Features]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         if "image_ids" not in metadata:
-            raise ValueError(
-                f"{path} has no image ids in its metadata: it was not written by the probe; delete it"
-            )
+            raise ValueError(f"{path} has no image ids in its metadata: it was not written by the probe; delete it")
         ids = json.loads(metadata["image_ids"])
         return {split: Features(file.get_tensor(split).float(), ids[split]) for split in ids}
 
@@ -171,9 +169,7 @@ def _check(features: Tensor, decoded: Tensor, image_ids: Sequence[str]) -> None:
         )
     if damaged:
         names = ", ".join(damaged[:_NAMED_PHOTOS]) + (", ..." if len(damaged) > _NAMED_PHOTOS else "")
-        log.warning(
-            "%d of %d photos cannot be decoded and have no features: %s", len(damaged), len(image_ids), names
-        )
+        log.warning("%d of %d photos cannot be decoded and have no features: %s", len(damaged), len(image_ids), names)
     wrong = (decoded & ~features.isfinite().all(1)).nonzero().flatten().tolist()
     if wrong:
         raise ValueError(

@@ -101,9 +101,7 @@ def fit(
     else:
         raise ValueError(f'solver must be "sgd" or "lbfgs", not "{solver}"')
     if not bool(weight.isfinite().all() and bias.isfinite().all()):
-        raise ValueError(
-            f"the linear probe diverged (solver {solver}, lr {lr}): use a smaller lr or standardize"
-        )
+        raise ValueError(f"the linear probe diverged (solver {solver}, lr {lr}): use a smaller lr or standardize")
     return LinearProbe(weight.float(), bias.float(), *data[2:])
 
 
@@ -163,6 +161,4 @@ def _check(features: Tensor, targets: Tensor) -> None:
     finite = features.isfinite().all(1)
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0])
-        raise ValueError(
-            f"{int((~finite).sum())} rows of the features are not finite, the first is row {row}"
-        )
+        raise ValueError(f"{int((~finite).sum())} rows of the features are not finite, the first is row {row}")

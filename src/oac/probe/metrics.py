@@ -67,9 +67,7 @@ def batch_averaged_map(scores: Tensor, targets: Tensor, batch_size: int) -> floa
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     scores, positive = _checked(scores, targets)
     total, images = 0.0, 0
-    for batch_scores, batch_positive in zip(
-        scores.split(batch_size), positive.split(batch_size), strict=True
-    ):
+    for batch_scores, batch_positive in zip(scores.split(batch_size), positive.split(batch_size), strict=True):
         if batch_positive.any():
             ap = _masked_average_precision(batch_scores, batch_positive, torch.ones_like(batch_positive))
             total += float(ap.nanmean()) * len(batch_scores)
@@ -115,9 +113,7 @@ def average_precision_by_size(
     wrong = (area.isnan() == positive).nonzero()
     if len(wrong):
         row, column = wrong[0].tolist()
-        raise ValueError(
-            f"area must be NaN exactly where the target is 0; image {row}, class {column} is not so"
-        )
+        raise ValueError(f"area must be NaN exactly where the target is 0; image {row}, class {column} is not so")
     bounds = torch.as_tensor(edges, dtype=torch.float64, device=scores.device)
     if bounds.ndim != 1 or len(bounds) < 2 or not bool((bounds[1:] > bounds[:-1]).all()):
         raise ValueError(f"edges must be at least two increasing numbers, not {bounds.tolist()}")
@@ -134,8 +130,7 @@ def _checked(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Scores and boolean targets (N, C) on one device. Raises ValueError where they are not usable."""
     if scores.ndim != 2 or scores.shape != targets.shape:
         raise ValueError(
-            "scores and targets must both be (images, classes), "
-            f"not {tuple(scores.shape)} and {tuple(targets.shape)}"
+            f"scores and targets must both be (images, classes), not {tuple(scores.shape)} and {tuple(targets.shape)}"
         )
     nan = scores.isnan().nonzero()
     if len(nan):

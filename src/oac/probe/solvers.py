@@ -105,9 +105,7 @@ def lbfgs(
     # ftol 0: stop by the gradient, not because one step gained little.
     limits = {"maxiter": _LBFGS_ITERATIONS, "maxfun": 2 * _LBFGS_ITERATIONS, "maxcor": 20, "ftol": 0.0}
     start = np.zeros(classes * (width + 1))
-    found = minimize(
-        objective, start, jac=True, method="L-BFGS-B", options={**limits, "gtol": _LBFGS_GRADIENT}
-    )
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={**limits, "gtol": _LBFGS_GRADIENT})
     steepest = float(np.abs(found.jac).max())
     if not steepest <= _LBFGS_WARN:
         log.warning(

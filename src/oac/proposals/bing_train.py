@@ -14,7 +14,7 @@ and repeatable.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -116,6 +116,16 @@ def _as_sequence(images: Iterable[np.ndarray]) -> Sequence[np.ndarray]:
     return images if hasattr(images, "__getitem__") and hasattr(images, "__len__") else list(images)  # type: ignore[return-value]
 
 
+def _readable(
+    images: Sequence[np.ndarray | None], boxes: Sequence[np.ndarray], chosen: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The chosen photos with their boxes; None stands for a photo that could not be read."""
+    for index in chosen:
+        image = images[index]
+        if image is not None:
+            yield image, boxes[index]
+
+
 def _samples(
     images: Sequence[np.ndarray],
     boxes: Sequence[np.ndarray],
@@ -127,8 +137,7 @@ def _samples(
     """Stage I: features (n, 64) uint8, labels (n,), and positives of every size, mirror images not counted."""
     features, labels = [], []
     counts = np.zeros(len(sizes), dtype=np.int64)
-    for index in chosen:
-        image, truth = images[index], boxes[index]
+    for image, truth in _readable(images, boxes, chosen):
         mosaic = layout(image.shape[0], image.shape[1], sizes)
         gradients = normed_gradients(image, mosaic)
         views = np.lib.stride_tricks.sliding_window_view(gradients, (WINDOW, WINDOW))
@@ -182,11 +191,11 @@ def _calibrate(
 ) -> np.ndarray:
     """Stage II: slope and offset (S, 2) per size, learnt from the stage I windows of the training images."""
     scores, labels, sizes = [], [], []
-    for index in chosen:
-        windows, values, size = model.windows(images[index])
+    for image, truth in _readable(images, boxes, chosen):
+        windows, values, size = model.windows(image)
         scores.append(values)
         sizes.append(size)
-        labels.append(overlap(windows, boxes[index]).max(axis=1) >= IOU)
+        labels.append(overlap(windows, truth).max(axis=1) >= IOU)
     score, label, size = np.concatenate(scores), np.concatenate(labels), np.concatenate(sizes)
     result = np.empty((len(model.sizes), 2))
     for index in range(len(result)):

@@ -207,6 +207,8 @@ def choose_arms(table: pd.DataFrame, keys: Sequence[tuple[str, str]] | None) -> 
         keys = [
             key for key, arm in found.items() if not arm.trained or (arm.method == "moco_v2" and arm.policy in shown)
         ]
+        # A study of other crop lines, or of one, shows what it has.
+        keys = keys if any(found[key].trained for key in keys) else list(found)
     missing = ["/".join(key) for key in keys if key not in found]
     if missing or not keys:
         raise ValueError(f"no runs of {', '.join(missing) or 'the arms shown by default'}; there are runs of {there}")

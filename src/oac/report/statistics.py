@@ -34,9 +34,7 @@ class Interval(NamedTuple):
 
     def _width(self) -> float:
         if self.half_width is None:
-            raise ValueError(
-                f"there is no interval around {self.mean}: it needs {SMALLEST_SAMPLE} values or more"
-            )
+            raise ValueError(f"there is no interval around {self.mean}: it needs {SMALLEST_SAMPLE} values or more")
         return self.half_width
 
 

@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 demo: .venv/.installed
 	snakemake results/demo/report/summary.md
-	snakemake --quiet all --report results/demo/report.html results/demo/report/summary.md
+	snakemake --quiet rules --report results/demo/report.html results/demo/report/summary.md
 	@echo "Tables and figures: results/demo/report/summary.md"
 	@echo "HTML report:        results/demo/report.html"
 

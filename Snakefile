@@ -9,7 +9,8 @@ min_version("9.19")
 configfile: "config/config.yaml"
 
 
-# The base that requirements.txt is installed on; read only with `--sdm apptainer`.
+# Documents the interpreter that requirements.txt is installed on, which the linter asks for. Jobs run in the
+# environment that Snakemake runs in.
 container: "docker://python:3.11-bookworm"
 
 

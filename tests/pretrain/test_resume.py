@@ -20,19 +20,22 @@ from oac.pretrain.recipe import canonical
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "pretrain.py"
 
 
-def command(recipe, inputs, folder):
+def command(recipe, inputs, folder, checkpoint_seconds):
     return [
         sys.executable, str(SCRIPT), "--images", inputs.images, "--photos", inputs.photos, "--boxes", inputs.boxes,
         "--classes", inputs.classes, "--proposals", inputs.proposals, "--recipe", canonical(recipe),
         "--state", folder / "state", "--out", folder / "encoder.safetensors", "--history", folder / "history.jsonl",
-        "--threads", "1", "--checkpoint-seconds", "0",
+        "--threads", "1", "--checkpoint-seconds", str(checkpoint_seconds),
     ]  # fmt: skip
 
 
-def start(recipe, inputs, folder):
+def start(recipe, inputs, folder, checkpoint_seconds=0.0):
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
-        command(recipe, inputs, folder), stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        command(recipe, inputs, folder, checkpoint_seconds),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 
 
@@ -57,11 +60,15 @@ def assert_same_run(folder, uninterrupted):
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_killed_at_random_moments_it_ends_with_the_same_bits(recipe, inputs, uninterrupted, tmp_path, attempt):
-    """SIGKILL after a random number of logged steps and a random part of a step, until one is left to finish."""
+    """SIGKILL after a random number of logged steps and a random part of a step, then a run to the end.
+
+    With a checkpoint at every step, or only now and then, so that steps have to be done again.
+    """
     moments = random.Random(attempt)
+    between = (0.0, 0.1, 0.3)[attempt]  # seconds between checkpoints; a step takes some 0.02
     kills = 0
     for target in sorted(moments.sample(range(1, 38), 2)):
-        process = start(recipe, inputs, tmp_path)
+        process = start(recipe, inputs, tmp_path, between)
         deadline = time.monotonic() + 60
         while steps_done(tmp_path) < target and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -77,9 +84,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(recipe, inputs, uni
     assert_same_run(tmp_path, uninterrupted)
 
 
-def test_sigterm_checkpoints_and_leaves_with_75(recipe, inputs, uninterrupted, tmp_path):
-    recipe_long = recipe | {"images_seen": 160_000}
-    process = start(recipe_long, inputs, tmp_path)
+def test_sigterm_checkpoints_and_leaves_with_75_and_the_run_goes_on_to_the_same_bits(
+    recipe, inputs, uninterrupted, tmp_path
+):
+    process = start(recipe, inputs, tmp_path, checkpoint_seconds=1000)
     deadline = time.monotonic() + 60
     while steps_done(tmp_path) < 1 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -89,8 +97,12 @@ def test_sigterm_checkpoints_and_leaves_with_75(recipe, inputs, uninterrupted, t
     assert "run again to go on" in errors
     assert "Traceback" not in errors
     content = torch.load(tmp_path / "state" / "checkpoint.pt", weights_only=True)
-    assert 0 < content["step"] < 10_000
+    assert 0 < content["step"] < 40
     assert not (tmp_path / "encoder.safetensors").exists()
+    process = start(recipe, inputs, tmp_path)
+    assert process.wait(timeout=120) == 0, process.stderr.read()
+    process.stderr.close()
+    assert_same_run(tmp_path, uninterrupted)
 
 
 def test_a_second_trainer_of_the_same_run_is_refused(recipe, inputs, tmp_path):

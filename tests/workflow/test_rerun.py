@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import re
+import shutil
 import tarfile
 
 import numpy as np
@@ -113,6 +116,39 @@ def test_an_option_of_the_random_boxes_retrains_nothing(finished, tmp_path):
     plan = finished.planned(config=finished.changed({"proposals.random": {"seed": 7}}, tmp_path))
     assert plan.trained == set()
     assert plan.jobs["propose_random"] == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("data.subset.min_images_per_class", 5), ("data.store.quality", 70), ("data.synthetic.size", 80)],
+)
+def test_other_photos_or_boxes_reach_everything_made_of_them(finished, tmp_path, option, value):
+    plan = finished.planned(config=finished.changed({option: value}, tmp_path))
+    assert plan.jobs["store_photos"] == 4
+    assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == len(RUNS)
+    assert {"select_subset", "train_bing", "propose_bing"} <= set(plan.jobs)
+    assert len(plan.trained) == 3
+
+
+def test_other_test_photos_retrain_nothing(finished, tmp_path):
+    plan = finished.planned(config=finished.changed({"data.synthetic.test": 20}, tmp_path))
+    assert plan.jobs["fit_probe"] == len(RUNS)
+    recipes = {path.name for path in (finished.folder / "state").iterdir()}
+    assert all(any(part in name for name in recipes) for part in re.findall(r"state/([\w-]+)\)", plan.text))
+
+
+def test_an_interrupted_rebuild_is_taken_up_where_the_tables_came_out_alike(finished, tmp_path):
+    """images.parquet has the same bytes for photos of another quality; what reads photos must run all the same."""
+    copy = dataclasses.replace(finished, folder=tmp_path / "copy")
+    shutil.copytree(finished.folder, copy.folder, symlinks=True)
+    config = copy.changed({"data.store.quality": 70}, tmp_path)
+    before = (copy.folder / "results/tiny/data/images.parquet").read_bytes()
+    assert copy.run("results/tiny/data/images.parquet", config=config).code == 0
+    assert (copy.folder / "results/tiny/data/images.parquet").read_bytes() == before
+    plan = copy.planned(config=config)
+    assert {"train_bing", "propose_bing", "draw_contact_sheet"} <= set(plan.jobs)
+    assert plan.jobs["extract_features"] == len(RUNS)
+    assert len(plan.trained) == 3
 
 
 def test_a_new_crop_line_trains_exactly_one_arm(finished, tmp_path):

@@ -28,6 +28,12 @@ def test_a_path_of_a_study_that_is_not_configured_builds_too(fresh):
     ("edits", "message"),
     [
         ({"pretrain.images_sen": 5}, "tiny.yaml: unknown key pretrain.images_sen; did you mean images_seen?"),
+        ({"data.subset.class_list": []}, "tiny.yaml: data.subset.class_list"),
+        ({"methods.moco_v2.batch_size": 15}, "batch_size 15 does not divide into its 2 batch norm groups"),
+        (
+            {"methods.moco_v2.crops": ["scene-seene"]},
+            "methods.moco_v2.crops names scene-seene, but the crop lines are",
+        ),
         ({"methods.moco_v2.lr": "1e-4"}, "tiny.yaml: methods.moco_v2.lr is the text '1e-4', not a number"),
     ],
 )
@@ -79,3 +85,25 @@ def test_two_gpu_jobs_do_not_overlap_without_the_profile(fresh, tmp_path, gpu, o
         map(float, (tmp_path / name).read_text().split()) for name in ("a.txt", "b.txt")
     )
     assert (start_a < end_b and start_b < end_a) == overlap
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["results/tiny/report/figures/crops_object-dialte.png", "results/tiny/probe/moco_v2/object-dialte/seed0/ap.csv"],
+)
+def test_a_misspelt_crop_line_in_a_path_is_named_with_those_there_are(fresh, target):
+    result = fresh.run("--dry-run", target)
+    assert result.code != 0
+    assert "has no 'object-dialte' in `crops`: there are scene-scene, object-dilate" in result.text
+
+
+def test_a_data_set_that_is_not_there_is_named_with_the_key(fresh, tmp_path):
+    edits = {
+        "data.source": "voc",
+        "data.synthetic": None,
+        "data.location": "nowhere",
+        "data.store.shards": {"train": 1, "test": 1},
+    }
+    result = fresh.run("--dry-run", config=fresh.changed(edits, tmp_path))
+    assert result.code != 0
+    assert "study tiny: data.location nowhere is no folder; put the data set there, or change data.loc" in result.text

@@ -108,6 +108,28 @@ def run_files(study, pattern):
     ]
 
 
+def photo_identity(wildcards):
+    """What decides the photos and boxes of all splits.
+
+    A parameter of every rule that reads photos: the tables between the rules can come out with the same bytes when the
+    photos behind them do not, and then nothing else would tell Snakemake after an interruption.
+    """
+    data = study_of(wildcards)["data"]
+    identity = recipes.data_identity(data, ("train", "validation", "test"))
+    return json.dumps(identity, sort_keys=True)
+
+
+def subset_options(wildcards):
+    """What decides a subset, without the places where its source lies."""
+    data = study_of(wildcards)["data"]
+    return {
+        "source": data["source"],
+        data["source"]: data.get(data["source"], {}),
+        "subset": data["subset"],
+        "shards": data["store"]["shards"],
+    }
+
+
 def shard_indexes(wildcards):
     """The index files of all shards of a study's image store."""
     return [
@@ -120,11 +142,15 @@ def shard_indexes(wildcards):
 def release_location(wildcards):
     """Where the annotation files of a study are fetched from."""
     data = study_of(wildcards)["data"]
-    return (
-        f"resources/{wildcards.study}/published"
-        if data["source"] == "synthetic"
-        else data["location"]
-    )
+    if data["source"] == "synthetic":
+        return f"resources/{wildcards.study}/published"
+    folder = data["location"].removeprefix("file://")
+    if "://" not in folder and not Path(folder).is_dir():
+        raise WorkflowError(
+            f"study {wildcards.study}: data.location {data['location']} is no folder; put the data set there, or"
+            f" change data.location in the study file"
+        )
+    return data["location"]
 
 
 def photo_location(wildcards):
@@ -143,10 +169,10 @@ def published_file(wildcards):
 def release_files(wildcards):
     """The annotation files that a study's subset is chosen from."""
     data = study_of(wildcards)["data"]
+    location = release_location(wildcards)
     if data["source"] == "voc":
         return [
-            f"{data['location']}/ImageSets/Main/{name}.txt"
-            for name in data["voc"].values()
+            f"{location}/ImageSets/Main/{name}.txt" for name in data["voc"].values()
         ]
     return [
         f"resources/{wildcards.study}/release/{file}"
@@ -166,7 +192,12 @@ def run_boxes(wildcards):
 
 def crop_line(wildcards):
     """How a crop line cuts, without its seeds."""
-    line = study_of(wildcards)["crops"][wildcards.crops]
+    lines = study_of(wildcards)["crops"]
+    if wildcards.crops not in lines:
+        raise WorkflowError(
+            f"study {wildcards.study} has no {wildcards.crops!r} in `crops`: there are {', '.join(lines)}"
+        )
+    line = lines[wildcards.crops]
     return {key: value for key, value in line.items() if key != "seeds"}
 
 

@@ -43,7 +43,7 @@ rule check_subset:
     log:
         "logs/{study}/check_subset.log",
     params:
-        data=setting("data"),
+        options=subset_options,
     message:
         "Trying the filters of {wildcards.study}"
     script:
@@ -53,8 +53,7 @@ rule check_subset:
 rule select_subset:
     input:
         release=release_files,
-        # Only to wait for: what decides the subset are the release and the options.
-        checked=ancient(rules.check_subset.output.steps),
+        checked=rules.check_subset.output.steps,
     output:
         selection="results/{study}/data/selection.parquet",
         boxes="results/{study}/data/boxes.parquet",
@@ -66,7 +65,7 @@ rule select_subset:
     log:
         "logs/{study}/select_subset.log",
     params:
-        data=setting("data"),
+        options=subset_options,
     message:
         "Choosing the photos and classes of {wildcards.study}"
     script:
@@ -83,6 +82,7 @@ rule store_photos:
     log:
         "logs/{study}/store_photos/{split}/{shard}.log",
     params:
+        identity=photo_identity,
         location=photo_location,
         long_side=setting("data", "store", "long_side"),
         quality=setting("data", "store", "quality"),
@@ -100,9 +100,10 @@ rule store_photos:
 # never hashes photos.
 rule collect_images:
     input:
-        shard_indexes,
+        indexes=shard_indexes,
     output:
-        "results/{study}/data/images.parquet",
+        images="results/{study}/data/images.parquet",
+        missing="results/{study}/data/missing.csv",
     log:
         "logs/{study}/collect_images.log",
     message:

@@ -6,7 +6,7 @@
 # go on.
 rule pretrain:
     input:
-        images=rules.collect_images.output[0],
+        images=rules.collect_images.output.images,
         boxes=rules.select_subset.output.boxes,
         classes=rules.select_subset.output.classes,
         proposals=run_boxes,

@@ -3,7 +3,7 @@
 
 rule extract_features:
     input:
-        images=rules.collect_images.output[0],
+        images=rules.collect_images.output.images,
         encoder="results/{study}/pretrain/{method}/{crops}/seed{seed}/encoder.safetensors",
     output:
         "results/{study}/probe/{method}/{crops}/seed{seed}/features.safetensors",
@@ -13,6 +13,7 @@ rule extract_features:
     resources:
         gpu=GPUS,
     params:
+        identity=photo_identity,
         photos="results/{study}/data/photos",
         view_size=setting("probe", "view_size"),
         full=setting("probe", "full"),

@@ -3,13 +3,14 @@
 
 rule train_bing:
     input:
-        images=rules.collect_images.output[0],
+        images=rules.collect_images.output.images,
         boxes=rules.select_subset.output.boxes,
     output:
         "results/{study}/proposals/bing.json",
     log:
         "logs/{study}/train_bing.log",
     params:
+        identity=photo_identity,
         photos="results/{study}/data/photos",
         options=bing_training,
     message:
@@ -21,7 +22,7 @@ rule train_bing:
 
 rule propose_bing:
     input:
-        images=rules.collect_images.output[0],
+        images=rules.collect_images.output.images,
         weights=rules.train_bing.output[0],
     output:
         "results/{study}/proposals/bing.parquet",
@@ -29,6 +30,7 @@ rule propose_bing:
         "logs/{study}/propose_bing.log",
     threads: 16
     params:
+        identity=photo_identity,
         photos="results/{study}/data/photos",
         number=setting("proposals", "count"),
         nms_iou=setting("proposals", "bing", "nms_iou"),
@@ -42,12 +44,14 @@ rule propose_bing:
 
 rule propose_ground_truth:
     input:
-        images=rules.collect_images.output[0],
+        images=rules.collect_images.output.images,
         boxes=rules.select_subset.output.boxes,
     output:
         "results/{study}/proposals/ground_truth.parquet",
     log:
         "logs/{study}/propose_ground_truth.log",
+    params:
+        identity=photo_identity,
     message:
         "Taking the true boxes of {wildcards.study} as proposals"
     script:
@@ -56,7 +60,7 @@ rule propose_ground_truth:
 
 rule propose_random:
     input:
-        images=rules.collect_images.output[0],
+        images=rules.collect_images.output.images,
         reference=rules.propose_bing.output[0],
     output:
         "results/{study}/proposals/random.parquet",
@@ -73,7 +77,7 @@ rule propose_random:
 
 rule measure_recall:
     input:
-        images=rules.collect_images.output[0],
+        images=rules.collect_images.output.images,
         boxes=rules.select_subset.output.boxes,
         proposals=recall_tables,
     output:

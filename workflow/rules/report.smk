@@ -135,7 +135,7 @@ rule draw_training_curves:
 
 rule draw_contact_sheet:
     input:
-        images=rules.collect_images.output[0],
+        images=rules.collect_images.output.images,
         proposals=run_boxes,
     output:
         report(
@@ -150,6 +150,7 @@ rule draw_contact_sheet:
         "logs/{study}/figures/crops_{crops}.log",
     params:
         line=crop_line,
+        identity=photo_identity,
         photos="results/{study}/data/photos",
         view_size=setting("pretrain", "view_size"),
         augment=setting("pretrain", "augment"),
@@ -201,7 +202,7 @@ rule draw_images_per_class:
 
 rule draw_objects_per_image:
     input:
-        images=rules.collect_images.output[0],
+        images=rules.collect_images.output.images,
         boxes=rules.select_subset.output.boxes,
     output:
         report(
@@ -225,6 +226,7 @@ rule write_summary:
         verdicts=rules.make_tables.output.verdicts,
         tables=rules.make_tables.output.markdown,
         figures=summary_figures,
+        missing=rules.collect_images.output.missing,
     output:
         "results/{study}/report/summary.md",
     log:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.data.store import stored_images
@@ -12,15 +14,18 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    """Write images.parquet from the indexes of the shards that the study file names."""
-    folder = Path(smk.output[0]).with_name("photos")
+    """Write images.parquet from the indexes of the shards that the study file names, and what is missing in them."""
+    folder = Path(smk.output.images).with_name("photos")
     images = stored_images(folder)
     # A study that had more shards before has left some behind.
-    wanted = {Path(path).name.removesuffix(".index.parquet") for path in smk.input}
+    wanted = {Path(path).name.removesuffix(".index.parquet") for path in smk.input.indexes}
     left_over = sorted(set(images["shard"]) - wanted)
     if left_over:
         raise ValueError(f"{folder} holds shards that the study does not have ({', '.join(left_over)}): remove them")
-    with writing(smk.output[0]) as path:
+    with writing(smk.output.missing) as path:
+        accounts = [index.replace(".index.parquet", ".missing.csv") for index in smk.input.indexes]
+        pd.concat([pd.read_csv(account) for account in accounts]).to_csv(path, index=False)
+    with writing(smk.output.images) as path:
         images.to_parquet(path, index=False)
 
 

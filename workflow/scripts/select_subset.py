@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import OutputFiles, Snakemake, snakemake
 
 
-def read(study: str, data: dict[str, Any]) -> Release:
-    """Read the study's release into the canonical tables."""
-    if data["source"] == "voc":
-        return voc.read_release(Path(data["location"]), **data["voc"])
-    return openimages.read_release(Path("resources") / study / "release", list(data["store"]["shards"]))
+def read(study: str, options: dict[str, Any], files: list[str]) -> Release:
+    """Read the study's release, of which `files` are some, into the canonical tables."""
+    if options["source"] == "voc":
+        return voc.read_release(Path(files[0]).parents[2], **options["voc"])  # {VOC2007}/ImageSets/Main/{list}.txt
+    return openimages.read_release(Path("resources") / study / "release", list(options["shards"]))
 
 
 def sharded(images: pd.DataFrame, shards: dict[str, int]) -> pd.DataFrame:
@@ -35,30 +35,30 @@ def sharded(images: pd.DataFrame, shards: dict[str, int]) -> pd.DataFrame:
     )
 
 
-def account(study: str, data: dict[str, Any], subset: Subset) -> dict[str, Any]:
+def account(study: str, options: dict[str, Any], subset: Subset) -> dict[str, Any]:
     """What the filters left, step by step, with the options that were used."""
     splits = {split: int(count) for split, count in subset.images["split"].value_counts(sort=False).items()}
     return {
         "study": study,
-        "source": data["source"],
+        "source": options["source"],
         "steps": subset.steps,
         "splits": splits,
         "classes": len(subset.classes),
         "boxes": len(subset.boxes),
-        "options": data,
+        "options": options,
     }
 
 
-def write(study: str, data: dict[str, Any], subset: Subset, output: "OutputFiles") -> None:
+def write(study: str, options: dict[str, Any], subset: Subset, output: "OutputFiles") -> None:
     """Write the subset's tables, its accounting and the dict files of the paper's authors."""
     with writing(output.selection) as path:
-        sharded(subset.images, data["store"]["shards"]).to_parquet(path, index=False)
+        sharded(subset.images, options["shards"]).to_parquet(path, index=False)
     with writing(output.boxes) as path:
         subset.boxes.to_parquet(path, index=False)
     with writing(output.classes) as path:
         subset.classes.to_csv(path, index=False)
     with writing(output.summary) as path:
-        path.write_text(json.dumps(account(study, data, subset), indent=2) + "\n")
+        path.write_text(json.dumps(account(study, options, subset), indent=2) + "\n")
     split = subset.boxes["image_id"].map(subset.images.set_index("image_id")["split"])
     train, test = subset.boxes[split == "train"], subset.boxes[split == "test"]
     dicts.save(dicts.labels_dict(train), output.labels)
@@ -68,13 +68,13 @@ def write(study: str, data: dict[str, Any], subset: Subset, output: "OutputFiles
 
 def main(smk: "Snakemake") -> None:
     """Choose; the rule that only tries the filters has the accounting for its output."""
-    study, data = smk.wildcards.study, smk.params.data
-    subset = select(read(study, data), **data["subset"])
+    study, options = smk.wildcards.study, smk.params.options
+    subset = select(read(study, options, smk.input.release), **options["subset"])
     if smk.rule == "check_subset":
         with writing(smk.output.steps) as path:
             path.write_text(json.dumps(subset.steps, indent=2) + "\n")
     else:
-        write(study, data, subset, smk.output)
+        write(study, options, subset, smk.output)
 
 
 if __name__ == "__main__":

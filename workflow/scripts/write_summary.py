@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from oac.atomic import writing
 from oac.command import plain_errors
 
@@ -15,9 +17,12 @@ def main(smk: "Snakemake") -> None:
     page = Path(smk.output[0])
     tables = [Path(path).read_text(encoding="utf-8") for path in smk.input.tables]
     figures = [Path(path).relative_to(page.parent) for path in smk.input.figures]
+    missing = pd.read_csv(smk.input.missing)
     parts = [
         f"# Study {smk.wildcards.study}",
         smk.params.description.strip(),
+        f"Photos of the subset that could not be had or read, and are left out: {len(missing)}"
+        + (" (`data/missing.csv` says which and why)." if len(missing) else "."),
         Path(smk.input.verdicts).read_text(encoding="utf-8").strip(),
         *(table.strip() for table in tables),
         *(f"![{figure.stem}]({figure.as_posix()})" for figure in figures),

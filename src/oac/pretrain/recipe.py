@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 # Raise this when training code changes what a recipe means; tests/pretrain/test_recipe.py notices when the code
@@ -44,10 +44,19 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     return recipe
 
 
-def data_identity(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick what decides the photos and boxes of a study; not where they lie, nor how they are sharded."""
-    identity = {key: value for key, value in data.items() if key not in ("location", "photos")}
-    return identity | {"store": {key: data["store"][key] for key in ("long_side", "quality")}}
+def data_identity(data: Mapping[str, Any], splits: Collection[str] = ("train",)) -> dict[str, Any]:
+    """Pick what decides the photos and boxes of some splits; not where they lie, nor how they are sharded.
+
+    A source's options may name splits (how many photos, which list); those of other splits do not count.
+    """
+    others = {"train", "validation", "test"} - set(splits)
+    options = data.get(data["source"], {})
+    return {
+        "source": data["source"],
+        data["source"]: {key: value for key, value in options.items() if key not in others},
+        "subset": data["subset"],
+        "store": {key: data["store"][key] for key in ("long_side", "quality")},
+    }
 
 
 def proposal_options(proposals: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -42,7 +42,8 @@ class TrainingFiles:
             pd.read_parquet(index, columns=["image_id", "sha256"])
             for index in self.photos.glob("train/*.index.parquet")
         )
-        tables = [photos, pd.read_parquet(self.boxes), pd.read_csv(self.classes)]
+        boxes = pd.read_parquet(self.boxes)
+        tables = [photos, boxes[boxes["image_id"].isin(photos["image_id"])], pd.read_csv(self.classes)]
         tables += [pd.read_parquet(self.proposals)] if self.proposals else []
         digest = hashlib.sha256()
         for table in tables:

@@ -126,7 +126,8 @@ def test_other_photos_or_boxes_reach_everything_made_of_them(finished, tmp_path,
     plan = finished.planned(config=finished.changed({option: value}, tmp_path))
     assert plan.jobs["store_photos"] == 4
     assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == len(RUNS)
-    assert {"select_subset", "train_bing", "propose_bing"} <= set(plan.jobs)
+    assert {"train_bing", "propose_bing"} <= set(plan.jobs)
+    assert ("select_subset" in plan.jobs) == (option != "data.store.quality")
     assert len(plan.trained) == 3
 
 

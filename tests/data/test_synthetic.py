@@ -10,6 +10,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from oac.data import openimages, subset, synthetic
+from oac.data import scenes as scenes_module
 
 COUNTS = {"train": 150, "validation": 12, "test": 12}
 
@@ -25,10 +26,10 @@ def release(tmp_path_factory):
 def scenes():
     """A few hundred scenes as arrays, with the boxes the renderer measured."""
     rng = np.random.default_rng(0)
-    composed = synthetic.compose(rng, 300, 96)
-    canvas = synthetic.background(rng, 300, 96)
+    composed = scenes_module.compose(rng, 300, 96)
+    canvas = scenes_module.background(rng, 300, 96)
     before = canvas.copy()
-    boxes = synthetic.draw_objects(rng, canvas, composed)
+    boxes = scenes_module.draw_objects(rng, canvas, composed)
     return composed, before, canvas, boxes
 
 
@@ -49,7 +50,7 @@ def test_the_release_reads_like_the_real_one_and_gives_the_filters_something_to_
     train = [step for step in chosen.steps if step["split"] == "train"]
     assert train[0]["images"] == 150
     assert 0 < train[-1]["images"] < 150, "scenes of one class are dropped"
-    assert set(chosen.classes["label"]) == {synthetic.label_name(i) for i in synthetic.FREQUENT}
+    assert set(chosen.classes["label"]) == {synthetic.label_name(i) for i in scenes_module.FREQUENT}
     assert set(read.boxes["label"]) - set(chosen.classes["label"]), "rare classes are there to be dropped"
 
 
@@ -104,7 +105,7 @@ def test_neither_colour_nor_size_nor_place_tells_the_class(scenes):
     composed, _, canvas, boxes = scenes
     features, labels = [], []
     for image, place in zip(*np.nonzero(composed.label >= 0), strict=True):
-        if composed.label[image, place] in synthetic.RARE or composed.group[image, place]:
+        if composed.label[image, place] in scenes_module.RARE or composed.group[image, place]:
             continue
         x0, y0, x1, y1 = boxes[image, place]
         middle = canvas[

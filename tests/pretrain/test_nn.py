@@ -89,3 +89,16 @@ def test_a_file_without_a_recipe_and_an_unknown_backbone_are_refused(tmp_path):
 def test_projection_head_normalises_its_hidden_layer_only_where_asked():
     kinds = [[type(layer) for layer in projection_head(8, 6, 4, batch_norm=norm)] for norm in (False, True)]
     assert kinds == [[nn.Linear, nn.ReLU, nn.Linear], [nn.Linear, GroupedBatchNorm1d, nn.ReLU, nn.Linear]]
+
+
+def test_the_narrow_networks_block_is_torchvisions_by_name_and_value():
+    from torchvision.models.resnet import BasicBlock
+
+    torch.manual_seed(0)
+    net, _ = backbone("narrow", width=8)
+    ours = net.layer2
+    shortcut = nn.Sequential(nn.Conv2d(8, 16, 1, 2, bias=False), nn.BatchNorm2d(16))
+    theirs = BasicBlock(8, 16, 2, shortcut)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(4, 8, 6, 6)
+    torch.testing.assert_close(ours(x), theirs(x))

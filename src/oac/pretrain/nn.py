@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from oac.atomic import writing
 
@@ -84,12 +83,29 @@ class NarrowResNet(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-def _stage(inside: int, outside: int, stride: int, norm: Norm) -> BasicBlock:
+class _BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions around a shortcut (He et al., CVPR 2016), under torchvision's names."""
+
+    def __init__(self, inside: int, outside: int, stride: int, shortcut: nn.Module | None, norm: Norm):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False)
+        self.bn1 = norm(outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
+        self.bn2 = norm(outside)
+        self.downsample = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inside, H, W) to (B, outside, H / stride, W / stride)."""
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True)))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)), inplace=True)
+
+
+def _stage(inside: int, outside: int, stride: int, norm: Norm) -> _BasicBlock:
     """One basic block, with a projection on its shortcut where the shape changes."""
     shortcut = None
     if stride > 1 or inside != outside:
         shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), norm(outside))
-    return BasicBlock(inside, outside, stride, shortcut, norm_layer=norm)
+    return _BasicBlock(inside, outside, stride, shortcut, norm)
 
 
 def backbone(name: str, *, width: int = 0, groups: int = 1) -> tuple[nn.Module, int]:
@@ -108,6 +124,9 @@ def backbone(name: str, *, width: int = 0, groups: int = 1) -> tuple[nn.Module, 
 
     if name == "narrow":
         return NarrowResNet(width, norm), 8 * width
+    # Takes two seconds to import, which the narrow network's many short processes do without.
+    from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
     if name == "resnet18":
         net, features = ResNet(BasicBlock, [2, 2, 2, 2], norm_layer=norm), 512
     elif name == "resnet50":

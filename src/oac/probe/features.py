@@ -15,7 +15,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import functional
 
 from oac.atomic import writing
 from oac.data.store import DamagedPhotoError
@@ -51,7 +50,9 @@ def view(image: Image.Image, size: int, full: bool) -> Image.Image:
     their aspect ratio changes.
     """
     if full:
-        return functional.resize(image, [size, size])
+        return image.resize((size, size), Image.Resampling.BILINEAR)
+    from torchvision.transforms import functional  # two seconds that whole views do not need
+
     return functional.center_crop(functional.resize(image, [round(size * 256 / 224)]), [size, size])
 
 

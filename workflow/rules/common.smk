@@ -111,8 +111,8 @@ def run_files(study, pattern):
 def photo_identity(wildcards):
     """What decides the photos and boxes of all splits.
 
-    A parameter of every rule that reads photos: the tables between the rules can come out with the same bytes when the
-    photos behind them do not, and then nothing else would tell Snakemake after an interruption.
+    Whatever reads photos has this for a parameter. The tables in between can come out with the same bytes when the
+    photos behind them do not, and after an interruption nothing else would tell Snakemake.
     """
     data = study_of(wildcards)["data"]
     identity = recipes.data_identity(data, ("train", "validation", "test"))

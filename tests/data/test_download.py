@@ -4,6 +4,7 @@ import email.utils
 import errno
 import hashlib
 import os
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from oac.atomic import DiskFullError
 from oac.data import download
 from oac.data.download import DownloadError, fetch
 
-DATA = os.urandom(300_000)
+# The same in every process: test runners name tests by their parameters.
+DATA = random.Random(0).randbytes(300_000)
 MD5 = hashlib.md5(DATA).hexdigest()
 
 
@@ -55,7 +57,9 @@ def test_a_whole_part_needs_no_more_bytes(url: str, tmp_path: Path) -> None:
     assert (tmp_path / "file.csv").read_bytes() == DATA
 
 
-@pytest.mark.parametrize("old", [b"other bytes", os.urandom(300_000), os.urandom(400_000)])
+@pytest.mark.parametrize(
+    "old", [b"other bytes", random.Random(1).randbytes(300_000), random.Random(2).randbytes(400_000)]
+)
 @pytest.mark.parametrize("declared", [{"md5": MD5}, {"md5": MD5, "bytes": len(DATA)}, {}])
 def test_a_part_of_another_file_does_no_harm(url: str, tmp_path: Path, old: bytes, declared: dict) -> None:
     (tmp_path / ".file.csv.part").write_bytes(old)

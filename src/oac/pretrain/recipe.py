@@ -38,7 +38,9 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
         return recipe
     line = {key: value for key, value in study["crops"][crops].items() if key != "seeds"}
     options = {key: value for key, value in study["methods"][method].items() if key not in ("crops", "seeds")}
-    recipe |= {"data": data_identity(study["data"]), "crops": line, "options": options, **study["pretrain"]}
+    # A reference line may have a budget of its own; it is one of the run, not an option of the objective.
+    shared = study["pretrain"] | {"images_seen": options.pop("images_seen", study["pretrain"]["images_seen"])}
+    recipe |= {"data": data_identity(study["data"]), "crops": line, "options": options, **shared}
     if "boxes" in line:
         recipe["proposals"] = proposal_options(study["proposals"], line["boxes"])
     return recipe

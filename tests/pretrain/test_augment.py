@@ -43,7 +43,7 @@ def test_jitter_equals_torchvisions_sample_by_sample_in_any_order(views):
     rng = np.random.default_rng(0)
     count = len(views)
     order = rng.permuted(np.tile(np.arange(4), (count, 1)), axis=1)
-    factors = np.array([1, 1, 1, 0]) + np.array([0.4, 0.4, 0.4, 0.1]) * rng.uniform(-1, 1, (count, 4))
+    factors = np.array([1, 1, 1, 0]) + np.array([0.4, 0.4, 0.4, 0.5]) * rng.uniform(-1, 1, (count, 4))
     ours = unnormalised(
         augment.augment(views, one_of(count, order=order, factors=factors, jitter=np.ones(count, bool)))
     )
@@ -63,6 +63,13 @@ def test_jitter_equals_torchvisions_sample_by_sample_in_any_order(views):
 def test_grey_and_flip_equal_torchvisions(views, change, expected):
     ours = unnormalised(augment.augment(views, one_of(16, **change)))
     torch.testing.assert_close(ours, expected(views.float() / 255), atol=1e-6, rtol=0)
+
+
+def test_a_turn_of_the_hue_leaves_grey_grey():
+    grey = torch.arange(0, 256, 16, dtype=torch.uint8).view(16, 1, 1, 1).expand(16, 3, SIZE, SIZE)
+    factors = np.tile([1.0, 1.0, 1.0, 0.3], (16, 1))
+    result = unnormalised(augment.augment(grey, one_of(16, factors=factors, jitter=np.ones(16, bool))))
+    torch.testing.assert_close(result, grey / 255, atol=1e-6, rtol=0)
 
 
 def test_blur_is_a_gaussian_of_each_views_own_width(views):

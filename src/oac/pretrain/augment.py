@@ -71,8 +71,12 @@ def draw_parameters(settings: Augmentation, u: np.ndarray, view_size: int) -> Pa
 
 
 def augment(views: Tensor, parameters: Parameters) -> Tensor:
-    """Augment and normalise uint8 views (n, 3, S, S): float32 of the same shape, mean about 0, deviation about 1."""
-    x = views.float().div_(255)
+    """Augment and normalise uint8 views (n, 3, S, S) to float32 of the same shape, in channels-last memory.
+
+    Mean is about 0, deviation about 1.
+    """
+    # In planes, because a factor per view or channel is spread over interleaved channels three times as slowly.
+    x = views.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
     operations = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
     for position in range(4):
         for index, operation in enumerate(operations):
@@ -81,7 +85,7 @@ def augment(views: Tensor, parameters: Parameters) -> Tensor:
     _apply(x, parameters.grey, lambda part, _: luma(part).expand_as(part), parameters.sigma)
     _apply(x, parameters.sigma > 0, gaussian_blur, parameters.sigma)
     _apply(x, parameters.flip, lambda part, _: part.flip(-1), parameters.sigma)
-    return normalise(x)
+    return normalise(x).contiguous(memory_format=torch.channels_last)
 
 
 def normalise(x: Tensor) -> Tensor:
@@ -125,17 +129,18 @@ def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
     HSV is never formed whole: with value v and chroma c kept, channel k of the result is
     v - c * clamp(min(h_k, 4 - h_k), 0, 1) with h_k = (5, 3, 1)_k + 6 hue, modulo 6 (the usual closed form).
     """
-    value, low = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
-    chroma = value - low
-    red, green, blue = x.split(1, dim=1)
-    safe = torch.where(chroma > 0, chroma, torch.ones_like(chroma))
-    hue = torch.where(
-        value == red,
-        (green - blue) / safe,
-        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )
-    position = (_channels((5.0, 3.0, 1.0), x) + hue + 6 * turn).remainder_(6)
-    return value - chroma * torch.minimum(position, 4 - position).clamp_(0, 1)
+    red, green, blue = x.unbind(1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    # The hue's formula depends on the largest channel. Signs choose it, 0 for the largest: `torch.where` and
+    # `remainder` take ten times as long on a CPU, and were half the cost of augmentation.
+    not_red, not_green = torch.sign(value - red), torch.sign(value - green)
+    by_red, by_green, by_blue = green - blue, blue - red, red - green
+    distance = by_red + not_red * (by_green - by_red + not_green * (by_blue - by_green))
+    hue = distance / chroma.clamp(min=1e-12) + not_red * (2 + 2 * not_green)
+    position = _channels((5.0, 3.0, 1.0), x) + (hue + 6 * turn[:, 0])[:, None]
+    position -= (position / 6).floor_().mul_(6)
+    return value[:, None] - chroma[:, None] * torch.minimum(position, 4 - position).clamp_(0, 1)
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:

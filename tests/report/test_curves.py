@@ -44,6 +44,12 @@ def test_methods_get_panels_of_their_own():
     assert figure.axes[2].get_ylim()[1] < 1
 
 
+def test_a_method_with_a_longer_budget_is_drawn_to_its_end():
+    long = run_history(SCENE, 0, [0.7, 0.5, 0.4, 0.3], 0.6, "supervised")
+    figure = curves.training_curves(pd.concat([run_history(SCENE, 0, [6.6, 6.0]), long]))
+    assert [axes.get_xlim() for axes in figure.axes] == [(100, 200), (100, 200), (100, 400), (100, 400)]
+
+
 def test_history_without_recipe_or_intervals_names_the_run():
     with pytest.raises(ValueError, match=r"moco_v2/object-dilate/seed4 has no interval"):
         curves.history([{"recipe": {}}], method="moco_v2", crops="object-dilate", seed=4)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -108,10 +109,10 @@ def number(cell: str) -> float | None:
     return None if plain in ("–", "--") else float(plain)
 
 
-def test_the_three_files_agree(runs, tmp_path):
+def test_the_files_agree(runs, tmp_path):
     paths = write(crops_table(runs), tmp_path / "report" / "crops")
-    assert [path.name for path in paths] == ["crops.csv", "crops.md", "crops.tex"]
-    csv_text, md, tex = (path.read_text(encoding="utf-8") for path in paths)
+    assert [path.name for path in paths] == ["crops.csv", "crops.md", "crops.tex", "crops.html"]
+    csv_text, md, tex, page = (path.read_text(encoding="utf-8") for path in paths)
     frame = pd.read_csv(io.StringIO(csv_text), keep_default_na=False, na_values=[""])
     body = [line for line in md.splitlines() if line.startswith("|")][2:]
     md_rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in body]
@@ -132,14 +133,16 @@ def test_the_three_files_agree(runs, tmp_path):
                     assert number(row[position]) is None
                 else:
                     assert number(row[position]) == pytest.approx(line[name], abs=0.051)
+    body = ElementTree.fromstring(page[page.index("<tbody>") : page.index("</table>")])
+    assert [[cell.text for cell in row] for row in body] == md_rows
     full = crops_table(runs).frame
     assert frame.map_percent.tolist() == full.map_percent.tolist()  # not one digit is lost in the csv
 
 
 def test_provenance_stands_under_the_markdown_and_in_the_tex(runs, tmp_path):
-    _, md, tex = (path.read_text(encoding="utf-8") for path in write(crops_table(runs), tmp_path / "crops"))
+    _, md, tex, page = (path.read_text(encoding="utf-8") for path in write(crops_table(runs), tmp_path / "crops"))
     below = md[md.rindex("|") :]
-    for content in (below, tex):
+    for content in (below, tex, page):
         assert "moco_v2-dilate-true-2" in content
         assert "oac 0.1.0; torch 2.14.1" in content
     assert "300 test images and 12 classes" in md

@@ -211,5 +211,5 @@ def test_the_html_report_shows_tables_and_figures(finished, tmp_path):
     result = finished.run("--report", str(page), "report")
     assert result.code == 0, result.text
     text = page.read_text()
-    for shown in ("map_by_policy.png", "crops_object-dilate.png", "crops.csv", "verdicts.md"):
+    for shown in ("map_by_policy.png", "crops_object-dilate.png", "crops.html", "verdicts.html"):
         assert shown in text

@@ -5,27 +5,34 @@ rule make_tables:
     input:
         metrics=probe_files("metrics.json"),
     output:
-        report(
-            collect(
-                "results/{{study}}/report/tables/{table}.csv",
-                table=["crops", "methods"],
-            ),
+        # Pages, because the report's browser shows images and pages and nothing else.
+        crops=report(
+            "results/{study}/report/tables/crops.html",
             caption="../report/tables.rst",
             category="{study}",
-            subcategory="Tables",
+            subcategory="Results",
+            labels={"figure": "Table of the crop policies"},
         ),
-        markdown=collect(
-            "results/{{study}}/report/tables/{table}.md", table=["crops", "methods"]
+        methods=report(
+            "results/{study}/report/tables/methods.html",
+            caption="../report/tables.rst",
+            category="{study}",
+            subcategory="Results",
+            labels={"figure": "Table of the methods"},
         ),
-        latex=collect(
-            "results/{{study}}/report/tables/{table}.tex", table=["crops", "methods"]
-        ),
-        verdicts=report(
-            "results/{study}/report/verdicts.md",
+        page=report(
+            "results/{study}/report/verdicts.html",
             caption="../report/verdicts.rst",
             category="{study}",
-            subcategory="Verdicts",
+            subcategory="Results",
+            labels={"figure": "Verdicts"},
         ),
+        tables=collect(
+            "results/{{study}}/report/tables/{table}.{suffix}",
+            table=["crops", "methods"],
+            suffix=["csv", "md", "tex"],
+        ),
+        verdicts="results/{study}/report/verdicts.md",
     log:
         "logs/{study}/make_tables.log",
     message:
@@ -224,7 +231,9 @@ rule draw_objects_per_image:
 rule write_summary:
     input:
         verdicts=rules.make_tables.output.verdicts,
-        tables=rules.make_tables.output.markdown,
+        tables=collect(
+            "results/{{study}}/report/tables/{table}.md", table=["crops", "methods"]
+        ),
         figures=summary_figures,
         missing=rules.collect_images.output.missing,
     output:

@@ -52,7 +52,7 @@ def history(lines: Iterable[Mapping[str, Any]], *, method: str, crops: str, seed
 def training_curves(histories: pd.DataFrame) -> Figure:
     """Loss beside its chance level (dashed), and feature std, against images seen; a thin line per seed.
 
-    Two panels per method, since losses of different objectives do not compare. histories: pd.concat of
+    Two panels per method, since neither losses nor budgets of different objectives compare. histories: pd.concat of
     `history(...)` of the runs to show, with the columns images_seen, loss, chance and feature_std.
     Raises ValueError where one of them or every run is missing.
     """
@@ -62,16 +62,18 @@ def training_curves(histories: pd.DataFrame) -> Figure:
         raise ValueError(f"the histories have no column {', '.join(sorted(missing))}: train the runs again")
     methods = list(dict.fromkeys(arm.method for arm in arms))
     figure = Figure(figsize=(WIDTH, 4.4 * len(methods)))
-    grid = figure.subplots(2 * len(methods), 1, sharex=True, height_ratios=[1.5, 1.0] * len(methods))
+    grid = figure.subplots(2 * len(methods), 1, height_ratios=[1.5, 1.0] * len(methods))
     for method, loss, feature_std in zip(methods, grid[::2], grid[1::2], strict=True):
         shown = [arm for arm in arms if arm.method == method]
+        loss.sharex(feature_std)
         _draw_monitor(loss, shown, "loss", _draw_chance(loss, shown))
         _draw_monitor(feature_std, shown, "feature_std", [])
         loss.set_title(METHOD_NAMES.get(method, method))
         loss.set_ylabel("loss")
+        loss.tick_params(labelbottom=False)
         feature_std.set_ylabel("feature std\n(0 collapsed,\n1 spread evenly)")
-    grid[-1].set_xlabel("images seen")
-    grid[-1].xaxis.set_major_formatter(EngFormatter(sep=" "))
+        feature_std.set_xlabel("images seen")
+        feature_std.xaxis.set_major_formatter(EngFormatter(sep=" "))
     return figure
 
 

@@ -1,10 +1,11 @@
-"""One table, three files: csv for machines at full precision, Markdown and LaTeX for people."""
+"""One table, four files: csv for machines at full precision; Markdown, LaTeX and HTML for people."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ _TEX = {
     MINUS: "$-$",
     "±": "$\\pm$",
 }
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:1.5em;color:#222}h1{font-size:1.1em}"
+    "table{border-collapse:collapse;margin:1em 0}"
+    "th,td{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:left}"
+    "td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
+    "p{font-size:.85em;color:#555;max-width:80em;margin:.4em 0}li{margin:.5em 0;max-width:60em}"
+)
 
 
 @dataclass(frozen=True)
@@ -107,17 +116,43 @@ def latex(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
+def html(table: Table) -> str:
+    """A page with the caption, the table and the notes, which a browser shows inside the HTML report."""
+    cells = [
+        "".join(
+            f'<td class="{"number" if column.number else "name"}">{escape(cell)}</td>'
+            for column, cell in zip(table.columns, row, strict=True)
+        )
+        for row in table.cells()
+    ]
+    header = "".join(f"<th>{escape(column.header)}</th>" for column in table.columns)
+    rows = "\n".join(f"<tr>{row}</tr>" for row in cells)
+    notes = "\n".join(f"<p>{escape(note)}</p>" for note in table.notes)
+    return html_page(
+        table.caption, f"<table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n{notes}"
+    )
+
+
+def html_page(title: str, body: str) -> str:
+    """A page of its own: `body` is HTML, `title` is plain text."""
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
 def escape_tex(plain: str) -> str:
     """Plain text as LaTeX that prints it."""
     return re.sub("[" + re.escape("".join(_TEX)) + "]", lambda match: _TEX[match.group()], plain)
 
 
 def write(table: Table, stem: str | Path) -> list[Path]:
-    """Write stem.csv, stem.md and stem.tex; return their paths."""
+    """Write stem.csv, stem.md, stem.tex and stem.html; return their paths."""
     contents = {
         "csv": table.frame.to_csv(index=False, lineterminator="\n"),
         "md": markdown(table),
         "tex": latex(table),
+        "html": html(table),
     }
     paths = []
     for suffix, content in contents.items():

@@ -1,8 +1,10 @@
 """One photo on its way into the store: fetched, turned upright, RGB, shrunk, JPEG.
 
-Orientation. A rotation from the annotations is the whole turn from the pixels as stored to the upright photo.
-The EXIF orientation is the same fact told by the camera, so it is used only where the annotations give no
-turn; applying both would turn a photo twice wherever a mirror kept the EXIF data of the originals.
+Orientation. A photo is turned by the rotation of the annotations and by nothing else, because its boxes are:
+they are given on the pixels as stored (Open Images and VOC both), and the reader of the annotations, which sees
+no photo, turns them by that rotation. The EXIF orientation is never applied. Where the rotation is 0 or unknown
+it would turn the photo away from its boxes, elsewhere it would turn it twice. So that no reader of the store
+applies it either, a photo with one is encoded again, without EXIF data.
 """
 
 from __future__ import annotations
@@ -17,15 +19,6 @@ from PIL import Image
 from oac.data.download import DownloadError, read_url
 
 _EXIF_ORIENTATION = 0x0112
-_EXIF_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _ROTATIONS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 
 
@@ -61,18 +54,18 @@ def read_photo(base: str, path: str, *, retries: int = 5) -> bytes:
 def prepare(data: bytes, *, rotation: int = 0, long_side: int = 512, quality: int = 90) -> Photo:
     """Decode a photo and give it the form the store keeps: an upright RGB JPEG of at most `long_side` pixels.
 
-    rotation: degrees counter-clockwise, 0, 90, 180 or 270; with 0 the EXIF orientation counts. A photo is
-    never enlarged. An RGB JPEG that is upright and small enough keeps its bytes, as encoding it again would
-    only blur it.
+    rotation: degrees counter-clockwise, 0, 90, 180 or 270, the whole turn of the stored pixels: the EXIF
+    orientation does not count (see the module's text). A photo is never enlarged. An RGB JPEG that is upright and
+    small enough keeps its bytes, as encoding it again would only blur it.
 
     Raises MissingPhotoError with the reason where the bytes are not a photo or cannot be decoded to the end.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            turn = _ROTATIONS[rotation] if rotation else _EXIF_TURNS.get(_orientation(image))
+            turn = _ROTATIONS[rotation] if rotation else None
             # Decoding to the last row is what shows a truncated or damaged file.
             image.load()
-            plain = image.format == "JPEG" and image.mode == "RGB"
+            plain = image.format == "JPEG" and image.mode == "RGB" and not _turned_by_viewers(image)
             if plain and turn is None and max(image.size) <= long_side:
                 return Photo(data, *image.size)
             upright = _rgb(image)
@@ -96,9 +89,10 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _orientation(image: Image.Image) -> int:
+def _turned_by_viewers(image: Image.Image) -> bool:
+    """Whether programs that obey EXIF data show the photo turned or mirrored."""
     try:
-        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+        return 2 <= int(image.getexif().get(_EXIF_ORIENTATION, 1)) <= 8
     except Exception:
         # EXIF data that cannot be read say nothing, and the pixels may still be good.
-        return 1
+        return False

@@ -3,6 +3,8 @@
 VOC has no third split with boxes in its trainval part: the train list becomes `train`, the val list becomes
 `test`, and there is no `validation`. Objects marked difficult stay, as boxes and as labels: the study asks
 what is in a photo, while the flag belongs to the scoring rules of the detection challenge.
+
+Boxes are of the pixels as stored and photos have no rotation here, so none is turned, whatever its EXIF data say.
 """
 
 from __future__ import annotations

@@ -1,0 +1,89 @@
+"""Photos and their boxes, from two sources through the store: one is never turned without the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageOps
+
+from oac.data import openimages, voc
+from oac.data.store import Store, write_shard
+from oac.data.tables import Release
+
+WIDTH, HEIGHT = 120, 80
+BOX = (12, 8, 48, 24)  # of the pixels as stored: xmin, ymin, xmax, ymax; no turn or mirror image of it is like it
+ORIENTATIONS = range(1, 9)
+
+
+def write_photo(path: Path, orientation: int) -> None:
+    """A dark photo with a light box, and an EXIF orientation."""
+    pixels = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+    pixels[BOX[1] : BOX[3], BOX[0] : BOX[2]] = 220
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, quality=95, exif=exif)
+
+
+def assert_boxes_fit(release: Release, raw: Path, store: Path, long_side: int) -> None:
+    """Every photo is light inside its box and dark outside, for readers that obey EXIF data as for others."""
+    write_shard(
+        release.images,
+        raw,
+        *(store / f"train-000{end}" for end in (".tar", ".index.parquet", ".missing.csv")),
+        long_side=long_side,
+    )
+    photos = Store(store)
+    assert len(photos) == len(release.boxes) > 1
+    for row in release.boxes.itertuples():
+        for image in (photos.image(row.image_id), ImageOps.exif_transpose(photos.image(row.image_id))):
+            width, height = image.size
+            inside = np.zeros((height, width), bool)
+            x, y = (np.rint([row.xmin * width, row.xmax * width]), np.rint([row.ymin * height, row.ymax * height]))
+            inside[int(y[0]) : int(y[1]), int(x[0]) : int(x[1])] = True
+            light = np.asarray(image.convert("L")) > 125
+            overlap = (light & inside).sum() / (light | inside).sum()
+            assert overlap > 0.9, row.image_id
+
+
+@pytest.mark.parametrize("long_side", [512, 60])
+@pytest.mark.parametrize("rotation", ["", "nan", "0.0", "90.0", "180.0", "270.0"])
+def test_open_images_photos_keep_their_boxes(tmp_path: Path, rotation: str, long_side: int) -> None:
+    raw = tmp_path / "release"
+    ids = [f"photo{orientation}" for orientation in ORIENTATIONS]
+    for image_id, orientation in zip(ids, ORIENTATIONS, strict=True):
+        write_photo(raw / "train" / f"{image_id}.jpg", orientation)
+    shares = dict(zip(("XMin", "YMin", "XMax", "YMax"), np.divide(BOX, [WIDTH, HEIGHT] * 2), strict=True))
+    tables = {
+        openimages.image_list_file("train"): [{"ImageID": name, "Rotation": rotation} for name in ids],
+        openimages.box_file("train"): [
+            {"ImageID": name, "LabelName": "/m/a", "IsGroupOf": 0, **shares} for name in ids
+        ],
+    }
+    for name, rows in tables.items():
+        pd.DataFrame(rows).to_csv(raw / name, index=False)
+    (raw / openimages.CLASSES_FILE).write_text("/m/a,Ant\n")
+    assert_boxes_fit(openimages.read_release(raw, ["train"]), raw, tmp_path / "store", long_side)
+
+
+@pytest.mark.parametrize("long_side", [512, 60])
+def test_voc_photos_keep_their_boxes(tmp_path: Path, long_side: int) -> None:
+    raw = tmp_path / "VOC2007"
+    ids = [f"{orientation:06}" for orientation in ORIENTATIONS]
+    corners = dict(zip(("xmin", "ymin", "xmax", "ymax"), (BOX[0] + 1, BOX[1] + 1, *BOX[2:]), strict=True))
+    tags = "".join(f"<{key}>{value}</{key}>" for key, value in corners.items())
+    for image_id, orientation in zip(ids, ORIENTATIONS, strict=True):
+        write_photo(raw / "JPEGImages" / f"{image_id}.jpg", orientation)
+        (raw / "Annotations").mkdir(exist_ok=True)
+        (raw / "Annotations" / f"{image_id}.xml").write_text(
+            f"<annotation><size><width>{WIDTH}</width><height>{HEIGHT}</height></size>"
+            f"<object><name>ant</name><bndbox>{tags}</bndbox></object></annotation>"
+        )
+    lists = raw / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("\n".join(ids[:-1]))
+    (lists / "val.txt").write_text(ids[-1])
+    assert_boxes_fit(voc.read_release(raw), raw, tmp_path / "store", long_side)

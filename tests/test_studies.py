@@ -108,6 +108,15 @@ def test_the_configuration_names_studies_that_exist():
         studies.check_names({**config, "studies": ["nowhere"]}, {"demo": {}})
 
 
+def test_an_unknown_study_is_answered_with_the_nearest_name_and_all_there_are():
+    known = {"demo": {"name": "demo"}, "voc07": {}}
+    assert studies.find(known, "demo") == {"name": "demo"}
+    with pytest.raises(studies.ConfigError, match=r"no study 'dmeo' \(did you mean demo\?\): there are demo, voc07$"):
+        studies.find(known, "dmeo")
+    with pytest.raises(studies.ConfigError, match=r"no study 'imagenet': there are demo, voc07$"):
+        studies.find(known, "imagenet")
+
+
 def test_defaults_are_filled_in_at_every_depth_and_files_keep_their_order(load):
     study = load()
     assert study["pretrain"]["augment"]["hue"] == 0.1
@@ -116,6 +125,31 @@ def test_defaults_are_filled_in_at_every_depth_and_files_keep_their_order(load):
     assert list(study["crops"]) == ["scene-scene", "object-dilate"]
     assert study["crops"]["object-dilate"]["delta"] == 0.1
     assert "delta" not in study["crops"]["scene-scene"]
+
+
+@pytest.mark.parametrize(
+    "replacement",
+    [
+        ("solver: lbfgs", "solver: sgd\n  lr: 1.0\n  epochs: 5\n  milestones: [3]\n  batch_size: 8"),
+        ("solver: lbfgs", "lr: 1.0"),  # sgd is the default
+        (
+            "  synthetic: {seed: 0, train: 60, validation: 20, test: 30, size: 96}",
+            "  location: here\n  photos: there",
+        ),
+    ],
+)
+def test_keys_are_taken_where_they_have_a_meaning(load, replacement):
+    source = [("source: synthetic", "source: openimages")] if "photos" in replacement[1] else []
+    study = load(replacement, *source)
+    assert study["probe"]["epochs"] in (5, 100)
+    assert study["data"]["voc"] == {"train": "train", "test": "val"}
+
+
+def test_every_source_and_every_option_of_the_sgd_probe_is_known(load):
+    schema = studies.read_yaml(STUDY_SCHEMA)["properties"]
+    assert list(studies.SOURCE_KEYS) == schema["data"]["properties"]["source"]["enum"]
+    options = schema["probe"]["properties"]
+    assert {key for key in options if options[key]["description"].startswith("sgd: ")} == set(studies.SGD_KEYS)
 
 
 def test_runs_take_the_seeds_of_the_method_before_those_of_the_line(load):
@@ -147,6 +181,40 @@ def test_runs_take_the_seeds_of_the_method_before_those_of_the_line(load):
         ("backbone: {name: narrow, width: 8}", "backbone: {name: narrow}", r"the key backbone\.width is missing"),
         ("description:", "name: tiny\ndescription:", r"the key name is given twice"),
         ("source: synthetic", "source: voc", r"the key data\.location is missing"),
+        (
+            "  source: synthetic",
+            "  source: synthetic\n  location: here",
+            r"data\.location has no meaning with source: syn",
+        ),
+        (
+            "  source: synthetic",
+            "  source: synthetic\n  photos: here",
+            r"data\.photos has no meaning with source: synth",
+        ),
+        (
+            "  source: synthetic",
+            "  source: synthetic\n  voc: {}",
+            r"data\.voc has no meaning with source: synthetic; rem",
+        ),
+        (
+            "source: synthetic",
+            "source: voc\n  location: here",
+            r"data\.synthetic has no meaning with source: voc; remove",
+        ),
+        (
+            "source: synthetic",
+            "source: openimages\n  location: here",
+            r"data\.synthetic has no meaning with source: open",
+        ),
+        ("standardize: true", "lr: 30.0", r"probe\.lr has no meaning with solver: lbfgs; remove it"),
+        ("standardize: true", "epochs: 100", r"probe\.epochs has no meaning with solver: lbfgs"),
+        ("standardize: true", "milestones: [60]", r"probe\.milestones has no meaning with solver: lbfgs"),
+        ("standardize: true", "batch_size: 256", r"probe\.batch_size has no meaning with solver: lbfgs"),
+        (
+            "name: narrow",
+            "name: resnet18",
+            r"backbone\.width has no meaning for resnet18, whose width is fixed; remove",
+        ),
         ("dim: 8", "dim: [8", r"is not valid YAML"),
     ],
 )

@@ -26,6 +26,12 @@ POLICY_KEYS = {
     "object-shift": (*_BOX_KEYS, "ratio", "shift"),
     "object-dilate": (*_BOX_KEYS, "ratio", "delta"),
 }
+SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each is read for its own sources only
+    "synthetic": ("synthetic",),
+    "openimages": ("location", "photos"),
+    "voc": ("location", "voc"),
+}
+SGD_KEYS = ("lr", "epochs", "milestones", "batch_size")  # of `probe`; L-BFGS reads none of them
 UNCROPPED = "none"  # the crops name of methods that do not crop
 
 
@@ -44,6 +50,15 @@ def load(files: Iterable[str | Path], schema_file: str | Path) -> dict[str, dict
             raise ConfigError(f"{file}: another study file has the name {study['name']} too: rename one of them")
         studies[study["name"]] = study
     return studies
+
+
+def find(studies: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    """Return the study of that name. Raises ConfigError, with the nearest name and all there are."""
+    if name not in studies:
+        close = difflib.get_close_matches(name, studies, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ConfigError(f"there is no study {name!r}{hint}: there are {', '.join(studies)}")
+    return studies[name]
 
 
 def runs(study: Mapping[str, Any]) -> list[tuple[str, str, int]]:
@@ -159,11 +174,12 @@ def _check_study(study: dict[str, Any], file: Path) -> None:
     """Check what no schema can say, and drop the defaults that a crop line's policy does not read."""
     if study["name"] != file.stem:
         raise ConfigError(f"{file}: name is {study['name']}, but a study is named like its file: write {file.stem}")
-    given = read_yaml(file)["crops"]
+    given = read_yaml(file)
+    _check_meaning(study, given, file)
     for name, line in study["crops"].items():
         used = ("policy", "seeds", *POLICY_KEYS[line["policy"]])
         for key in [key for key in line if key not in used]:
-            if key in given[name]:
+            if key in given["crops"][name]:
                 raise ConfigError(f"{file}: crops.{name}.{key} has no meaning for {line['policy']} crops; remove it")
             del line[key]
         if "boxes" in used and "boxes" not in line:
@@ -185,6 +201,18 @@ def _check_study(study: dict[str, Any], file: Path) -> None:
     data = study["data"]
     if data["source"] == "voc" and "validation" in data["store"]["shards"]:
         raise ConfigError(f"{file}: data.store.shards.validation must go: VOC has no validation split")
+
+
+def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: Path) -> None:
+    """Refuse what a file gives and nothing reads; defaults are not in `given`, the file as it was written."""
+    source, backbone, solver = study["data"]["source"], study["backbone"]["name"], study["probe"]["solver"]
+    others = {key for keys in SOURCE_KEYS.values() for key in keys} - set(SOURCE_KEYS[source])
+    unread = [("data", key, f"with source: {source}") for key in sorted(others)]
+    unread += [("probe", key, f"with solver: {solver}") for key in SGD_KEYS if solver != "sgd"]
+    unread += [("backbone", "width", f"for {backbone}, whose width is fixed")] if backbone != "narrow" else []
+    for part, key, reason in unread:
+        if key in given[part]:
+            raise ConfigError(f"{file}: {part}.{key} has no meaning {reason}; remove it")
 
 
 def check_names(config: Mapping[str, Any], studies: Mapping[str, Any]) -> None:

@@ -51,6 +51,21 @@ def test_an_unknown_crop_line_in_a_path_names_those_there_are(fresh):
     assert "scene-scene, object-dilate" in result.text
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "report/summary.md",
+        "report/figures/images_per_class.png",
+        "pretrain/random/none/seed0/encoder.safetensors",
+        "probe/moco_v2/object-dilate/seed0/metrics.json",
+    ],
+)
+def test_an_unknown_study_in_a_path_is_named_with_those_there_are(fresh, target):
+    result = fresh.run("--dry-run", f"results/dmeo/{target}")
+    assert result.code != 0
+    assert "there is no study 'dmeo' (did you mean demo?): there are demo, voc07, voc07_gpu, tiny" in result.text
+
+
 TOY = """
 configfile: "none.yaml"
 

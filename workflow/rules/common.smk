@@ -46,7 +46,8 @@ shell.prefix(
 
 
 wildcard_constraints:
-    study="|".join(STUDIES),
+    # Any name, so that study_named answers one that no study has; Snakemake would only say that no rule fits.
+    study="[^/]+",
     split="train|validation|test",
     shard="(train|validation|test)-[0-9]{3}",
     method="[a-z0-9_]+",
@@ -54,9 +55,17 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
+def study_named(name):
+    """The study of that name; a path can hold one that there is not."""
+    try:
+        return studies.find(STUDIES, name)
+    except studies.ConfigError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def study_of(wildcards):
     """The study that a job belongs to."""
-    return STUDIES[wildcards.study]
+    return study_named(wildcards.study)
 
 
 def setting(*keys):
@@ -104,7 +113,7 @@ def run_files(study, pattern):
     """The files of all runs of a study: `pattern` has the wildcards method, crops and seed."""
     return [
         pattern.format(study=study, method=method, crops=crops, seed=seed)
-        for method, crops, seed in studies.runs(STUDIES[study])
+        for method, crops, seed in studies.runs(study_named(study))
     ]
 
 
@@ -263,7 +272,8 @@ def summary_figures(wildcards):
 
 def figure_files(study):
     """The figures that a study has something to show in."""
-    lines, runs = STUDIES[study]["crops"], studies.runs(STUDIES[study])
+    options = study_named(study)
+    lines, runs = options["crops"], studies.runs(options)
     contrasted = {
         lines[crops]["policy"] for method, crops, _ in runs if method == "moco_v2"
     }
@@ -279,19 +289,16 @@ def figure_files(study):
         names.append("ap_per_class")
     if any(method != recipes.UNTRAINED for method, _, _ in runs):
         names.append("training_curves")
-    if any(source != "ground_truth" for source in studies.box_sources(STUDIES[study])):
+    if any(source != "ground_truth" for source in studies.box_sources(options)):
         names.append("recall")
     return [f"results/{study}/report/figures/{name}.png" for name in names]
 
 
 def report_files(study):
     """Everything of a study that the HTML report shows."""
-    tables = [
-        f"results/{study}/report/tables/{name}.csv" for name in ("crops", "methods")
-    ]
+    pages = ["verdicts", "tables/crops", "tables/methods"]
     return [
+        *(f"results/{study}/report/{page}.html" for page in pages),
         *figure_files(study),
-        *tables,
-        f"results/{study}/report/verdicts.md",
         f"results/{study}/report/summary.md",
     ]

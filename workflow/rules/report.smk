@@ -236,6 +236,7 @@ rule write_summary:
         ),
         figures=summary_figures,
         missing=rules.collect_images.output.missing,
+        histories=histories,
     output:
         "results/{study}/report/summary.md",
     log:

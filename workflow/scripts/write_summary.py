@@ -1,5 +1,6 @@
 """Write the page of a study: verdicts, tables and figures in one Markdown file."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
+from oac.report.remarks import missing_photos, replaced_photos
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -17,12 +19,16 @@ def main(smk: "Snakemake") -> None:
     page = Path(smk.output[0])
     tables = [Path(path).read_text(encoding="utf-8") for path in smk.input.tables]
     figures = [Path(path).relative_to(page.parent) for path in smk.input.figures]
-    missing = pd.read_csv(smk.input.missing)
+    histories = {
+        "/".join(Path(path).parts[-4:-1]): map(json.loads, Path(path).read_text(encoding="utf-8").splitlines())
+        for path in smk.input.histories
+    }
+    replaced = replaced_photos(histories)
     parts = [
         f"# Study {smk.wildcards.study}",
         smk.params.description.strip(),
-        f"Photos of the subset that could not be had or read, and are left out: {len(missing)}"
-        + (" (`data/missing.csv` says which and why)." if len(missing) else "."),
+        missing_photos(len(pd.read_csv(smk.input.missing))),
+        *([replaced] if replaced else []),
         Path(smk.input.verdicts).read_text(encoding="utf-8").strip(),
         *(table.strip() for table in tables),
         *(f"![{figure.stem}]({figure.as_posix()})" for figure in figures),

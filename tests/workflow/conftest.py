@@ -27,20 +27,23 @@ class Workflow:
 
     def run(self, *arguments: str, config: Path | None = None, snakefile: str = "Snakefile") -> Result:
         """Call Snakemake in `folder`; by default with the tests' configuration."""
+        process = self.start(*arguments, config=config, snakefile=snakefile)
+        try:
+            text, _ = process.communicate(timeout=600)
+        finally:
+            process.kill()
+        return Result(process.returncode, text)
+
+    def start(
+        self, *arguments: str, config: Path | None = None, snakefile: str = "Snakefile"
+    ) -> subprocess.Popen[str]:
+        """Start the same call and leave it running; all it prints comes from its stdout."""
         config = config or self.repo / "tests/config/config.yaml"
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.repo / snakefile)]
         # --configfile takes any number of files, so it stands last, behind the targets.
         command += ["--directory", str(self.folder), *arguments, "--configfile", str(config)]
         environment = {**os.environ, "PYTHONPATH": str(self.repo / "src")}
-        done = subprocess.run(
-            command,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-        )
-        return Result(done.returncode, done.stdout)
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def planned(self, *arguments: str, config: Path | None = None) -> Result:
         """Call it for a dry run, which must succeed."""

@@ -30,7 +30,7 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:1.5em;color:#222}h1{font-size:1.1em}"
     "table{border-collapse:collapse;margin:1em 0}"
     "th,td{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:left}"
-    "td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
+    "td{white-space:nowrap}td.number{text-align:right;font-variant-numeric:tabular-nums}"
     "p{font-size:.85em;color:#555;max-width:80em;margin:.4em 0}li{margin:.5em 0;max-width:60em}"
 )
 

@@ -15,7 +15,7 @@ from oac.pretrain import recipe
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import POLICIES, CropPolicy
 from oac.pretrain.loop import Optimizer
-from oac.pretrain.methods import moco
+from oac.pretrain.methods import byol, moco
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = ROOT / "workflow/schemas"
@@ -62,6 +62,7 @@ def test_every_key_is_described_and_no_other_is_allowed(file):
         ("pretrain.augment", [Augmentation]),
         ("methods.moco_v2", [moco.Options, Optimizer]),
         ("methods.supervised", [Optimizer]),
+        ("methods.byol", [byol.Options]),
         ("crops.line", [CropPolicy]),
     ],
 )
@@ -150,6 +151,33 @@ def test_every_source_and_every_option_of_the_sgd_probe_is_known(load):
     assert list(studies.SOURCE_KEYS) == schema["data"]["properties"]["source"]["enum"]
     options = schema["probe"]["properties"]
     assert {key for key in options if options[key]["description"].startswith("sgd: ")} == set(studies.SGD_KEYS)
+
+
+def test_byol_has_the_published_recipe_by_default_and_its_views_can_be_overridden_in_part(load):
+    line = "  byol: {batch_size: 16, lr: 0.3}\n  random:"
+    study = load(("  random:", line), ("{blur: 0.0}", "{blur: 0.0, hue: 0.4}"))
+    run = recipe.build(study, "byol", "object-dilate", 0)
+    wanted = {"optimizer": "lars", "weight_decay": 1e-6, "warmup": 0.05, "momentum": 0.9, "target_momentum": 0.99}
+    assert run["options"] == wanted | {"dim": 256, "hidden": 4096, "groups": 1, "lr": 0.3, "batch_size": 16}
+    shared = study["pretrain"]["augment"] | {"saturation": 0.2}
+    assert run["augment"]["query"] == shared | {"blur": 1.0, "solarise": 0.0}
+    assert run["augment"]["key"] == shared | {"blur": 0.1, "solarise": 0.2}
+    assert shared["hue"] == 0.4
+
+    own = line.replace("0.3}", "0.3, augment: {key: {blur: 0.7}}}")
+    changed = recipe.build(load(("  random:", own)), "byol", "object-dilate", 0)["augment"]
+    assert (changed["query"]["blur"], changed["key"]["blur"], changed["key"]["solarise"]) == (1.0, 0.7, 0.2)
+    with pytest.raises(studies.ConfigError, match=r"methods\.byol\.augment\.key\.solarize; did you mean solarise"):
+        load(("  random:", own.replace("blur", "solarize")))
+
+
+def test_keys_that_came_later_are_in_no_recipe_of_a_study_without_them(load):
+    """A default written into the schema would name every finished run anew, and train it again."""
+    study = load()
+    for method in ("moco_v2", "supervised"):
+        run = recipe.build(study, method, "scene-scene", 0)
+        assert "optimizer" not in run["options"]
+        assert "solarise" not in run["augment"]
 
 
 def test_runs_take_the_seeds_of_the_method_before_those_of_the_line(load):

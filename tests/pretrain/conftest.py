@@ -1,6 +1,8 @@
 """A tiny study on disk: synthetic scenes through the real subset and store, with true boxes as proposals."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,11 +27,24 @@ TINY_RECIPE = {
         "dim": 8, "hidden": 16, "head_norm": True, "groups": 2, "heads": 2,
     },
 }  # fmt: skip
+METHODS = {
+    "moco_v2": TINY_RECIPE,
+    "byol": TINY_RECIPE | {
+        "method": "byol",
+        "augment": {"query": {"blur": 1.0}, "key": {"blur": 0.1, "solarise": 0.2}},
+        "options": {
+            "batch_size": 16, "lr": 3.0, "optimizer": "lars", "weight_decay": 1e-6, "warmup": 0.05,
+            "target_momentum": 0.9, "dim": 8, "hidden": 16, "groups": 2,
+        },
+    },
+    "supervised": TINY_RECIPE | {"method": "supervised", "options": {"batch_size": 16, "lr": 0.05}},
+}  # fmt: skip
 
 
 @pytest.fixture
-def recipe():
-    return json.loads(json.dumps(TINY_RECIPE))
+def recipe(request):
+    """A recipe free to be changed: MoCo's, or that of the method which `indirect` parametrisation names."""
+    return json.loads(json.dumps(METHODS[getattr(request, "param", "moco_v2")]))
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +76,18 @@ def inputs(tmp_path_factory) -> TrainingFiles:
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(inputs, tmp_path_factory) -> Path:
-    """The folder of a run of TINY_RECIPE that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    train_run(TINY_RECIPE, inputs, folder / "state", folder / "encoder.safetensors", folder / "history.jsonl")
-    return folder
+def finished(inputs, tmp_path_factory) -> Callable[[str], Path]:
+    """Give the folder of a method's run that nothing disturbed; each is trained once."""
+
+    @functools.cache
+    def train(method: str) -> Path:
+        folder: Path = tmp_path_factory.mktemp(f"uninterrupted-{method}")
+        train_run(METHODS[method], inputs, folder / "state", folder / "encoder.safetensors", folder / "history.jsonl")
+        return folder
+
+    return train
+
+
+@pytest.fixture
+def uninterrupted(recipe, finished) -> Path:
+    return finished(recipe["method"])

@@ -61,7 +61,7 @@ def test_loss_queue_and_key_encoder_follow_the_algorithm_over_several_steps():
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
-        ours.after_step()
+        ours.after_step((step + 1) / 5)
         with torch.no_grad():
             pairs = [(theirs.key_encoder, theirs.encoder), (theirs.key_heads, theirs.heads)]
             for key_part, query_part in pairs:

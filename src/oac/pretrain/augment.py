@@ -1,7 +1,8 @@
 """Photometric augmentation of a batch on its device, with parameters of its own for every sample.
 
-MoCo-v2's recipe (Chen et al., 2003.04297): colour jitter, greyscale, Gaussian blur, flip. The functions are
-torchvision's (brightness, contrast, saturation and hue of `torchvision.transforms`), applied to a batch at once.
+MoCo-v2's recipe (Chen et al., 2003.04297): colour jitter, greyscale, Gaussian blur, flip; and BYOL's solarisation
+(Grill et al., 2006.07733). The functions are torchvision's (brightness, contrast, saturation, hue and solarize of
+`torchvision.transforms`), applied to a batch at once.
 Cropping is not done here: the loader cuts (see crops.py) and hands over uint8 views.
 """
 
@@ -9,13 +10,17 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from oac.pretrain.addressed import uniform
+
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in RGB order
-DRAWS = 13  # random numbers a view takes: see `draw_parameters`
+DRAWS = 14  # random numbers a view takes: see `draw_parameters`
+VIEWS = ("query", "key")  # the two views of a photo, after the random swap
 _GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, rounded as torchvision rounds it
 
 
@@ -36,6 +41,7 @@ class Augmentation:
     blur: float = 0.5
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     flip: float = 0.5
+    solarise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Parameters:
     """What is done to each of n views; the arrays stay on the host, where they were drawn.
 
     order: (n, 4) permutation of brightness, contrast, saturation, hue; factors: (n, 4) in that naming;
-    jitter, grey, flip: (n,) bool; sigma: (n,) pixels, 0 where the view is not blurred.
+    jitter, grey, flip, solarise: (n,) bool; sigma: (n,) pixels, 0 where the view is not blurred.
     """
 
     order: np.ndarray
@@ -51,7 +57,22 @@ class Parameters:
     jitter: np.ndarray
     grey: np.ndarray
     flip: np.ndarray
+    solarise: np.ndarray
     sigma: np.ndarray
+
+
+def of_views(settings: dict[str, Any]) -> tuple[Augmentation, Augmentation]:
+    """Read a recipe's augmentation of query and key: one for both views, or one for each under its name."""
+    query, key = (Augmentation(**settings.get(view, settings)) for view in VIEWS)
+    return query, key
+
+
+def view_draws(seed: int, epoch: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Random numbers (n, DRAWS) for query and key of n photos, addressed by (seed, epoch, image)."""
+    # Solarisation came later than the rest; with an address of its own it moves none of the other numbers.
+    u = uniform(seed, epoch, image, 2 * (DRAWS - 1), "augment")
+    last = uniform(seed, epoch, image, 2, "solarise")
+    return np.hstack([u[:, : DRAWS - 1], last[:, :1]]), np.hstack([u[:, DRAWS - 1 :], last[:, 1:]])
 
 
 def draw_parameters(settings: Augmentation, u: np.ndarray, view_size: int) -> Parameters:
@@ -66,6 +87,7 @@ def draw_parameters(settings: Augmentation, u: np.ndarray, view_size: int) -> Pa
         jitter=u[:, 8] < settings.jitter,
         grey=u[:, 9] < settings.grey,
         flip=u[:, 10] < settings.flip,
+        solarise=u[:, 13] < settings.solarise,
         sigma=np.where(u[:, 11] < settings.blur, sigma, 0.0),
     )
 
@@ -84,6 +106,7 @@ def augment(views: Tensor, parameters: Parameters) -> Tensor:
             _apply(x, chosen, operation, parameters.factors[:, index])
     _apply(x, parameters.grey, lambda part, _: luma(part).expand_as(part), parameters.sigma)
     _apply(x, parameters.sigma > 0, gaussian_blur, parameters.sigma)
+    _apply(x, parameters.solarise, lambda part, _: solarise(part), parameters.sigma)
     _apply(x, parameters.flip, lambda part, _: part.flip(-1), parameters.sigma)
     return normalise(x).contiguous(memory_format=torch.channels_last)
 
@@ -153,6 +176,11 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     weights = torch.exp(-(((position[:, None] - position) / sigma) ** 2) / 2)
     weights = weights / weights.sum(-1, keepdim=True)
     return weights @ x @ weights.transpose(-1, -2)
+
+
+def solarise(x: Tensor) -> Tensor:
+    """Invert what is brighter than half: x becomes 1 - x from 0.5 on, which is the smaller of the two."""
+    return torch.minimum(x, 1 - x)
 
 
 def _channels(values: tuple[float, ...], x: Tensor) -> Tensor:

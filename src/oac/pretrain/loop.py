@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -20,9 +21,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from oac.pretrain import augment
-from oac.pretrain.addressed import uniform
-from oac.pretrain.augment import Augmentation
 from oac.pretrain.checkpoint import State
+from oac.pretrain.lars import LARS
 from oac.pretrain.loader import Batch, ViewBatches, stream
 from oac.pretrain.methods import Method
 
@@ -37,13 +37,27 @@ class Preempted(Exception):
 class Optimizer:
     """SGD with momentum and a cosine schedule without restarts (MoCo-v2's; no warm-up by default).
 
-    lr: the peak. momentum, weight_decay: SGD's. warmup: share of the steps over which lr rises linearly.
+    lr: the peak. warmup: share of the steps over which lr rises linearly. optimizer: sgd, or lars for large batches.
     """
 
     lr: float
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup: float = 0.0
+    optimizer: str = "sgd"
+
+
+def build_optimizer(settings: Optimizer, method: Method) -> torch.optim.Optimizer:
+    """Build the optimiser of what a method trains by gradient. Raises ValueError for an unknown one."""
+    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "lars": LARS}
+    if settings.optimizer not in kinds:
+        raise ValueError(f"unknown optimizer {settings.optimizer!r}: choose {' or '.join(kinds)}")
+    return kinds[settings.optimizer](
+        [p for p in method.parameters() if p.requires_grad],
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
 
 
 def learning_rate(settings: Optimizer, step: int, steps: int) -> float:
@@ -74,15 +88,10 @@ class Trainer:
         self.method = method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         options = recipe["options"]
         self.schedule = Optimizer(**{k: v for k, v in options.items() if k in Optimizer.__dataclass_fields__})
-        self.augmentation = Augmentation(**recipe["augment"])
+        self.augmentations = augment.of_views(recipe["augment"])
         self.steps = max(1, recipe["images_seen"] // batches.batch_size)
         self.log_every = log_every or max(1, self.steps // 100)
-        self.optimizer = torch.optim.SGD(
-            [p for p in self.method.parameters() if p.requires_grad],
-            lr=self.schedule.lr,
-            momentum=self.schedule.momentum,
-            weight_decay=self.schedule.weight_decay,
-        )
+        self.optimizer = build_optimizer(self.schedule, self.method)
         self.precision = resolve_precision(recipe["precision"], self.device)
         self.step, self.damaged = 0, 0
         self.sums: dict[str, Tensor] = {}  # of monitors since the last report
@@ -139,15 +148,15 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        self.method.after_step()
+        self.method.after_step((self.step + 1) / self.steps)
         return {"loss": loss.detach(), **monitors}
 
     def _augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Augment both views with random numbers addressed by (seed, epoch, image)."""
-        u = uniform(self.batches.seed, batch.epoch, batch.image, 2 * augment.DRAWS, "augment")
+        draws = augment.view_draws(self.batches.seed, batch.epoch, batch.image)
         views = []
-        for view, draws in ((batch.query, u[:, : augment.DRAWS]), (batch.key, u[:, augment.DRAWS :])):
-            parameters = augment.draw_parameters(self.augmentation, draws, self.batches.view_size)
+        for view, settings, u in zip((batch.query, batch.key), self.augmentations, draws, strict=True):
+            parameters = augment.draw_parameters(settings, u, self.batches.view_size)
             views.append(augment.augment(view.to(self.device, non_blocking=True), parameters))
         return views[0], views[1]
 

@@ -40,6 +40,10 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     options = {key: value for key, value in study["methods"][method].items() if key not in ("crops", "seeds")}
     # A reference line may have a budget of its own; it is one of the run, not an option of the objective.
     shared = study["pretrain"] | {"images_seen": options.pop("images_seen", study["pretrain"]["images_seen"])}
+    # A method may augment its two views apart. What it overrides is merged here, so that a shared value that neither
+    # view takes is not in the recipe; the name of the shared augmentation stays for methods without.
+    if views := options.pop("augment", None):
+        shared["augment"] = {view: shared["augment"] | views.get(view, {}) for view in ("query", "key")}
     recipe |= {"data": data_identity(study["data"]), "crops": line, "options": options, **shared}
     if "boxes" in line:
         recipe["proposals"] = proposal_options(study["proposals"], line["boxes"])

@@ -149,11 +149,10 @@ def _pixels(views: Tensor) -> np.ndarray:
 
 def _augmented(batch: Batch, settings: Augmentation, seed: int, view_size: int) -> dict[str, np.ndarray]:
     """The views after augmentation with the run's own random numbers, brought back to the range of a picture."""
-    u = uniform(seed, batch.epoch, batch.image, 2 * augment.DRAWS, "augment")
+    query, key = augment.view_draws(seed, batch.epoch, batch.image)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (augment.MEAN, augment.STD))
     views = {}
-    halves = ("query", batch.query, u[:, : augment.DRAWS]), ("key", batch.key, u[:, augment.DRAWS :])
-    for name, view, draws in halves:
+    for name, view, draws in (("query", batch.query, query), ("key", batch.key, key)):
         changed = augment.augment(view, augment.draw_parameters(settings, draws, view_size))
         pixels = ((changed * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
         views[f"{name}, augmented"] = _pixels(pixels)

@@ -28,8 +28,12 @@ class Method(nn.Module, ABC):
     def loss(self, query: Tensor, key: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of augmented views (B, 3, S, S) and scalars to watch; nothing is synchronised."""
 
-    def after_step(self) -> None:
-        """Do what follows the optimiser's step: momentum encoders, queues."""
+    def after_step(self, progress: float) -> None:
+        """Do what follows the optimiser's step: momentum encoders, queues.
+
+        `progress` in (0, 1] is the share of the run's steps that are done, this one included. It is computed from the
+        step's number, so that a resumed run is told the same.
+        """
 
 
 def build(recipe: dict[str, Any], labels: np.ndarray) -> Method:
@@ -37,16 +41,18 @@ def build(recipe: dict[str, Any], labels: np.ndarray) -> Method:
 
     Raises ValueError for an unknown method. Initial weights depend on torch's seed, which the caller sets.
     """
-    from oac.pretrain.methods import moco, supervised
+    from oac.pretrain.methods import byol, moco, supervised
 
     if recipe["method"] == "moco_v2":
         options = _known(recipe, moco.Options)
         if recipe["crops"]["policy"] not in TWO_KINDS:
             options["heads"] = 1
         return moco.MoCo(recipe["backbone"], moco.Options(**options))
+    if recipe["method"] == "byol":
+        return byol.BYOL(recipe["backbone"], byol.Options(**_known(recipe, byol.Options)))
     if recipe["method"] == "supervised":
         return supervised.Supervised(recipe["backbone"], labels.mean(axis=0))
-    raise ValueError(f"unknown method {recipe['method']!r}: choose moco_v2 or supervised")
+    raise ValueError(f"unknown method {recipe['method']!r}: choose moco_v2, byol or supervised")
 
 
 def _known(recipe: dict[str, Any], options: Any) -> dict[str, Any]:

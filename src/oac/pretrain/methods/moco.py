@@ -87,7 +87,7 @@ class MoCo(Method):
         return F.normalize(keys.float(), dim=1)[order.argsort()]
 
     @torch.no_grad()
-    def after_step(self) -> None:
+    def after_step(self, progress: float) -> None:
         """Move the key encoder towards the query encoder (equation 2) and put the newest keys into the queue."""
         for key_part, query_part in ((self.key_encoder, self.encoder), (self.key_heads, self.heads)):
             torch._foreach_lerp_(

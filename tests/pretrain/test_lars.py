@@ -1,0 +1,97 @@
+"""LARS against its equations, one parameter at a time."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from oac.pretrain.lars import LARS
+from oac.pretrain.loop import Optimizer, build_optimizer
+from oac.pretrain.nn import projection_head
+
+LR, MOMENTUM, DECAY, TRUST = 2.0, 0.9, 0.1, 0.001
+
+
+def reference_step(weights, gradients, velocity):
+    """The update of BYOL's authors; a vector is a bias or a batch norm parameter."""
+    for name, w in weights.items():
+        u = gradients[name]
+        if w.ndim > 1:
+            u = u + DECAY * w
+            long = np.sqrt((w**2).sum()), np.sqrt((u**2).sum())
+            u = u * (TRUST * long[0] / long[1] if min(long) > 0 else 1.0)
+        velocity[name] = MOMENTUM * velocity.get(name, 0.0) + u
+        weights[name] = w - LR * velocity[name]
+
+
+def test_several_steps_equal_the_equations_also_for_biases_batch_norm_and_weights_of_zero():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 5)).double()
+    nn.init.zeros_(net[0].weight)
+    optimizer = LARS(net.parameters(), LR, MOMENTUM, DECAY)
+    weights = {name: p.detach().numpy().copy() for name, p in net.named_parameters()}
+    start, velocity = copy.deepcopy(weights), {}
+    for _ in range(5):
+        loss = (net(torch.randn(6, 3, 8, 8, dtype=torch.double)) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        gradients = {name: p.grad.numpy().copy() for name, p in net.named_parameters()}
+        optimizer.step()
+        reference_step(weights, gradients, velocity)
+        for name, p in net.named_parameters():
+            np.testing.assert_allclose(p.detach().numpy(), weights[name], rtol=1e-9, atol=1e-12, err_msg=name)
+            assert np.array_equal(p.grad.numpy(), gradients[name]), "gradients belong to the caller"
+    assert {"1.weight", "1.bias", "3.bias", "0.weight"} <= {n for n in weights if (weights[n] != start[n]).any()}
+
+
+def test_the_step_of_a_layer_does_not_depend_on_the_size_of_its_gradient_but_that_of_a_bias_does():
+    moved = []
+    for scale in (1.0, 1000.0):
+        torch.manual_seed(0)
+        layer = nn.Linear(6, 4)
+        before = copy.deepcopy(layer)
+        (scale * layer(torch.ones(2, 6)).sum()).backward()
+        LARS(layer.parameters(), LR, MOMENTUM).step()
+        moved.append([(a - b).norm().item() for a, b in zip(layer.parameters(), before.parameters(), strict=True)])
+    assert moved[0][0] == pytest.approx(LR * TRUST * before.weight.norm().item(), rel=1e-3)
+    assert moved[1][0] == pytest.approx(moved[0][0], rel=1e-3)
+    assert moved[1][1] == pytest.approx(1000 * moved[0][1], rel=1e-3)
+
+
+def test_parameters_without_a_gradient_stay_and_the_state_goes_through_a_checkpoint():
+    torch.manual_seed(0)
+    first = projection_head(6, 5, 4, batch_norm=True)
+    first[0].requires_grad_(False)
+    held = first[0].weight.clone()
+    x = torch.randn(8, 6)
+    optimizer = LARS(first.parameters(), LR, MOMENTUM, DECAY)
+
+    def step(net, optimizer):
+        optimizer.zero_grad()
+        net(x).square().sum().backward()
+        optimizer.step()
+
+    step(first, optimizer)
+    second = copy.deepcopy(first)
+    other = LARS(second.parameters(), LR, MOMENTUM, DECAY)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    step(first, optimizer)
+    step(second, other)
+    assert torch.equal(first[0].weight, held)
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_recipe_chooses_the_optimizer_and_an_unknown_one_is_named():
+    net = nn.Linear(2, 2)
+    net.bias.requires_grad_(False)
+    built = [build_optimizer(Optimizer(0.1, **named), net) for named in ({}, {"optimizer": "lars"})]
+    assert [type(optimizer) for optimizer in built] == [torch.optim.SGD, LARS]
+    for optimizer in built:
+        (group,) = optimizer.param_groups
+        assert [id(p) for p in group["params"]] == [id(net.weight)]
+        assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.9, 1e-4)
+    with pytest.raises(ValueError, match=r"'adam': choose sgd or lars"):
+        build_optimizer(Optimizer(0.1, optimizer="adam"), net)

@@ -8,6 +8,7 @@ processes is what one process would have computed from the whole batch.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -34,6 +35,25 @@ def gathered(part: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+class _Sum(torch.autograd.Function):
+    """Sum over the processes, whose gradient is the sum of the processes' gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return summed(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return summed(gradients[0])
+
+
+def gathered_with_gradient(part: Tensor) -> Tensor:
+    """Stack every process's part: (world, *part.shape). Each gets the gradients of all for its own."""
+    rows = [part if row == rank() else torch.zeros_like(part) for row in range(world())]
+    stacked: Tensor = _Sum.apply(torch.stack(rows))
+    return stacked
+
+
 @torch.no_grad()
 def summed(value: Tensor) -> Tensor:
     """Sum a tensor over the processes; no gradient flows."""
@@ -55,3 +75,22 @@ def average_(tensors: Iterable[Tensor]) -> None:
     flat /= world()
     for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(mean.view_as(tensor))
+
+
+def most(value: int) -> int:
+    """The largest of the processes' numbers; it is asked for on the host, so that no card is waited for."""
+    if world() == 1:
+        return value
+    answer = torch.tensor(value)
+    dist.all_reduce(answer, dist.ReduceOp.MAX)
+    return int(answer)
+
+
+def total(value: int) -> int:
+    """The sum of the processes' numbers."""
+    return int(summed(torch.tensor(value)))
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    most(0)

@@ -107,17 +107,26 @@ class ViewBatches(Dataset[Batch]):
         seed: int,
         batch_size: int,
         view_size: int,
+        part: tuple[int, int] = (0, 1),
     ):
+        """`part` is (rank, world): of each batch this process makes the rank-th of `world` equal parts.
+
+        Raises ValueError where there are no photos, or where the batch does not divide.
+        """
         if not len(photos):
             raise ValueError("no training photos: the study's train split is empty")
+        if batch_size % part[1]:
+            raise ValueError(f"a batch of {batch_size} does not divide among {part[1]} processes")
         self.photos, self.boxes, self.labels = photos, boxes, labels
         self.policy, self.scale_lower = policy, scale_lower
         self.seed, self.batch_size, self.view_size = seed, batch_size, view_size
+        rank, self.world = part
+        self.rows = np.arange(batch_size // self.world) + rank * (batch_size // self.world)
         self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     def address(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the epoch and the image number of each sample of a step; a batch may span two epochs."""
-        place = step * self.batch_size + np.arange(self.batch_size)
+        """Return epoch and image number of each of this process' samples of a step; a batch may span two epochs."""
+        place = step * self.batch_size + self.rows
         epoch, position = np.divmod(place, len(self.photos))
         return epoch, np.array([self._order(e)[p] for e, p in zip(epoch, position, strict=True)])
 

@@ -6,6 +6,7 @@ checkpoints by time, can be killed at any moment, and on SIGTERM or Ctrl-C write
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -17,16 +18,19 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from oac.pretrain import augment
+from oac.pretrain import augment, distributed
 from oac.pretrain.checkpoint import State
 from oac.pretrain.lars import LARS
 from oac.pretrain.loader import Batch, ViewBatches, stream
 from oac.pretrain.methods import Method
 
 EXIT_PREEMPTED = 75  # sysexits.h: temporary failure; Snakemake's `retries` starts the job again
+
+
+_GO_ON, _SAVE, _STOP = range(3)  # what the processes of a run can ask of each other after a step
 
 
 class Preempted(Exception):
@@ -96,6 +100,9 @@ class Trainer:
         self.step, self.damaged = 0, 0
         self.sums: dict[str, Tensor] = {}  # of monitors since the last report
         self.stopping = False
+        self.first = distributed.rank() == 0  # of several processes the first writes
+        norms = [m for m in self.method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        self.running = [b for m in norms for b in (m.running_mean, m.running_var) if b is not None]
 
     def run(self) -> None:
         """Train to the end of the budget, from the last checkpoint where there is one.
@@ -103,7 +110,7 @@ class Trainer:
         Raises Preempted after SIGTERM or SIGINT, FloatingPointError where training diverged; in both cases the state
         folder holds the last good checkpoint.
         """
-        with self.state.locked():
+        with self.state.locked() if self.first else contextlib.nullcontext():
             self._resume()
             # Ctrl-C reaches the whole process group, this process included, and is answered like SIGTERM.
             previous = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -117,7 +124,8 @@ class Trainer:
         source = stream(self.batches, self.step, self.steps, workers=self.workers, pin=self.device.type == "cuda")
         saved = interval = time.monotonic()
         waited, first = 0.0, self.step
-        with tqdm(total=self.steps, initial=self.step, unit="step", disable=not sys.stderr.isatty()) as bar:
+        quiet = not (self.first and sys.stderr.isatty())
+        with tqdm(total=self.steps, initial=self.step, unit="step", disable=quiet) as bar:
             while self.step < self.steps:
                 asked = time.monotonic()
                 batch = next(source)
@@ -130,10 +138,13 @@ class Trainer:
                     now = time.monotonic()
                     self._report(self.step - first, now - interval, waited)
                     interval, waited, first = now, 0.0, self.step
-                if self.stopping or time.monotonic() - saved > self.checkpoint_seconds:
+                due = time.monotonic() - saved > self.checkpoint_seconds
+                # A signal may reach one process of several, and their clocks differ: they save and stop together.
+                asked_for = distributed.most(_STOP if self.stopping else _SAVE if due else _GO_ON)
+                if asked_for >= _SAVE:
                     self._save()
                     saved = time.monotonic()
-                if self.stopping:
+                if asked_for == _STOP:
                     raise Preempted(f"stopped at step {self.step} of {self.steps}; run again to go on")
         self._save()
 
@@ -147,6 +158,7 @@ class Trainer:
             loss, monitors = self.method.loss(query, key, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self._average()
         self.optimizer.step()
         self.method.after_step((self.step + 1) / self.steps)
         return {"loss": loss.detach(), **monitors}
@@ -160,12 +172,18 @@ class Trainer:
             views.append(augment.augment(view.to(self.device, non_blocking=True), parameters))
         return views[0], views[1]
 
+    def _average(self) -> None:
+        """Average over the processes what each learnt from its part of the batch."""
+        # Running statistics go along, so that all processes hold the state that the first one saves.
+        distributed.average_([*(p.grad for p in self.method.parameters() if p.grad is not None), *self.running])
+
     def _accumulate(self, monitors: dict[str, Tensor]) -> None:
         """Add a step's monitors up on the device; they are read once an interval."""
         self.sums = {name: self.sums.get(name, 0) + value for name, value in monitors.items()}
 
     def _report(self, steps: int, seconds: float, waited: float) -> None:
         """Write one history line, and print it where there is no progress bar."""
+        distributed.average_(self.sums.values())
         count = self.step % self.log_every or self.log_every
         means = {name: float(value) / count for name, value in self.sums.items()}
         self.sums = {}
@@ -182,8 +200,10 @@ class Trainer:
             "images_per_s": round(rate, 1),
             "data_share": round(waited / max(seconds, 1e-9), 3),
             "eta_s": round((self.steps - self.step) * self.batches.batch_size / rate),
-            "damaged": self.damaged,
+            "damaged": distributed.total(self.damaged),
         }
+        if not self.first:
+            return
         self.state.log(line)
         if not sys.stderr.isatty():
             print(
@@ -203,25 +223,33 @@ class Trainer:
     def _save(self) -> None:
         # A state that has gone bad must not replace a good one; one sum over the weights tells.
         self._require_finite(float(sum(p.detach().double().sum() for p in self.method.parameters())))
+        distributed.average_(self.sums.values())
         self._require_finite(float(self.sums.get("loss", 0.0)))
+        damaged = distributed.total(self.damaged)
+        if not self.first:
+            return
         self.state.save(
             {
                 "step": self.step,
                 "method": self.method.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "sums": self.sums,
-                "damaged": self.damaged,
+                "damaged": damaged,
             }
         )
 
     def _resume(self) -> None:
-        content = self.state.load()
+        # The first process may set a checkpoint of other data aside; the others look when it has.
+        content = self.state.load() if self.first else None
+        distributed.wait_for_all()
+        content = content if self.first else self.state.load()
         if content is not None:
             self.method.load_state_dict(content["method"])
             self.optimizer.load_state_dict(content["optimizer"])
-            self.step, self.damaged = content["step"], content["damaged"]
+            self.step, self.damaged = content["step"], content["damaged"] * self.first
             self.sums = {name: value.to(self.device) for name, value in content["sums"].items()}
-        self.state.start_history(self.step, device=self.device.type, precision=self.precision)
+        if self.first:
+            self.state.start_history(self.step, device=self.device.type, precision=self.precision)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         self.stopping = True

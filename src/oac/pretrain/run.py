@@ -15,7 +15,7 @@ import torch
 
 from oac.atomic import writing
 from oac.data.tables import boxes_by_image, label_matrix
-from oac.pretrain import crops, methods
+from oac.pretrain import crops, distributed, methods
 from oac.pretrain.checkpoint import State
 from oac.pretrain.crops import CropPolicy
 from oac.pretrain.loader import Boxes, Photos, ViewBatches
@@ -80,8 +80,9 @@ def train_run(
     Trainer(
         recipe, method, batches, state, device=device, workers=workers, checkpoint_seconds=checkpoint_seconds
     ).run()
-    _publish_history(state.history.read_text(), history)
-    save_encoder(method.encoder, recipe, encoder)
+    if distributed.rank() == 0:
+        _publish_history(state.history.read_text(), history)
+        save_encoder(method.encoder, recipe, encoder)
 
 
 def initialise_run(recipe: dict[str, Any], encoder: Path, history: Path) -> None:
@@ -110,6 +111,7 @@ def training_batches(recipe: dict[str, Any], files: TrainingFiles) -> tuple[View
         seed=recipe["seed"],
         batch_size=recipe["options"]["batch_size"],
         view_size=recipe["view_size"],
+        part=(distributed.rank(), distributed.world()),
     )
     return batches, labels
 

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from oac.pretrain.distributed import gathered, rank, world
 from oac.pretrain.loader import Batch
 from oac.pretrain.methods import Method
 from oac.pretrain.nn import backbone, projection_head
@@ -69,22 +70,27 @@ class MoCo(Method):
         """InfoNCE of (B, 3, S, S) views: cross-entropy of the true key among itself and the queue (equation 1)."""
         second = batch.swapped.to(query.device, non_blocking=True)
         q = F.normalize(_project(self.heads, self.encoder(query), second).float(), dim=1)
-        k = self._encode_keys(key, ~second)
+        keys = self._encode_keys(gathered(key), gathered(~second))
+        k = keys.chunk(world())[rank()]
         with torch.autocast(query.device.type, enabled=False):
             positive = (q * k).sum(1, keepdim=True)
             logits = torch.cat([positive, q @ self.queue.T], dim=1) / self.options.temperature
             loss = F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
-        self._keys = k
+        self._keys = keys
         # 1 when the features fill the sphere evenly, 0 when they have collapsed to a point.
         spread = q.detach().std(0).mean() * math.sqrt(self.options.dim)
         return loss, {"feature_std": spread, "positive": positive.detach().mean()}
 
     @torch.no_grad()
     def _encode_keys(self, key: Tensor, second: Tensor) -> Tensor:
-        """Encode keys in another grouping than the queries, so that no pair shares its batch statistics."""
+        """Encode keys in another grouping than the queries, so that no pair shares its batch statistics.
+
+        Takes the views of all processes, of which this one encodes its share of the new order, and returns all keys.
+        """
         order = _interleave(len(key), self.options.groups, key.device)
-        keys = _project(self.key_heads, self.key_encoder(key[order]), second[order])
-        return F.normalize(keys.float(), dim=1)[order.argsort()]
+        own = order.chunk(world())[rank()]
+        keys = _project(self.key_heads, self.key_encoder(key[own]), second[own])
+        return gathered(F.normalize(keys.float(), dim=1))[order.argsort()]
 
     @torch.no_grad()
     def after_step(self, progress: float) -> None:

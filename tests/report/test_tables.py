@@ -165,7 +165,7 @@ def test_tex_is_escaped(runs, tmp_path):
 
 def test_verdicts_say_what_the_numbers_say(runs):
     said = verdicts(runs)
-    assert len(said) == 4
+    assert len(said) == 6  # the supervised and BYOL lines have no object crops: each against no training
     assert said[0] == (
         "dilate-bing (BING boxes) is above scene-scene with non-overlapping 95 % intervals: "
         "26.3 ± 3.8 (n = 3) against 19.0 ± 2.5 (n = 3) mAP, difference +7.3 ± 3.1."
@@ -180,6 +180,29 @@ def test_verdicts_say_what_the_numbers_say(runs):
         ]
     )
     assert "dilate (BING boxes) is below scene with non-overlapping" in verdicts(better)[0]
+
+
+def test_verdicts_of_every_method_compare_it_with_its_own_scene_crops_and_with_no_training():
+    said = verdicts(
+        collect(
+            [
+                *arm("byol", "scene", [0.3, 0.31, 0.32], "scene-scene"),
+                *arm("byol", "dilate", [0.5, 0.51, 0.52], "object-dilate", "bing"),
+                *arm("moco_v2", "scene", [0.4, 0.41, 0.42], "scene-scene"),
+                *arm("moco_v2", "dilate", [0.2, 0.21, 0.22], "object-dilate", "bing"),
+                *arm("cmc", "scene", [0.3, 0.31, 0.32], "scene-scene"),
+                *arm("supervised", "scene", [0.9], "scene-scene"),
+                *arm("random", "none", [0.1, 0.11, 0.12], "none"),
+            ]
+        )
+    )
+    assert [re.split(r" with non-overlapping| and|:", sentence)[0] for sentence in said] == [
+        "dilate (BING boxes) is below scene",
+        "dilate (BING boxes) is above random initialisation",
+        "CMC, scene is above random initialisation",
+        "BYOL, dilate (BING boxes) is above BYOL, scene",
+        "BYOL, dilate (BING boxes) is above random initialisation",
+    ]
 
 
 def test_wrong_input_is_refused(runs):

@@ -14,8 +14,8 @@ from oac import studies
 from oac.pretrain import recipe
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import POLICIES, CropPolicy
-from oac.pretrain.loop import Optimizer
 from oac.pretrain.methods import byol, moco
+from oac.pretrain.optimizer import Optimizer
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = ROOT / "workflow/schemas"

@@ -37,6 +37,14 @@ METHODS = {
             "target_momentum": 0.9, "dim": 8, "hidden": 16, "groups": 2,
         },
     },
+    "swav": TINY_RECIPE | {
+        "method": "swav",
+        "options": {
+            "batch_size": 16, "lr": 0.05, "final_lr": 0.001, "optimizer": "larc", "weight_decay": 1e-6,
+            "prototypes": 12, "dim": 8, "hidden": 16, "queue": 40, "queue_from": 0.25, "freeze": 0.1,
+            "small_views": {"count": 2, "size": 8, "scale": [0.05, 0.14]},
+        },
+    },
     "supervised": TINY_RECIPE | {"method": "supervised", "options": {"batch_size": 16, "lr": 0.05}},
 }  # fmt: skip
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from oac.pretrain.lars import LARS
-from oac.pretrain.loop import Optimizer, build_optimizer
 from oac.pretrain.nn import projection_head
+from oac.pretrain.optimizer import Optimizer, build_optimizer
 
 LR, MOMENTUM, DECAY, TRUST = 2.0, 0.9, 0.1, 0.001
 
@@ -93,5 +93,5 @@ def test_the_recipe_chooses_the_optimizer_and_an_unknown_one_is_named():
         (group,) = optimizer.param_groups
         assert [id(p) for p in group["params"]] == [id(net.weight)]
         assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.9, 1e-4)
-    with pytest.raises(ValueError, match=r"'adam': choose sgd or lars"):
+    with pytest.raises(ValueError, match=r"'adam': choose sgd, lars, larc"):
         build_optimizer(Optimizer(0.1, optimizer="adam"), net)

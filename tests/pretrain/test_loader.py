@@ -6,6 +6,7 @@ from PIL import Image
 from torchvision.transforms import functional as oracle
 
 from oac.pretrain.loader import Boxes, Photos, ViewBatches, stream
+from oac.pretrain.loader import _cut as cut_views
 from oac.pretrain.run import training_batches
 
 
@@ -42,7 +43,7 @@ def test_a_view_is_the_resampled_crop(recipe, inputs):
     batches, _ = training_batches(recipe, inputs)
     photos = [batches.photos[i] for i in range(3)]
     box = np.array([[3.0, 5, 43, 45], [0, 0, 72, 72], [10, 20, 12, 24]])
-    cut = batches._cut(photos, box)
+    cut = cut_views(photos, box, batches.view_size)
     for photo, (x0, y0, x1, y1), view in zip(photos, box.astype(int), cut, strict=True):
         expected = oracle.resized_crop(photo, y0, x0, y1 - y0, x1 - x0, [16, 16])
         # Pillow reads a little past a box given in place of a crop; inside, they are the same pixels.

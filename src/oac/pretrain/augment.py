@@ -75,6 +75,12 @@ def view_draws(seed: int, epoch: np.ndarray, image: np.ndarray) -> tuple[np.ndar
     return np.hstack([u[:, : DRAWS - 1], last[:, :1]]), np.hstack([u[:, DRAWS - 1 :], last[:, 1:]])
 
 
+def small_draws(seed: int, epoch: np.ndarray, image: np.ndarray, count: int) -> np.ndarray:
+    """Random numbers (count * n, DRAWS) for `count` small views of n photos, all photos' first ones first."""
+    u = uniform(seed, epoch, image, count * DRAWS, "smallaug")
+    return np.concatenate(np.split(u, count, axis=1))
+
+
 def draw_parameters(settings: Augmentation, u: np.ndarray, view_size: int) -> Parameters:
     """Turn random numbers (n, DRAWS) in [0, 1) into parameters of n views of `view_size` pixels."""
     spread = np.array([settings.brightness, settings.contrast, settings.saturation, settings.hue])

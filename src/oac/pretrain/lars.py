@@ -41,9 +41,10 @@ class LARS(torch.optim.Optimizer):
             updates = {p: p.grad for p in group["params"] if p.grad is not None}
             if not updates:
                 continue
-            weights = [p for p in updates if p.ndim > 1]
+            weights = [p for p in updates if self.adapts(p)]
             gradients = [updates[p] for p in weights]
-            updates |= zip(weights, _adapted(weights, gradients, group["weight_decay"], group["trust"]), strict=True)
+            adapted = self.adapted(weights, gradients, group["weight_decay"], group["trust"]) if weights else []
+            updates |= zip(weights, adapted, strict=True)
             for p in updates:
                 if not self.state[p]:
                     self.state[p]["momentum_buffer"] = torch.zeros_like(p)
@@ -52,11 +53,44 @@ class LARS(torch.optim.Optimizer):
             torch._foreach_add_(velocity, list(updates.values()))
             torch._foreach_add_(list(updates), velocity, alpha=-group["lr"])
 
+    @staticmethod
+    def adapts(p: Tensor) -> bool:
+        """Whether a parameter's step is adapted and decayed; vectors' are not."""
+        return p.ndim > 1
 
-def _adapted(weights: list[Tensor], gradients: list[Tensor], weight_decay: float, trust: float) -> Iterable[Tensor]:
-    """Gradients with weight decay, each scaled to `trust` times the norm of its weights."""
-    if not weights:
-        return []
-    decayed = torch._foreach_add(gradients, weights, alpha=weight_decay)
-    lengths = zip(torch._foreach_norm(weights), torch._foreach_norm(decayed), strict=True)
-    return torch._foreach_mul(decayed, [torch.where((w > 0) & (u > 0), trust * w / u, 1.0) for w, u in lengths])
+    @staticmethod
+    def adapted(
+        weights: list[Tensor], gradients: list[Tensor], weight_decay: float, trust: float
+    ) -> Iterable[Tensor]:
+        """Gradients with weight decay, each scaled to `trust` times the norm of its weights."""
+        decayed = torch._foreach_add(gradients, weights, alpha=weight_decay)
+        lengths = zip(torch._foreach_norm(weights), torch._foreach_norm(decayed), strict=True)
+        return torch._foreach_mul(decayed, [torch.where((w > 0) & (u > 0), trust * w / u, 1.0) for w, u in lengths])
+
+
+class LARC(LARS):
+    """The variant of NVIDIA's apex without clipping, which SwAV trains with (Caron et al., 2006.09882, appendix A).
+
+    Vectors are adapted as well, and the two norms are added instead of the vectors:
+
+        u = (g + b w) t |w| / (|g| + b |w| + 1e-8);   v <- m v + u;   w <- w - lr v
+
+    Where w or g is zero, u = g: without weight decay, too.
+    """
+
+    @staticmethod
+    def adapts(p: Tensor) -> bool:
+        """All parameters are adapted."""
+        return True
+
+    @staticmethod
+    def adapted(
+        weights: list[Tensor], gradients: list[Tensor], weight_decay: float, trust: float
+    ) -> Iterable[Tensor]:
+        """Gradients with weight decay, each scaled by the rate of its layer."""
+        lengths = list(zip(torch._foreach_norm(weights), torch._foreach_norm(gradients), strict=True))
+        moves = [(w > 0) & (g > 0) for w, g in lengths]
+        rates = [trust * w / (g + weight_decay * w + 1e-8) for w, g in lengths]
+        decay = torch._foreach_mul(weights, [torch.where(m, weight_decay, 0.0) for m in moves])
+        decayed = torch._foreach_add(gradients, decay)
+        return torch._foreach_mul(decayed, [torch.where(m, r, 1.0) for m, r in zip(moves, rates, strict=True)])

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,13 +44,26 @@ class Boxes:
         return cls(box, count)
 
 
+@dataclass(frozen=True)
+class SmallViews:
+    """Further views of a photo, cut from the whole of it whatever the policy (SwAV's multi-crop).
+
+    count: how many; size: their side in pixels; scale: range of their area as a share of the photo.
+    """
+
+    count: int
+    size: int
+    scale: tuple[float, float]
+
+
 @dataclass
 class Batch:
     """Two views of B photos as the loader cuts them.
 
     query, key: (B, 3, S, S) uint8 in channels-last memory; epoch, image: (B,) int64, the address of a sample;
     swapped: (B,) bool, whether the query is the policy's second view; labels: (B, C) float32, classes of the photo;
-    damaged: how many photos could not be read and were replaced.
+    damaged: how many photos could not be read and were replaced; small: None, or (n * B, 3, s, s) the n small views,
+    all photos' first ones first: uint8 from the loader, augmented float32 when a method sees them.
     """
 
     query: Tensor
@@ -59,10 +73,13 @@ class Batch:
     swapped: Tensor
     labels: Tensor
     damaged: int
+    small: Tensor | None = None
 
     def pin_memory(self) -> Batch:
         """Move the tensors to page-locked memory; the DataLoader calls this, and copies to a GPU then overlap."""
-        pinned = {name: getattr(self, name).pin_memory() for name in ("query", "key", "swapped", "labels")}
+        pinned: dict[str, Any] = {
+            name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
         return replace(self, **pinned)
 
 
@@ -107,6 +124,7 @@ class ViewBatches(Dataset[Batch]):
         seed: int,
         batch_size: int,
         view_size: int,
+        small: SmallViews | None = None,
         part: tuple[int, int] = (0, 1),
     ):
         """`part` is (rank, world): of each batch this process makes the rank-th of `world` equal parts.
@@ -119,7 +137,7 @@ class ViewBatches(Dataset[Batch]):
             raise ValueError(f"a batch of {batch_size} does not divide among {part[1]} processes")
         self.photos, self.boxes, self.labels = photos, boxes, labels
         self.policy, self.scale_lower = policy, scale_lower
-        self.seed, self.batch_size, self.view_size = seed, batch_size, view_size
+        self.seed, self.batch_size, self.view_size, self.small = seed, batch_size, view_size, small
         rank, self.world = part
         self.rows = np.arange(batch_size // self.world) + rank * (batch_size // self.world)
         self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0, int))
@@ -144,14 +162,28 @@ class ViewBatches(Dataset[Batch]):
             self.policy, self.scale_lower, self.boxes.box[image], self.boxes.count[image], size, u
         )
         return Batch(
-            query=self._cut(photos, views.query),
-            key=self._cut(photos, views.key),
+            query=_cut(photos, views.query, self.view_size),
+            key=_cut(photos, views.key, self.view_size),
             epoch=epoch,
             image=image,
             swapped=torch.from_numpy(views.swapped),
             labels=torch.from_numpy(self.labels[image].astype(np.float32)),
             damaged=damaged,
+            small=self._small_views(photos, epoch, image, size) if self.small else None,
         )
+
+    def _small_views(
+        self, photos: list[Image.Image], epoch: np.ndarray, image: np.ndarray, size: np.ndarray
+    ) -> Tensor:
+        """Cut the small views of photos of `size` (B, 2); their draws have an address of their own."""
+        assert self.small is not None
+        u = uniform(self.seed, epoch, image, self.small.count * crops.DRAWS_PER_CROP, "small")
+        photo = np.concatenate([np.zeros_like(size), size], axis=1)
+        boxes = [
+            crops.random_crop(photo, self.small.scale, self.policy.ratio, part)
+            for part in np.split(u, self.small.count, axis=1)
+        ]
+        return torch.cat([_cut(photos, box, self.small.size) for box in boxes])
 
     def _readable(self, image: np.ndarray) -> tuple[list[Image.Image], np.ndarray, int]:
         """Fetch the photos of a batch; an unreadable one is replaced by the next readable one in order."""
@@ -169,14 +201,14 @@ class ViewBatches(Dataset[Batch]):
             photos.append(photo)
         return photos, image, int(damaged)
 
-    def _cut(self, photos: list[Image.Image], box: np.ndarray) -> Tensor:
-        """Cut and resize with antialiasing: (B, 3, S, S) uint8 in channels-last memory."""
-        size = (self.view_size, self.view_size)
-        views = [
-            np.asarray(photo.resize(size, Image.Resampling.BILINEAR, box=tuple(edges)))
-            for photo, edges in zip(photos, box.tolist(), strict=True)
-        ]
-        return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
+
+def _cut(photos: list[Image.Image], box: np.ndarray, side: int) -> Tensor:
+    """Cut and resize with antialiasing: (B, 3, side, side) uint8 in channels-last memory."""
+    views = [
+        np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR, box=tuple(edges)))
+        for photo, edges in zip(photos, box.tolist(), strict=True)
+    ]
+    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
 
 
 def stream(batches: ViewBatches, first: int, last: int, *, workers: int, pin: bool) -> Iterator[Batch]:

@@ -12,8 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -23,53 +22,16 @@ from tqdm import tqdm
 
 from oac.pretrain import augment, distributed
 from oac.pretrain.checkpoint import State
-from oac.pretrain.lars import LARS
 from oac.pretrain.loader import Batch, ViewBatches, stream
 from oac.pretrain.methods import Method
+from oac.pretrain.optimizer import Optimizer, build_optimizer, learning_rate
 
 EXIT_PREEMPTED = 75  # sysexits.h: temporary failure; Snakemake's `retries` starts the job again
-
-
 _GO_ON, _SAVE, _STOP = range(3)  # what the processes of a run can ask of each other after a step
 
 
 class Preempted(Exception):
     """The run was asked to stop and has written a checkpoint."""
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """SGD with momentum and a cosine schedule without restarts (MoCo-v2's; no warm-up by default).
-
-    lr: the peak. warmup: share of the steps over which lr rises linearly. optimizer: sgd, or lars for large batches.
-    """
-
-    lr: float
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    warmup: float = 0.0
-    optimizer: str = "sgd"
-
-
-def build_optimizer(settings: Optimizer, method: Method) -> torch.optim.Optimizer:
-    """Build the optimiser of what a method trains by gradient. Raises ValueError for an unknown one."""
-    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "lars": LARS}
-    if settings.optimizer not in kinds:
-        raise ValueError(f"unknown optimizer {settings.optimizer!r}: choose {' or '.join(kinds)}")
-    return kinds[settings.optimizer](
-        [p for p in method.parameters() if p.requires_grad],
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-    )
-
-
-def learning_rate(settings: Optimizer, step: int, steps: int) -> float:
-    """Rate of step 0 .. steps - 1."""
-    rise = settings.warmup * steps
-    if step < rise:
-        return settings.lr * (step + 1) / rise
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
 
 
 class Trainer:
@@ -151,6 +113,7 @@ class Trainer:
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Do one step; return its loss and monitors as tensors on the device, without waiting for them."""
         query, key = self._augmented(batch)
+        batch = self._with_small_views(batch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.schedule, self.step, self.steps)
         self.method.train()
@@ -171,6 +134,14 @@ class Trainer:
             parameters = augment.draw_parameters(settings, u, self.batches.view_size)
             views.append(augment.augment(view.to(self.device, non_blocking=True), parameters))
         return views[0], views[1]
+
+    def _with_small_views(self, batch: Batch) -> Batch:
+        """Put augmented small views in the place of the cut ones; they are augmented like the query."""
+        if batch.small is None:
+            return batch
+        u = augment.small_draws(self.batches.seed, batch.epoch, batch.image, len(batch.small) // len(batch.query))
+        parameters = augment.draw_parameters(self.augmentations[0], u, batch.small.shape[-1])
+        return replace(batch, small=augment.augment(batch.small.to(self.device, non_blocking=True), parameters))
 
     def _average(self) -> None:
         """Average over the processes what each learnt from its part of the batch."""

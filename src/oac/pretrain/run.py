@@ -18,7 +18,7 @@ from oac.data.tables import boxes_by_image, label_matrix
 from oac.pretrain import crops, distributed, methods
 from oac.pretrain.checkpoint import State
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.loader import Boxes, Photos, ViewBatches
+from oac.pretrain.loader import Boxes, Photos, SmallViews, ViewBatches
 from oac.pretrain.loop import Trainer, set_threads
 from oac.pretrain.nn import backbone, save_encoder
 
@@ -111,6 +111,7 @@ def training_batches(recipe: dict[str, Any], files: TrainingFiles) -> tuple[View
         seed=recipe["seed"],
         batch_size=recipe["options"]["batch_size"],
         view_size=recipe["view_size"],
+        small=small_views(recipe["options"]),
         part=(distributed.rank(), distributed.world()),
     )
     return batches, labels
@@ -120,6 +121,14 @@ def crop_policy(line: dict[str, Any]) -> CropPolicy:
     """Read a crop line of a study; lists, which is what YAML and JSON have, become tuples."""
     fields = dict[str, Any]((key, tuple(value) if isinstance(value, list) else value) for key, value in line.items())
     return CropPolicy(**fields)
+
+
+def small_views(options: dict[str, Any]) -> SmallViews | None:
+    """Read a method's small views; None for those that have none."""
+    small = options.get("small_views")
+    if not small or not small["count"]:
+        return None
+    return SmallViews(small["count"], small["size"], tuple(small["scale"]))
 
 
 def training_boxes(policy: CropPolicy, proposals: Path | None, image_ids: Sequence[str]) -> list[np.ndarray]:

@@ -41,7 +41,7 @@ def build(recipe: dict[str, Any], labels: np.ndarray) -> Method:
 
     Raises ValueError for an unknown method. Initial weights depend on torch's seed, which the caller sets.
     """
-    from oac.pretrain.methods import byol, moco, supervised
+    from oac.pretrain.methods import byol, moco, supervised, swav
 
     if recipe["method"] == "moco_v2":
         options = _known(recipe, moco.Options)
@@ -50,9 +50,11 @@ def build(recipe: dict[str, Any], labels: np.ndarray) -> Method:
         return moco.MoCo(recipe["backbone"], moco.Options(**options))
     if recipe["method"] == "byol":
         return byol.BYOL(recipe["backbone"], byol.Options(**_known(recipe, byol.Options)))
+    if recipe["method"] == "swav":
+        return swav.SwAV(recipe["backbone"], swav.Options(**_known(recipe, swav.Options)))
     if recipe["method"] == "supervised":
         return supervised.Supervised(recipe["backbone"], labels.mean(axis=0))
-    raise ValueError(f"unknown method {recipe['method']!r}: choose moco_v2, byol or supervised")
+    raise ValueError(f"unknown method {recipe['method']!r}: choose moco_v2, byol, swav or supervised")
 
 
 def _known(recipe: dict[str, Any], options: Any) -> dict[str, Any]:

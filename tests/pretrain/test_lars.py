@@ -1,15 +1,16 @@
-"""LARS against its equations, one parameter at a time."""
+"""LARS, LARC and the schedules against their equations, one parameter at a time."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from oac.pretrain.lars import LARS
+from oac.pretrain.lars import LARC, LARS
 from oac.pretrain.nn import projection_head
-from oac.pretrain.optimizer import Optimizer, build_optimizer
+from oac.pretrain.optimizer import Optimizer, build_optimizer, learning_rate
 
 LR, MOMENTUM, DECAY, TRUST = 2.0, 0.9, 0.1, 0.001
 
@@ -26,11 +27,23 @@ def reference_step(weights, gradients, velocity):
         weights[name] = w - LR * velocity[name]
 
 
-def test_several_steps_equal_the_equations_also_for_biases_batch_norm_and_weights_of_zero():
+def larc_step(weights, gradients, velocity):
+    """The update of apex's LARC without clipping around SGD: every parameter that has a length is adapted."""
+    for name, w in weights.items():
+        u = gradients[name]
+        long = np.sqrt((w**2).sum()), np.sqrt((u**2).sum())
+        if min(long) > 0:
+            u = (u + DECAY * w) * TRUST * long[0] / (long[1] + DECAY * long[0] + 1e-8)
+        velocity[name] = MOMENTUM * velocity.get(name, 0.0) + u
+        weights[name] = w - LR * velocity[name]
+
+
+@pytest.mark.parametrize(("kind", "reference"), [(LARS, reference_step), (LARC, larc_step)])
+def test_several_steps_equal_the_equations_also_for_biases_batch_norm_and_weights_of_zero(kind, reference):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 5)).double()
     nn.init.zeros_(net[0].weight)
-    optimizer = LARS(net.parameters(), LR, MOMENTUM, DECAY)
+    optimizer = kind(net.parameters(), LR, MOMENTUM, DECAY)
     weights = {name: p.detach().numpy().copy() for name, p in net.named_parameters()}
     start, velocity = copy.deepcopy(weights), {}
     for _ in range(5):
@@ -39,7 +52,7 @@ def test_several_steps_equal_the_equations_also_for_biases_batch_norm_and_weight
         loss.backward()
         gradients = {name: p.grad.numpy().copy() for name, p in net.named_parameters()}
         optimizer.step()
-        reference_step(weights, gradients, velocity)
+        reference(weights, gradients, velocity)
         for name, p in net.named_parameters():
             np.testing.assert_allclose(p.detach().numpy(), weights[name], rtol=1e-9, atol=1e-12, err_msg=name)
             assert np.array_equal(p.grad.numpy(), gradients[name]), "gradients belong to the caller"
@@ -87,11 +100,27 @@ def test_parameters_without_a_gradient_stay_and_the_state_goes_through_a_checkpo
 def test_the_recipe_chooses_the_optimizer_and_an_unknown_one_is_named():
     net = nn.Linear(2, 2)
     net.bias.requires_grad_(False)
-    built = [build_optimizer(Optimizer(0.1, **named), net) for named in ({}, {"optimizer": "lars"})]
-    assert [type(optimizer) for optimizer in built] == [torch.optim.SGD, LARS]
+    built = [
+        build_optimizer(Optimizer(0.1, **named), net) for named in ({}, {"optimizer": "lars"}, {"optimizer": "larc"})
+    ]
+    assert [type(optimizer) for optimizer in built] == [torch.optim.SGD, LARS, LARC]
     for optimizer in built:
         (group,) = optimizer.param_groups
         assert [id(p) for p in group["params"]] == [id(net.weight)]
         assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.9, 1e-4)
     with pytest.raises(ValueError, match=r"'adam': choose sgd, lars, larc"):
         build_optimizer(Optimizer(0.1, optimizer="adam"), net)
+
+
+def test_a_cosine_falls_from_the_peak_to_its_end_after_the_warm_up():
+    rates = [learning_rate(Optimizer(0.6, final_lr=0.1, warmup=0.1), step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.06 * (step + 1) for step in range(10)])
+    assert rates[10] == 0.6
+    assert rates[55] == pytest.approx((0.6 + 0.1) / 2)
+    assert rates[99] == pytest.approx(0.1, abs=1e-3)
+    assert all(a > b for a, b in itertools.pairwise(rates))
+
+
+def test_drops_divide_the_rate_by_ten_each():
+    rates = [learning_rate(Optimizer(0.03, drops=(0.5, 0.75)), step, 8) for step in range(8)]
+    assert rates == pytest.approx([0.03] * 4 + [0.003] * 2 + [0.0003] * 2)

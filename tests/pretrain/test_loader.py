@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as oracle
 
+from oac.pretrain import augment
 from oac.pretrain.loader import Boxes, Photos, ViewBatches, stream
 from oac.pretrain.loader import _cut as cut_views
 from oac.pretrain.run import training_batches
@@ -50,6 +51,46 @@ def test_a_view_is_the_resampled_crop(recipe, inputs):
         difference = np.abs(np.asarray(expected, int) - view.permute(1, 2, 0).numpy().astype(int))
         assert np.median(difference) <= 1
         assert difference[2:-2, 2:-2].mean() < 6
+
+
+def test_small_views_have_draws_of_their_own_and_move_no_other(recipe, inputs):
+    plain, _ = training_batches(recipe, inputs)
+    recipe["options"]["small_views"] = {"count": 3, "size": 8, "scale": [0.05, 0.14]}
+    batches, _ = training_batches(recipe, inputs)
+    assert all(same(batches[step], plain[step]) for step in range(3))
+    assert plain[0].small is None
+    made = [batches[step].small for step in range(3)]
+    assert all(small.shape == (3 * 16, 3, 8, 8) and small.dtype == torch.uint8 for small in made)
+    other = next(iter(stream(batches, 1, 2, workers=1, pin=False)))
+    assert torch.equal(other.small, made[1])
+    first, second, third = made[0].chunk(3)
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
+
+
+def test_small_views_show_a_small_part_of_their_photo_whatever_the_policy(recipe, inputs):
+    """Photos that ramp from 0 to 200 in both directions tell where a view of them was cut."""
+    recipe["options"]["small_views"] = {"count": 4, "size": 16, "scale": [0.05, 0.14]}
+    batches = with_broken(recipe, inputs, broken=set())
+    ramp = np.linspace(0, 200, 100)
+    plane = np.stack(np.broadcast_arrays(ramp[None, :], ramp[:, None], 0), axis=2).astype(np.uint8)
+    batches.photos = [Image.fromarray(plane)] * 40
+    views = batches[0].small.float().numpy()
+    width, height = (np.ptp(views[:, channel], axis=(1, 2)) / 200 for channel in (0, 1))
+    area = width * height * (16 / 15) ** 2  # between the centres of the outer pixels lies 15/16 of a side
+    assert area.min() > 0.04
+    assert area.max() < 0.16
+    assert views[:, 0].min() < 20
+    assert views[:, 0].max() > 180
+
+
+def test_small_views_are_augmented_with_draws_of_their_own():
+    image = np.arange(5)
+    u = augment.small_draws(0, np.zeros(5, int), image, 2)
+    assert u.shape == (10, augment.DRAWS)
+    assert np.array_equal(u[2], augment.small_draws(0, np.zeros(1, int), image[2:3], 2)[0])
+    assert len(np.unique(u[:, 0])) == 10
+    assert not np.isin(u[:5, 0], augment.view_draws(0, np.zeros(5, int), image)[0][:, 0]).any()
 
 
 class SomeBroken:

@@ -14,7 +14,7 @@ from oac import studies
 from oac.pretrain import recipe
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import POLICIES, CropPolicy
-from oac.pretrain.methods import byol, moco, swav
+from oac.pretrain.methods import byol, cmc, moco, swav
 from oac.pretrain.optimizer import Optimizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,6 +64,7 @@ def test_every_key_is_described_and_no_other_is_allowed(file):
         ("methods.supervised", [Optimizer]),
         ("methods.byol", [byol.Options]),
         ("methods.swav", [swav.Options]),
+        ("methods.cmc", [cmc.Options]),
         ("crops.line", [CropPolicy]),
     ],
 )

@@ -45,6 +45,14 @@ METHODS = {
             "small_views": {"count": 2, "size": 8, "scale": [0.05, 0.14]},
         },
     },
+    "cmc": TINY_RECIPE | {
+        "method": "cmc",
+        "backbone": {"name": "narrow", "width": 16},
+        "augment": {"jitter": 0.0, "grey": 0.0, "blur": 0.0},
+        "options": {
+            "batch_size": 16, "lr": 0.03, "drops": [0.5, 0.75], "negatives": 30, "dim": 8, "views": "crossed",
+        },
+    },
     "supervised": TINY_RECIPE | {"method": "supervised", "options": {"batch_size": 16, "lr": 0.05}},
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from oac.pretrain import distributed
-from oac.pretrain.nn import GroupedBatchNorm1d, GroupedBatchNorm2d
+from oac.pretrain.norm import GroupedBatchNorm1d, GroupedBatchNorm2d
 from oac.pretrain.run import train_run
 
 PROCESSES = 2
@@ -40,7 +40,8 @@ def curve(folder):
 
 
 @pytest.mark.parametrize(("recipe", "groups"), [
-    ("moco_v2", 2), ("moco_v2", 4), ("moco_v2", 1), ("byol", 2), ("byol", 1), ("swav", None), ("supervised", None),
+    ("moco_v2", 2), ("moco_v2", 4), ("moco_v2", 1), ("byol", 2), ("byol", 1),
+    ("swav", None), ("cmc", None), ("supervised", None),
 ], indirect=["recipe"])  # fmt: skip
 def test_two_processes_have_the_loss_curve_of_one_with_the_same_global_batch(recipe, groups, inputs, tmp_path):
     # With the fixture's rate and batch training is chaotic: a difference in the seventh digit is one in the second

@@ -7,13 +7,12 @@ from torch import nn
 from torchvision.models import resnet18
 
 from oac.pretrain.nn import (
-    GroupedBatchNorm1d,
-    GroupedBatchNorm2d,
     backbone,
     load_encoder,
     projection_head,
     save_encoder,
 )
+from oac.pretrain.norm import GroupedBatchNorm1d, GroupedBatchNorm2d
 
 
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])

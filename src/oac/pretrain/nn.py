@@ -1,4 +1,4 @@
-"""Networks: backbones, projection heads, grouped batch norm, and the file an encoder is kept in."""
+"""Networks: backbones, the two-stream encoder, projection heads, and the file an encoder is kept in."""
 
 from __future__ import annotations
 
@@ -14,76 +14,10 @@ from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from oac.atomic import writing
-from oac.pretrain.distributed import gathered_with_gradient, world
+from oac.pretrain.lab import from_normalised
+from oac.pretrain.norm import GroupedBatchNorm1d, GroupedBatchNorm2d
 
 Norm = Callable[[int], nn.Module]
-
-
-class _Grouped(nn.modules.batchnorm._BatchNorm):
-    """Batch norm with statistics of `groups` equal parts of the batch: what `groups` cards do, on one.
-
-    MoCo shuffles keys among cards so that a query and its key never share their statistics (He et al., CVPR 2020,
-    section 3.3). Here the groups stand in for the cards. Parameters, running statistics and evaluation are those
-    of an ordinary batch norm, so weights move to one freely. Works in channels_last.
-
-    `groups` counts those of the whole batch. Where several processes share it each has its part of the groups; one
-    group has its statistics over all processes. Running statistics are then left to the training loop to average.
-
-    Raises ValueError when a training batch does not divide into the groups, or the groups among the processes.
-    """
-
-    def __init__(self, channels: int, groups: int = 1):
-        super().__init__(channels)
-        if groups > 1 and groups % world():
-            raise ValueError(
-                f"{groups} batch norm groups do not divide among {world()} processes: set `groups` to a multiple of"
-                f" {world()}, or to 1 for statistics over all of them"
-            )
-        self.groups = max(1, groups // world())
-        self.synchronised = groups == 1 and world() > 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C) or (B, C, H, W)."""
-        if self.training and self.synchronised:
-            return self._over_processes(x)
-        if not self.training or self.groups == 1:
-            return super().forward(x)
-        if len(x) % self.groups:
-            raise ValueError(f"a batch of {len(x)} does not divide into {self.groups} batch norm groups")
-        # After `groups` updates the running statistics have moved as far as one ordinary update moves them.
-        momentum = 1 - (1 - self.momentum) ** (1 / self.groups) if self.momentum is not None else 0.0
-        parts = [
-            F.batch_norm(part, self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps)
-            for part in x.chunk(self.groups)
-        ]
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        return torch.cat(parts)
-
-    def _over_processes(self, x: Tensor) -> Tensor:
-        """Normalise by mean and variance of the batches of all processes, which are equally large."""
-        axes, shape = [0, *range(2, x.ndim)], [1, -1] + [1] * (x.ndim - 2)
-        variance, mean = torch.var_mean(x.float(), dim=axes, correction=0)
-        means, variances = gathered_with_gradient(torch.stack([mean, variance])).unbind(1)
-        mean = means.mean(0)
-        variance = (variances + (means - mean) ** 2).mean(0)
-        if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
-            count = x.numel() / x.shape[1] * world()
-            self.running_mean.lerp_(mean.detach(), self.momentum)
-            self.running_var.lerp_(variance.detach() * count / (count - 1), self.momentum)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        y = (x.float() - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)
-        return y.to(x.dtype)
-
-
-class GroupedBatchNorm1d(_Grouped, nn.BatchNorm1d):
-    """Grouped batch norm of feature vectors (B, C)."""
-
-
-class GroupedBatchNorm2d(_Grouped, nn.BatchNorm2d):
-    """Grouped batch norm of feature maps (B, C, H, W)."""
 
 
 class NarrowResNet(nn.Module):
@@ -93,9 +27,9 @@ class NarrowResNet(nn.Module):
     stride 16, so that a view of 48 px ends as 3 x 3.
     """
 
-    def __init__(self, width: int, norm: Norm):
+    def __init__(self, width: int, norm: Norm, channels: int = 3):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
         self.bn1 = norm(width)
         self.layer1 = _stage(width, width, 1, norm)
         self.layer2 = _stage(width, 2 * width, 2, norm)
@@ -106,7 +40,7 @@ class NarrowResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, 3, H, W) to (B, 8 * width)."""
+        """Map (B, channels, H, W) to (B, 8 * width)."""
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return x.mean(dim=(2, 3))
@@ -145,23 +79,92 @@ def backbone(name: str, *, width: int = 0, groups: int = 1) -> tuple[nn.Module, 
     Raises ValueError for another name, and for a narrow width that is no multiple of 8: PyTorch 2.14's channels-last
     convolutions of 4 or 6 channels write past their memory on a CPU with AVX2.
     """
-    if name == "narrow" and (width < 8 or width % 8):
-        raise ValueError(f"backbone width {width}: the narrow network takes multiples of 8")
 
     def norm(channels: int) -> nn.Module:
         return GroupedBatchNorm2d(channels, groups)
 
     if name == "narrow":
+        _check_narrow(width)
         return NarrowResNet(width, norm), 8 * width
+    return _resnet(name, norm)
+
+
+class TwoStream(nn.Module):
+    """Two networks of half the width, one for the lightness of a photo and one for its colours (CMC).
+
+    Tian et al., ECCV 2020, arXiv 1906.05849, section 4.1: Lab space is split into L and ab. The features of both,
+    side by side, are as long as those of the whole network.
+    """
+
+    def __init__(self, name: str, *, width: int = 0):
+        """Take the names and widths of `backbone`; a narrow width is halved, and must be a multiple of 16."""
+        super().__init__()
+        if name == "narrow":
+            _check_narrow(width // 2)
+            self.lightness: nn.Module = NarrowResNet(width // 2, GroupedBatchNorm2d, channels=1)
+            self.colour: nn.Module = NarrowResNet(width // 2, GroupedBatchNorm2d, channels=2)
+            self.features = 4 * width
+        else:
+            self.lightness, self.features = _resnet(name, GroupedBatchNorm2d, halved=True, channels=1)
+            self.colour, _ = _resnet(name, GroupedBatchNorm2d, halved=True, channels=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised photos (B, 3, H, W) to both streams' features, (B, 2 * features)."""
+        return torch.cat([self.of_lightness(x), self.of_colour(x)], dim=1)
+
+    def of_lightness(self, x: Tensor) -> Tensor:
+        """Features (B, features) of the lightness of normalised photos (B, 3, H, W)."""
+        y: Tensor = self.lightness(from_normalised(x)[:, :1].contiguous(memory_format=torch.channels_last))
+        return y
+
+    def of_colour(self, x: Tensor) -> Tensor:
+        """Features (B, features) of the colours of normalised photos (B, 3, H, W)."""
+        y: Tensor = self.colour(from_normalised(x)[:, 1:].contiguous(memory_format=torch.channels_last))
+        return y
+
+
+def encoder(recipe: dict[str, Any]) -> nn.Module:
+    """Build the untrained encoder that a run of this recipe keeps."""
+    if recipe.get("method") == "cmc":
+        return TwoStream(**recipe["backbone"])
+    return backbone(**recipe["backbone"])[0]
+
+
+def _check_narrow(width: int) -> None:
+    if width < 8 or width % 8:
+        raise ValueError(
+            f"backbone width {width}: the narrow network takes multiples of 8, and a method of two streams halves its"
+            " width"
+        )
+
+
+def _resnet(name: str, norm: Norm, *, halved: bool = False, channels: int = 3) -> tuple[nn.Module, int]:
+    """torchvision's ResNet without classifier, or one of half its width."""
     # Takes two seconds to import, which the narrow network's many short processes do without.
     from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-    if name == "resnet18":
-        net, features = ResNet(BasicBlock, [2, 2, 2, 2], norm_layer=norm), 512
-    elif name == "resnet50":
-        net, features = ResNet(Bottleneck, [3, 4, 6, 3], norm_layer=norm), 2048
-    else:
+    kinds: dict[str, tuple[Any, list[int], int]] = {
+        "resnet18": (BasicBlock, [2, 2, 2, 2], 512),
+        "resnet50": (Bottleneck, [3, 4, 6, 3], 2048),
+    }
+    if name not in kinds:
         raise ValueError(f"unknown backbone {name!r}: choose resnet50, resnet18 or narrow")
+    block, layers, features = kinds[name]
+
+    class Halved(ResNet):
+        """All widths by two; the stem is replaced below, as torchvision fixes its width."""
+
+        def _make_layer(self, block: Any, planes: int, *arguments: Any, **options: Any) -> nn.Sequential:
+            if planes == 64:  # the first stage, which follows the stem
+                self.inplanes = 32
+            made: nn.Sequential = super()._make_layer(block, planes // 2, *arguments, **options)
+            return made
+
+    net = (Halved if halved else ResNet)(block, layers, norm_layer=norm)
+    if halved:
+        net.conv1, net.bn1 = nn.Conv2d(channels, 32, 7, 2, padding=3, bias=False), norm(32)
+        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+        features //= 2
     net.fc = nn.Identity()
     return net, features
 
@@ -196,8 +199,7 @@ def encoder_recipe(path: str | Path) -> dict[str, Any]:
 
 def load_encoder(path: str | Path) -> nn.Module:
     """Load an encoder in evaluation mode: normalised photos (B, 3, H, W) to features (B, D)."""
-    recipe = encoder_recipe(path)
-    net, _ = backbone(**recipe["backbone"])
+    net = encoder(encoder_recipe(path))
     with safe_open(path, framework="pt") as file:
         net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
     return net.eval()

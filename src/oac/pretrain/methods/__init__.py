@@ -41,7 +41,7 @@ def build(recipe: dict[str, Any], labels: np.ndarray) -> Method:
 
     Raises ValueError for an unknown method. Initial weights depend on torch's seed, which the caller sets.
     """
-    from oac.pretrain.methods import byol, moco, supervised, swav
+    from oac.pretrain.methods import byol, cmc, moco, supervised, swav
 
     if recipe["method"] == "moco_v2":
         options = _known(recipe, moco.Options)
@@ -52,9 +52,11 @@ def build(recipe: dict[str, Any], labels: np.ndarray) -> Method:
         return byol.BYOL(recipe["backbone"], byol.Options(**_known(recipe, byol.Options)))
     if recipe["method"] == "swav":
         return swav.SwAV(recipe["backbone"], swav.Options(**_known(recipe, swav.Options)))
+    if recipe["method"] == "cmc":
+        return cmc.CMC(recipe["backbone"], len(labels), recipe["seed"], cmc.Options(**_known(recipe, cmc.Options)))
     if recipe["method"] == "supervised":
         return supervised.Supervised(recipe["backbone"], labels.mean(axis=0))
-    raise ValueError(f"unknown method {recipe['method']!r}: choose moco_v2, byol, swav or supervised")
+    raise ValueError(f"unknown method {recipe['method']!r}: choose moco_v2, byol, swav, cmc or supervised")
 
 
 def _known(recipe: dict[str, Any], options: Any) -> dict[str, Any]:

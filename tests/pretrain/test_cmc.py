@@ -1,0 +1,154 @@
+"""CMC against plain loops over its equations, and the file of its two-stream encoder."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from oac.pretrain.loader import Batch
+from oac.pretrain.methods.cmc import CMC, Options
+from oac.pretrain.nn import TwoStream, encoder_recipe, load_encoder, save_encoder
+
+NETWORK = {"name": "narrow", "width": 16}
+PHOTOS = 9
+OPTIONS = Options(negatives=5, dim=4)
+
+
+def batch(image):
+    nothing = torch.zeros(0)
+    return Batch(nothing, nothing, np.zeros(len(image)), np.array(image), nothing, nothing, 0)
+
+
+def views(seed, count=3):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(count, 3, 16, 16, generator=generator) for _ in range(2)]
+
+
+def method(**changes):
+    torch.manual_seed(0)
+    return CMC(NETWORK, PHOTOS, 0, Options(**{"negatives": 5, "dim": 4} | changes)).train()
+
+
+def slow_loss(net, query, coloured, image, memory, constants):
+    """The authors' objective, one photo and one other photo at a time; sets the constants where they are None."""
+    options = net.options
+    z = [
+        F.normalize(net.heads[0](net.encoder.of_lightness(query)), dim=1),
+        F.normalize(net.heads[1](net.encoder.of_colour(coloured)), dim=1),
+    ]
+    others, total, m = net._others().tolist(), 0.0, options.negatives
+    for direction in (0, 1):
+        bank = memory[1 - direction]
+        weights = [
+            [torch.exp(z[direction][b] @ bank[i] / options.temperature) for i in [image[b], *others]]
+            for b in range(len(image))
+        ]
+        if constants[direction] is None:
+            everything = [w.item() for row in weights for w in row]
+            constants[direction] = sum(everything) / len(everything) * PHOTOS
+        for row in weights:
+            p = [w / constants[direction] for w in row]
+            total = total - torch.log(p[0] / (p[0] + m / PHOTOS + 1e-7)) / len(image)
+            for other in p[1:]:
+                total = total - torch.log((m / PHOTOS) / (other + m / PHOTOS + 1e-7)) / len(image)
+    return total, z
+
+
+@pytest.mark.parametrize("which", ["same", "crossed"])
+def test_loss_gradient_constants_and_memories_equal_the_slow_reference_over_steps(which):
+    net = method(views=which)
+    memory, constants = net.memory.clone(), [None, None]
+    for step, image in enumerate([[0, 3, 8], [1, 3, 2], [8, 0, 5]]):
+        query, key = views(step)
+        twin = copy.deepcopy(net)
+        expected, z = slow_loss(twin, query, key if which == "crossed" else query, image, memory, constants)
+        loss, _ = net.loss(query, key, batch(image))
+        assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+        assert net.constants.tolist() == pytest.approx(constants, rel=1e-5)
+        net.zero_grad(), loss.backward()
+        twin.zero_grad(), expected.backward()
+        for (name, a), b in zip(net.named_parameters(), twin.parameters(), strict=True):
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5, msg=name)
+        net.after_step((step + 1) / 3)
+        for bank, projected in zip(memory, z, strict=True):
+            for b, i in enumerate(image):
+                mixed = 0.5 * bank[i] + 0.5 * projected[b].detach()
+                bank[i] = mixed / mixed.norm()
+        torch.testing.assert_close(net.memory, memory)
+
+
+def test_the_softmax_objective_is_cross_entropy_of_the_true_one():
+    net = method(objective="softmax")
+    query, key = views(0)
+    loss, _ = net.loss(query, key, batch([0, 3, 8]))
+    total, others = 0.0, net._others().tolist()
+    for direction, features in enumerate((net.encoder.of_lightness(query), net.encoder.of_colour(query))):
+        z = F.normalize(net.heads[direction](features), dim=1)
+        for b, i in enumerate([0, 3, 8]):
+            scores = torch.stack([z[b] @ net.memory[1 - direction][j] for j in [i, *others]]) / 0.07
+            total -= torch.log_softmax(scores, dim=0)[0] / 3
+    assert float(loss.detach()) == pytest.approx(float(total.detach()), rel=1e-5)
+
+
+def test_others_are_drawn_anew_each_step_from_all_photos_and_the_same_again():
+    net = method(negatives=2000)
+    first = net._others()
+    assert torch.equal(first, net._others())
+    assert sorted(first.unique().tolist()) == list(range(PHOTOS))
+    net.loss(*views(0), batch([0, 1, 2]))
+    net.after_step(0.1)
+    assert not torch.equal(first, net._others())
+    resumed = method(negatives=2000)
+    resumed.load_state_dict(copy.deepcopy(net.state_dict()))
+    assert torch.equal(resumed._others(), net._others())
+
+
+@pytest.mark.parametrize("objective", ["nce", "softmax"])
+def test_a_network_that_tells_nothing_apart_has_the_chance_loss(objective):
+    net = method(objective=objective)
+    net.memory[:] = net.memory[:, :1]
+    for head in net.heads:
+        torch.nn.init.zeros_(head.weight)
+    assert float(net.loss(*views(0), batch([0, 3, 8]))[0].detach()) == pytest.approx(net.chance, rel=1e-4)
+    assert net.chance == pytest.approx(
+        2 * (math.log(6) + 5 * math.log(6 / 5) if objective == "nce" else math.log(6)), rel=1e-6
+    )
+
+
+def test_lightness_never_sees_colours_nor_colours_lightness():
+    net = method()
+    grey = torch.rand(2, 1, 16, 16).expand(-1, 3, -1, -1)
+    plain = (grey - torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(
+        1, 3, 1, 1
+    )
+    net.eval()
+    colour = net.encoder.of_colour(plain)
+    torch.testing.assert_close(colour[0], colour[1], rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(*net.encoder.of_lightness(plain), rtol=1e-2)
+
+
+@pytest.mark.parametrize(("name", "width", "features"), [("narrow", 16, 128), ("resnet18", 0, 512)])
+def test_the_two_stream_encoder_comes_back_from_its_file(tmp_path, name, width, features):
+    torch.manual_seed(0)
+    network = {"name": name, "width": width}
+    net = TwoStream(**network).eval()
+    x = torch.randn(2, 3, 64, 64)
+    save_encoder(net, {"method": "cmc", "backbone": network}, tmp_path / "e.safetensors")
+    loaded = load_encoder(tmp_path / "e.safetensors")
+    assert encoder_recipe(tmp_path / "e.safetensors")["method"] == "cmc"
+    assert not loaded.training
+    assert loaded(x).shape == (2, features)
+    assert torch.equal(loaded(x), net(x))
+
+
+def test_each_stream_of_a_resnet_has_half_the_width():
+    net = TwoStream("resnet18")
+    assert net.lightness.conv1.weight.shape == (32, 1, 7, 7)
+    assert net.colour.conv1.weight.shape == (32, 2, 7, 7)
+    widths = [net.colour.get_submodule(f"layer{i}")[0].conv1.out_channels for i in (1, 2, 3, 4)]
+    assert widths == [32, 64, 128, 256]
+    with pytest.raises(ValueError, match="multiples of 8"):
+        TwoStream("narrow", width=24)

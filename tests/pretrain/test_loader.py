@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,9 +7,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as oracle
 
-from oac.pretrain import augment
-from oac.pretrain.loader import Boxes, Photos, ViewBatches, stream
+from oac.pretrain import augment, loader
+from oac.pretrain.loader import Boxes, ViewBatches, stream
 from oac.pretrain.loader import _cut as cut_views
+from oac.pretrain.photos import LEVELS, Photo, Photos
 from oac.pretrain.run import training_batches
 
 
@@ -15,7 +18,9 @@ def same(a, b):
     return torch.equal(a.query, b.query) and torch.equal(a.key, b.key) and (a.image == b.image).all()
 
 
-def test_batches_are_the_same_bits_whatever_the_workers_and_the_memory(recipe, inputs):
+@pytest.mark.parametrize("reduce", [None, 1.0])
+def test_batches_are_the_same_bits_whatever_the_workers_and_the_memory(recipe, inputs, reduce):
+    recipe |= {"reduce": reduce} if reduce else {}
     batches, _ = training_batches(recipe, inputs)
     direct = [batches[step] for step in range(6)]
     for workers in (1, 2):
@@ -23,7 +28,7 @@ def test_batches_are_the_same_bits_whatever_the_workers_and_the_memory(recipe, i
         assert all(same(a, b) for a, b in zip(made, direct[2:], strict=True))
     images = pd.read_parquet(inputs.images)
     assert batches.photos._resident is not None
-    batches.photos = Photos(inputs.photos, images[images.split == "train"], resident_gib=0)
+    batches.photos = Photos(inputs.photos, images[images.split == "train"], resident_gib=0, reduced=bool(reduce))
     assert batches.photos._resident is None
     assert all(same(batches[step], direct[step]) for step in range(6))
 
@@ -44,9 +49,9 @@ def test_a_view_is_the_resampled_crop(recipe, inputs):
     batches, _ = training_batches(recipe, inputs)
     photos = [batches.photos[i] for i in range(3)]
     box = np.array([[3.0, 5, 43, 45], [0, 0, 72, 72], [10, 20, 12, 24]])
-    cut = cut_views(photos, box, batches.view_size)
+    cut = cut_views(photos, np.ones(3, int), box, batches.view_size)
     for photo, (x0, y0, x1, y1), view in zip(photos, box.astype(int), cut, strict=True):
-        expected = oracle.resized_crop(photo, y0, x0, y1 - y0, x1 - x0, [16, 16])
+        expected = oracle.resized_crop(photo.at(1), y0, x0, y1 - y0, x1 - x0, [16, 16])
         # Pillow reads a little past a box given in place of a crop; inside, they are the same pixels.
         difference = np.abs(np.asarray(expected, int) - view.permute(1, 2, 0).numpy().astype(int))
         assert np.median(difference) <= 1
@@ -74,7 +79,7 @@ def test_small_views_show_a_small_part_of_their_photo_whatever_the_policy(recipe
     batches = with_broken(recipe, inputs, broken=set())
     ramp = np.linspace(0, 200, 100)
     plane = np.stack(np.broadcast_arrays(ramp[None, :], ramp[:, None], 0), axis=2).astype(np.uint8)
-    batches.photos = [Image.fromarray(plane)] * 40
+    batches.photos = [Photo(Image.fromarray(plane))] * 40
     views = batches[0].small.float().numpy()
     width, height = (np.ptp(views[:, channel], axis=(1, 2)) / 200 for channel in (0, 1))
     area = width * height * (16 / 15) ** 2  # between the centres of the outer pixels lies 15/16 of a side
@@ -93,6 +98,53 @@ def test_small_views_are_augmented_with_draws_of_their_own():
     assert not np.isin(u[:5, 0], augment.view_draws(0, np.zeros(5, int), image)[0][:, 0]).any()
 
 
+def test_a_view_is_cut_from_the_smallest_level_that_has_the_pixels_for_it(recipe, inputs, monkeypatch):
+    recipe |= {"reduce": 1.5, "view_size": 8, "crops": {"policy": "scene-scene", "scene_scale": [0.01, 1.0]}}
+    batches, _ = training_batches(recipe, inputs)
+    asked = []
+    monkeypatch.setattr(loader, "_cut", lambda photos, factor, box, side: asked.append((factor, box)) or cut_views(
+        photos, factor, box, side))  # fmt: skip
+    for step in range(4):
+        batches[step]
+    factors = set()
+    for (factor, query), (again, key) in zip(asked[::2], asked[1::2], strict=True):
+        assert np.array_equal(factor, again)
+        shortest = np.minimum(*(np.minimum(b[:, 2] - b[:, 0], b[:, 3] - b[:, 1]) for b in (query, key)))
+        for level, side in zip(factor, shortest, strict=True):
+            allowed = [k for k in LEVELS if side / k >= 1.5 * 8]
+            assert level == max(allowed, default=1)
+            factors.add(int(level))
+    assert {1, 2, 4} <= factors, "the crops tried too few levels"
+
+
+@pytest.mark.parametrize("least", [1.0, 2.0])
+def test_a_reduced_view_is_close_to_the_exact_one(least):
+    """A photo-like picture: smooth, with edges and texture. Mean errors seen: 8.7 of 255 and 1.6."""
+    rng = np.random.default_rng(0)
+    rough = Image.fromarray(rng.integers(0, 256, (43, 64, 3), np.uint8)).resize((1024, 683), Image.Resampling.BICUBIC)
+    pixels = np.asarray(rough).astype(int) + rng.normal(0, 6, (683, 1024, 3))
+    pixels[200:400, 300:600] = (20, 200, 90)
+    data = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(data, "JPEG", quality=90)
+    photo = Photo(data=data.getvalue())
+    assert photo.size == (1024, 683)
+    for level in (2, 4):
+        side = 64 * least * level  # the fewest pixels that this level is used for
+        box = np.array([[100.3, 50.7, 100.3 + side, 50.7 + side]])
+        exact, reduced = (cut_views([photo], np.array([k]), box, 64).int() for k in (1, level))
+        error = (exact - reduced).abs().float().mean()
+        assert error < {1.0: 10.0, 2.0: 2.0}[least], (level, error)
+
+
+def test_a_level_is_what_jpeg_decodes_and_all_are_kept_where_photos_are_resident():
+    data = io.BytesIO()
+    Image.new("RGB", (101, 67), (200, 30, 60)).save(data, "JPEG")
+    photo = Photo(data=data.getvalue())
+    photo.decode()
+    assert [photo.at(level).size for level in LEVELS] == [(101, 67), (51, 34), (26, 17), (13, 9)]
+    assert photo._data == b""
+
+
 class SomeBroken:
     """Photos of which some cannot be read."""
 
@@ -103,7 +155,7 @@ class SomeBroken:
         return len(self.image_ids)
 
     def __getitem__(self, index):
-        return None if index in self.broken else Image.new("RGB", (20, 20), (index, 0, 0))
+        return None if index in self.broken else Photo(Image.new("RGB", (20, 20), (index, 0, 0)))
 
 
 def with_broken(recipe, inputs, broken, count=40):

@@ -9,6 +9,7 @@ from PIL import Image
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import POLICIES, CropPolicy
 from oac.pretrain.loader import Boxes, ViewBatches
+from oac.pretrain.photos import Photo
 from oac.report.contact_sheet import COLOURS, contact_sheet, draw_samples
 from oac.report.style import save
 
@@ -22,7 +23,7 @@ class Photos:
         rng = np.random.default_rng(0)
         self.image_ids = [f"photo{i}" for i in range(count)]
         self.photos = [
-            Image.fromarray(rng.integers(0, 256, (40 + i, 60 - i, 3), dtype=np.uint8)) for i in range(count)
+            Photo(Image.fromarray(rng.integers(0, 256, (40 + i, 60 - i, 3), dtype=np.uint8))) for i in range(count)
         ]
 
     def __len__(self):
@@ -87,7 +88,7 @@ def test_the_solid_outline_holds_what_the_view_shows_and_lies_in_the_dashed_one(
         photo = PHOTOS[PHOTOS.image_ids.index(axes.get_xlabel())]
         for view, colour in COLOURS.items():
             (cut,), (region,) = outlines(axes, colour, "solid"), outlines(axes, colour, "dashed")
-            again = photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=cut)
+            again = photo.at(1).resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=cut)
             # Width + left is rounded once more than right, hence one grey level.
             assert np.abs(np.asarray(again, int) - shown(figure, view)[row]).max() <= 1
             assert region[0] - 1e-6 <= cut[0] < cut[2] <= region[2] + 1e-6

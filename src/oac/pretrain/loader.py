@@ -9,20 +9,18 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from oac.data.store import DamagedPhotoError, Store
 from oac.pretrain import crops
 from oac.pretrain.addressed import permutation, uniform
 from oac.pretrain.crops import CropPolicy
+from oac.pretrain.photos import LEVELS, Photo, Photos
 
 REPLACEMENTS = 10  # photos tried in place of an unreadable one before a run gives up
 
@@ -83,33 +81,6 @@ class Batch:
         return replace(self, **pinned)
 
 
-class Photos:
-    """The training photos, decoded once where they fit the memory budget, else read from the store each time."""
-
-    def __init__(self, folder: str | Path, images: pd.DataFrame, resident_gib: float = 2.0):
-        """`images` has image_id, width and height; `resident_gib` is the memory that decoded photos may take."""
-        self.store = Store(folder)
-        self.image_ids: list[str] = images["image_id"].tolist()
-        # Pillow keeps four bytes a pixel.
-        needed = 4 * int((images["width"].astype("int64") * images["height"]).sum())
-        self._resident: list[Image.Image | None] | None = None
-        if needed <= resident_gib * 2**30:
-            self._resident = [self._decode(index) for index in range(len(self.image_ids))]
-
-    def _decode(self, index: int) -> Image.Image | None:
-        try:
-            return self.store.image(self.image_ids[index])
-        except DamagedPhotoError:
-            return None
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    def __getitem__(self, index: int) -> Image.Image | None:
-        """Return the photo as RGB, or None where it cannot be read."""
-        return self._decode(index) if self._resident is None else self._resident[index]
-
-
 class ViewBatches(Dataset[Batch]):
     """Batches of a run by step number."""
 
@@ -125,9 +96,14 @@ class ViewBatches(Dataset[Batch]):
         batch_size: int,
         view_size: int,
         small: SmallViews | None = None,
+        reduce: float = 0.0,
         part: tuple[int, int] = (0, 1),
     ):
-        """`part` is (rank, world): of each batch this process makes the rank-th of `world` equal parts.
+        """Say what is cut of which photos.
+
+        reduce: a photo is decoded at 1/2, 1/4 or 1/8 of its side where that leaves every view of it at least this
+        many pixels for one of its own along each side; 0 decodes photos whole. part: (rank, world): of each batch
+        this process makes the rank-th of `world` equal parts.
 
         Raises ValueError where there are no photos, or where the batch does not divide.
         """
@@ -138,6 +114,7 @@ class ViewBatches(Dataset[Batch]):
         self.photos, self.boxes, self.labels = photos, boxes, labels
         self.policy, self.scale_lower = policy, scale_lower
         self.seed, self.batch_size, self.view_size, self.small = seed, batch_size, view_size, small
+        self.reduce = reduce
         rank, self.world = part
         self.rows = np.arange(batch_size // self.world) + rank * (batch_size // self.world)
         self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0, int))
@@ -161,31 +138,40 @@ class ViewBatches(Dataset[Batch]):
         views = crops.draw_views(
             self.policy, self.scale_lower, self.boxes.box[image], self.boxes.count[image], size, u
         )
+        small = self._small_boxes(epoch, image, size)
+        side = self.small.size if self.small else 0
+        factor = self._factors([views.query, views.key], self.view_size, small, side)
         return Batch(
-            query=_cut(photos, views.query, self.view_size),
-            key=_cut(photos, views.key, self.view_size),
+            query=_cut(photos, factor, views.query, self.view_size),
+            key=_cut(photos, factor, views.key, self.view_size),
             epoch=epoch,
             image=image,
             swapped=torch.from_numpy(views.swapped),
             labels=torch.from_numpy(self.labels[image].astype(np.float32)),
             damaged=damaged,
-            small=self._small_views(photos, epoch, image, size) if self.small else None,
+            small=torch.cat([_cut(photos, factor, box, side) for box in small]) if small else None,
         )
 
-    def _small_views(
-        self, photos: list[Image.Image], epoch: np.ndarray, image: np.ndarray, size: np.ndarray
-    ) -> Tensor:
-        """Cut the small views of photos of `size` (B, 2); their draws have an address of their own."""
-        assert self.small is not None
+    def _small_boxes(self, epoch: np.ndarray, image: np.ndarray, size: np.ndarray) -> list[np.ndarray]:
+        """Draw the small views of photos of `size` (B, 2), (B, 4) pixels each; their draws have their own address."""
+        if self.small is None:
+            return []
         u = uniform(self.seed, epoch, image, self.small.count * crops.DRAWS_PER_CROP, "small")
         photo = np.concatenate([np.zeros_like(size), size], axis=1)
-        boxes = [
+        return [
             crops.random_crop(photo, self.small.scale, self.policy.ratio, part)
             for part in np.split(u, self.small.count, axis=1)
         ]
-        return torch.cat([_cut(photos, box, self.small.size) for box in boxes])
 
-    def _readable(self, image: np.ndarray) -> tuple[list[Image.Image], np.ndarray, int]:
+    def _factors(self, full: list[np.ndarray], side: int, small: list[np.ndarray], small_side: int) -> np.ndarray:
+        """How many times smaller each photo may be decoded for its views: (B,) of LEVELS."""
+        if not self.reduce:
+            return np.ones(len(full[0]), int)
+        spare = [_sides(box) / side for box in full] + [_sides(box) / small_side for box in small]
+        enough = np.min(spare, axis=0)[:, None] / self.reduce >= np.array(LEVELS[1:])
+        return np.array(LEVELS)[enough.sum(axis=1)]
+
+    def _readable(self, image: np.ndarray) -> tuple[list[Photo], np.ndarray, int]:
         """Fetch the photos of a batch; an unreadable one is replaced by the next readable one in order."""
         image, photos, damaged = image.copy(), [], 0
         for place, index in enumerate(image):
@@ -202,12 +188,20 @@ class ViewBatches(Dataset[Batch]):
         return photos, image, int(damaged)
 
 
-def _cut(photos: list[Image.Image], box: np.ndarray, side: int) -> Tensor:
+def _sides(box: np.ndarray) -> np.ndarray:
+    """The shorter side of each box (B, 4), in pixels."""
+    return np.minimum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
+
+
+def _cut(photos: list[Photo], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
     """Cut and resize with antialiasing: (B, 3, side, side) uint8 in channels-last memory."""
-    views = [
-        np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR, box=tuple(edges)))
-        for photo, edges in zip(photos, box.tolist(), strict=True)
-    ]
+    views = []
+    for photo, level, edges in zip(photos, factor.tolist(), box, strict=True):
+        image = photo.at(level)
+        # A reduced photo is rounded up to whole pixels, so that its scale is not quite 1 / level.
+        scale = np.tile(np.array(image.size) / photo.size, 2)
+        inside = tuple((edges * scale).tolist())
+        views.append(np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=inside)))
     return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
 
 

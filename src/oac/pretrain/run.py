@@ -18,9 +18,10 @@ from oac.data.tables import boxes_by_image, label_matrix
 from oac.pretrain import crops, distributed, methods
 from oac.pretrain.checkpoint import State
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.loader import Boxes, Photos, SmallViews, ViewBatches
+from oac.pretrain.loader import Boxes, SmallViews, ViewBatches
 from oac.pretrain.loop import Trainer, set_threads
 from oac.pretrain.nn import backbone, save_encoder
+from oac.pretrain.photos import Photos
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def training_batches(recipe: dict[str, Any], files: TrainingFiles) -> tuple[View
     policy = crop_policy(recipe["crops"])
     boxes = training_boxes(policy, files.proposals, ids)
     batches = ViewBatches(
-        Photos(files.photos, images),
+        Photos(files.photos, images, reduced="reduce" in recipe),
         Boxes.pack(boxes),
         labels,
         policy,
@@ -112,6 +113,7 @@ def training_batches(recipe: dict[str, Any], files: TrainingFiles) -> tuple[View
         batch_size=recipe["options"]["batch_size"],
         view_size=recipe["view_size"],
         small=small_views(recipe["options"]),
+        reduce=recipe.get("reduce", 0.0),
         part=(distributed.rank(), distributed.world()),
     )
     return batches, labels

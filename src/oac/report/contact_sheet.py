@@ -18,7 +18,8 @@ from oac.pretrain import augment, crops
 from oac.pretrain.addressed import uniform
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import CropPolicy, Views
-from oac.pretrain.loader import Batch, Boxes, Photos, ViewBatches
+from oac.pretrain.loader import Batch, Boxes, ViewBatches
+from oac.pretrain.photos import Photos
 from oac.report.style import SMALL, WIDTH, styled
 from oac.report.tables import BOX_NAMES
 
@@ -102,7 +103,8 @@ def draw_samples(
         photos, boxes, none, policy, scale_lower, seed=seed, batch_size=max(count, 1), view_size=view_size
     )
     batch = batches[0]
-    shown = [photos[int(index)] for index in batch.image]
+    found = [photos[int(index)] for index in batch.image]
+    shown = [None if photo is None else photo.at(1) for photo in found]
     size = np.array([photo.size for photo in shown if photo is not None], float)
     u = uniform(seed, batch.epoch, batch.image, crops.DRAWS, "crops")
     cut = crops.draw_views(policy, scale_lower, boxes.box[batch.image], boxes.count[batch.image], size, u)

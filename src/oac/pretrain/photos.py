@@ -1,0 +1,73 @@
+"""The training photos, decoded once where they fit into memory, else each time they are seen."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from oac.data.store import DamagedPhotoError, Store
+
+LEVELS = (1, 2, 4, 8)  # how many times smaller a JPEG can be decoded at little cost
+
+
+class Photo:
+    """A photo by its levels: whole, or decoded at 1/2, 1/4 or 1/8 of its side by JPEG's own scaling."""
+
+    def __init__(self, image: Image.Image | None = None, data: bytes = b""):
+        """Take a decoded photo, or JPEG bytes that are decoded when a level is asked for."""
+        self._levels = {1: image} if image else {}
+        self._data = data
+        self.size: tuple[int, int] = image.size if image else Image.open(io.BytesIO(data)).size
+
+    def at(self, level: int) -> Image.Image:
+        """Return the RGB photo at 1/level of its side, rounded up to whole pixels."""
+        if level not in self._levels:
+            with Image.open(io.BytesIO(self._data)) as image:
+                image.draft("RGB", (image.width // level, image.height // level))
+                self._levels[level] = image.convert("RGB")
+        return self._levels[level]
+
+    def decode(self) -> None:
+        """Decode every level and let go of the bytes."""
+        for level in LEVELS:
+            self.at(level)
+        self._data = b""
+
+
+class Photos:
+    """The photos of a split by their number."""
+
+    def __init__(self, folder: str | Path, images: pd.DataFrame, resident_gib: float = 2.0, *, reduced: bool = False):
+        """Open the store in `folder`.
+
+        images: image_id, width and height; resident_gib: the memory that decoded photos may take; reduced: whether
+        levels below the whole photo will be asked for.
+        """
+        self.store, self.reduced = Store(folder), reduced
+        self.image_ids: list[str] = images["image_id"].tolist()
+        # Pillow keeps four bytes a pixel; the levels add a third.
+        needed = 4 * int((images["width"].astype("int64") * images["height"]).sum()) * (4 / 3 if reduced else 1)
+        self._resident: list[Photo | None] | None = None
+        if needed <= resident_gib * 2**30:
+            self._resident = [self._open(index, resident=True) for index in range(len(self.image_ids))]
+
+    def _open(self, index: int, *, resident: bool = False) -> Photo | None:
+        try:
+            if not self.reduced:
+                return Photo(self.store.image(self.image_ids[index]))
+            photo = Photo(data=self.store.read(self.image_ids[index]))
+            if resident:
+                photo.decode()
+            return photo
+        except DamagedPhotoError:
+            return None
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, index: int) -> Photo | None:
+        """Return the photo, or None where it cannot be read."""
+        return self._open(index) if self._resident is None else self._resident[index]

@@ -1,12 +1,13 @@
 # make demo   the whole study on the embedded data set: tables, figures, HTML report
 # make test   the tests
+# make bench  training's speed on this machine beside a plain loop, results/bench/bench.json
 # make lint   formatting, types, workflow rules
 # Each sets up .venv first, once; another Python: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint
+.PHONY: demo test bench lint
 
 demo: .venv/.installed
 	snakemake results/demo/report/summary.md
@@ -16,6 +17,9 @@ demo: .venv/.installed
 
 test: .venv/.installed
 	pytest -q -n 2 --dist loadfile
+
+bench: .venv/.installed
+	python workflow/scripts/bench.py
 
 lint: .venv/.installed
 	ruff check .

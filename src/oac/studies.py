@@ -78,7 +78,7 @@ def box_sources(study: Mapping[str, Any]) -> list[str]:
 
 
 def gpus(setting: str | int) -> int:
-    """Turn the setting `gpu` (auto, 0 or 1) into the number of GPUs a job asks for, without importing torch."""
+    """Turn the setting `gpu` (auto or a number) into the number of GPUs a run takes, without importing torch."""
     if setting != "auto":
         return int(setting)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -21,7 +21,7 @@ rule pretrain:
         method="(?!random/)[a-z0-9_]+",
     retries: 3
     # On a CPU two runs side by side do more than one run on two cores; on a GPU these make the batches.
-    threads: 8 if GPUS else 1
+    threads: 8 * GPUS if GPUS else 1
     resources:
         gpu=GPUS,
     params:

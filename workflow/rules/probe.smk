@@ -11,7 +11,7 @@ rule extract_features:
         "logs/{study}/extract_features/{method}/{crops}/seed{seed}.log",
     threads: 8 if GPUS else 1
     resources:
-        gpu=GPUS,
+        gpu=min(GPUS, 1),
     params:
         identity=photo_identity,
         photos="results/{study}/data/photos",

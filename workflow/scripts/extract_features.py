@@ -1,11 +1,13 @@
 """Embed every photo of a study with a frozen encoder."""
 
 import argparse
+import os
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from oac import cards
 from oac.command import plain_errors
 from oac.data.store import Store
 from oac.pretrain.nn import load_encoder
@@ -24,6 +26,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpus", type=int, default=0)
     options = parser.parse_args()
+    if not options.gpus:
+        embed(options, "cpu")
+        return
+    with cards.leased(1, cards.visible(), cards.folder()) as mine:
+        os.environ["CUDA_VISIBLE_DEVICES"] = mine[0]  # before CUDA is first used
+        embed(options, "cuda")
+
+
+def embed(options: argparse.Namespace, device: str) -> None:
+    """Embed the photos of every split and write the features."""
     torch.set_num_threads(options.threads)
     encoder, store = load_encoder(options.encoder), Store(options.photos)
     splits = {}
@@ -35,7 +47,7 @@ def main() -> None:
             ids,
             size=options.view_size,
             batch_size=BATCH_SIZE,
-            device="cuda" if options.gpus else "cpu",
+            device=device,
             full=options.full == "True",
             workers=options.threads if options.gpus else 0,
         )

@@ -1,13 +1,21 @@
-"""Pretrain one run, from its last checkpoint where there is one; stopped by SIGTERM it ends with code 75."""
+"""Pretrain one run, from its last checkpoint where there is one; stopped by SIGTERM it ends with code 75.
+
+With several GPUs (or processes) the run is shared by as many processes, which torchrun starts and this one watches.
+"""
 
 import argparse
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
+from oac import cards
 from oac.command import plain_errors
-from oac.pretrain.loop import EXIT_PREEMPTED, Preempted
-from oac.pretrain.run import TrainingFiles, train_run
+
+EXIT_PREEMPTED = 75  # as oac.pretrain.loop; here nothing that imports torch is needed until training starts
+PREEMPTED = "preempted"  # written into the state folder by a run that stopped on request
 
 
 def parse() -> argparse.Namespace:
@@ -18,8 +26,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--proposals", default="", help="table of boxes; empty for crop lines without boxes")
     parser.add_argument("--recipe", type=json.loads, required=True, help="canonical JSON of the run")
     parser.add_argument("--state", type=Path, required=True, help="folder of the checkpoints")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="compute threads, shared by the run's processes")
+    parser.add_argument("--gpus", type=int, default=0, help="cards, each with a process of its own")
+    parser.add_argument("--processes", type=int, default=1, help="processes of a run on a CPU")
     parser.add_argument("--checkpoint-seconds", type=float, default=120.0, help="time between checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="encoder to write")
     parser.add_argument("--history", type=Path, required=True, help="history to write")
@@ -27,25 +36,64 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train."""
+    """Train here, or watch the processes that do."""
     options = parse()
+    if "LOCAL_RANK" in os.environ:
+        train(options)
+        return
+    processes = max(options.gpus, options.processes)
+    if not options.gpus:
+        watch(options, processes) if processes > 1 else train(options)
+        return
+    with cards.leased(options.gpus, cards.visible(), cards.folder()) as mine:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
+        watch(options, processes) if processes > 1 else train(options)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train in this process, which may be one of several."""
+    from oac.pretrain.distributed import joined, world
+    from oac.pretrain.loop import Preempted
+    from oac.pretrain.run import TrainingFiles, train_run
+
     proposals = Path(options.proposals) if options.proposals else None
     files = TrainingFiles(options.images, options.boxes, options.classes, options.photos, proposals)
-    device = "cuda" if options.gpus else "cpu"
     try:
-        train_run(
-            options.recipe,
-            files,
-            options.state,
-            options.out,
-            options.history,
-            threads=options.threads,
-            device=device,
-            checkpoint_seconds=options.checkpoint_seconds,
-        )
+        with joined(gpus=options.gpus > 0) as device:
+            train_run(
+                options.recipe,
+                files,
+                options.state,
+                options.out,
+                options.history,
+                threads=max(1, options.threads // world()),
+                device=device,
+                checkpoint_seconds=options.checkpoint_seconds,
+            )
     except Preempted as stop:
         print(stop, file=sys.stderr)
+        if "LOCAL_RANK" in os.environ:
+            (options.state / PREEMPTED).touch()
         sys.exit(EXIT_PREEMPTED)
+
+
+def watch(options: argparse.Namespace, processes: int) -> None:
+    """Start the processes through torchrun, hand signals on to them, and end as they ended.
+
+    torchrun ends with 1 whatever its processes ended with; a file tells that they stopped on request.
+    """
+    note = options.state / PREEMPTED
+    note.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    child = subprocess.Popen([*command, __file__, *sys.argv[1:]], start_new_session=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # In a session of its own torchrun gets Ctrl-C once, from here; its SIGTERM to the processes they answer.
+        signal.signal(number, lambda *_: child.terminate())
+    code = child.wait()
+    if note.exists():
+        note.unlink()
+        sys.exit(EXIT_PREEMPTED)
+    sys.exit(min(code, 1) if code >= 0 else 1)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,33 @@ processes is what one process would have computed from the whole batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+@contextmanager
+def joined(gpus: bool) -> Iterator[str]:
+    """Join the processes that torchrun started, and give this one's device; alone there is nothing to join.
+
+    Talks over NCCL between cards and over gloo on the host, so that decisions there wait for no card.
+    """
+    if "LOCAL_RANK" not in os.environ:
+        yield "cuda" if gpus else "cpu"
+        return
+    own = int(os.environ["LOCAL_RANK"])
+    if gpus:
+        torch.cuda.set_device(own)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
+    try:
+        yield f"cuda:{own}" if gpus else "cpu"
+    finally:
+        dist.destroy_process_group()
 
 
 def world() -> int:

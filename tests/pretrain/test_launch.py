@@ -1,0 +1,84 @@
+"""One job of several processes, as the workflow starts it: through torchrun, on a CPU with gloo."""
+
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from .test_resume import assert_same_run, command, lines, steps_done
+
+
+def start(recipe, inputs, folder, *more, checkpoint_seconds=1000.0):
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [*command(recipe, inputs, folder, checkpoint_seconds), *more], stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def long_recipe():
+    from .conftest import METHODS
+
+    return METHODS["moco_v2"] | {"images_seen": 160 * 16}
+
+
+@pytest.fixture(scope="module")
+def pair(long_recipe, inputs, tmp_path_factory):
+    """A run of two processes that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("pair")
+    process = start(long_recipe, inputs, folder, "--processes", "2")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return folder
+
+
+def test_two_processes_write_one_encoder_and_one_history(pair, long_recipe):
+    steps = [line["step"] for line in lines(pair)[1:]]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 160
+    assert lines(pair)[-1]["images_seen"] == long_recipe["images_seen"], "the batch of both counts, and counts once"
+
+
+def wait_for_steps(folder, process):
+    deadline = time.monotonic() + 60
+    while steps_done(folder) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_job_leaves_with_75_and_goes_on_to_the_same_bits(pair, long_recipe, inputs, tmp_path, number):
+    process = start(long_recipe, inputs, tmp_path, "--processes", "2")
+    wait_for_steps(tmp_path, process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    assert not (tmp_path / "encoder.safetensors").exists()
+    assert not (tmp_path / "state" / "preempted").exists()
+    process = start(long_recipe, inputs, tmp_path, "--processes", "2")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert_same_run(tmp_path, pair)
+
+
+def test_a_killed_process_ends_the_job_with_an_error_and_leaves_none_behind(long_recipe, inputs, tmp_path):
+    process = start(long_recipe | {"images_seen": 10**7}, inputs, tmp_path, "--processes", "2")
+    wait_for_steps(tmp_path, process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    workers = [p for p in family if "LOCAL_RANK" in p.environ()]
+    assert len(workers) == 2
+    workers[1].kill()
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    _gone, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+
+
+def test_more_cards_than_there_are_is_one_sentence(long_recipe, inputs, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    process = start(long_recipe, inputs, tmp_path, "--gpus", "2")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.startswith("error: 2 GPUs asked for and 0 found")
+    assert "Traceback" not in errors

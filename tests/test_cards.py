@@ -1,0 +1,109 @@
+"""Card leases, with processes that are killed and no card at all."""
+
+import multiprocessing
+import os
+import signal
+import stat
+import time
+
+import pytest
+
+from oac import cards
+
+CONTEXT = multiprocessing.get_context("fork")
+
+
+def hold(count, names, locks, report, release):
+    with cards.leased(count, names, locks) as mine:
+        report.put((os.getpid(), mine))
+        release.wait(60)
+
+
+@pytest.fixture
+def jobs(tmp_path, monkeypatch):
+    """Start jobs that hold cards until they are told to let go; all are ended with the test."""
+    monkeypatch.setattr(cards, "POLL_SECONDS", 0.02)
+    started = []
+
+    def start(count, names=("0", "1", "2", "3")):
+        report, release = CONTEXT.Queue(), CONTEXT.Event()
+        process = CONTEXT.Process(target=hold, args=(count, names, tmp_path, report, release))
+        process.start()
+        started.append(process)
+        return process, report, release
+
+    yield start
+    for process in started:
+        process.kill()
+        process.join()
+
+
+def test_no_two_jobs_hold_the_same_card_and_the_last_waits_for_one_to_end(jobs):
+    held = []
+    running = [jobs(2) for _ in range(2)]
+    held = [report.get(timeout=20)[1] for _, report, _ in running]
+    assert sorted(held[0] + held[1]) == ["0", "1", "2", "3"]
+    _, late, _ = jobs(2)
+    time.sleep(0.3)
+    assert late.empty()
+    running[0][2].set()
+    assert sorted(late.get(timeout=20)[1]) == sorted(held[0])
+
+
+def test_a_killed_job_leaves_its_card_free(jobs):
+    process, report, _ = jobs(1, ["5"])
+    report.get(timeout=20)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    _, again, _ = jobs(1, ["5"])
+    assert again.get(timeout=20)[1] == ["5"]
+
+
+def test_jobs_that_each_want_all_cards_get_them_in_turn(jobs):
+    """None may hold a part for ever while it waits for the rest."""
+    names = ["0", "1", "2"]
+    running = [jobs(3, names) for _ in range(3)]
+    left = list(running)
+    deadline = time.monotonic() + 30
+    while left and time.monotonic() < deadline:
+        for job in list(left):
+            if not job[1].empty():
+                assert job[1].get()[1] == names
+                job[2].set()
+                left.remove(job)
+        time.sleep(0.01)
+    assert not left
+
+
+def test_a_card_that_is_not_there_is_named_with_what_to_do(tmp_path):
+    with pytest.raises(cards.NoSuchCardError, match=r"2 GPUs asked for and 1 found \(0\): set `gpu` in config"):  # noqa: SIM117
+        with cards.leased(2, ["0"], tmp_path):
+            pass
+    with pytest.raises(cards.NoSuchCardError, match="1 GPU asked for and 0 found: set"):  # noqa: SIM117
+        with cards.leased(1, [], tmp_path):
+            pass
+
+
+def test_the_cards_of_a_scheduler_are_the_ones_that_count(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-8a7f")
+    assert cards.visible() == ["3", "GPU-8a7f"]
+    for none in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        assert cards.visible() == []
+
+
+def test_without_a_scheduler_the_driver_lists_them(monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cards.visible() == []
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nprintf '0\\n1\\n'\n")
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert cards.visible() == ["0", "1"]
+
+
+def test_the_folder_of_the_locks_is_the_users_own(monkeypatch, tmp_path):
+    monkeypatch.setattr(cards.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert cards.folder() == cards.folder()
+    assert stat.S_IMODE(cards.folder().stat().st_mode) == 0o700

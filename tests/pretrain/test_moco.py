@@ -135,22 +135,38 @@ def test_a_network_that_tells_nothing_apart_has_the_chance_loss():
 def test_supervised_chance_is_the_loss_of_knowing_prevalence_only():
     data = batch(4000)
     prevalence = data.labels.mean(0).numpy()
-    method = Supervised(NETWORK, prevalence)
+    method = Supervised(NETWORK, data.labels.numpy())
     constant = torch.logit(torch.from_numpy(prevalence)).expand(4000, -1)
     assert method.chance == pytest.approx(float(F.binary_cross_entropy_with_logits(constant, data.labels)), abs=1e-5)
 
 
 def test_supervised_loss_is_the_mean_over_classes_and_both_views():
     torch.manual_seed(0)
-    method = Supervised(NETWORK, torch.full((3,), 0.4).numpy()).eval()
     query, key = views(8)
     data = batch(8)
+    method = Supervised(NETWORK, data.labels.numpy()).eval()
     loss, _ = method.loss(query, key, data)
     each = [
         F.binary_cross_entropy_with_logits(method.classifier(method.encoder(view)), data.labels)
         for view in (query, key)
     ]
     torch.testing.assert_close(loss, (each[0] + each[1]) / 2)
+
+
+def test_a_single_label_is_learnt_by_cross_entropy_and_its_chance_is_the_entropy_of_the_classes():
+    torch.manual_seed(0)
+    data = batch(8)
+    which = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2])
+    data.labels = F.one_hot(which, 3).float()
+    method = Supervised(NETWORK, data.labels.numpy(), "single_label").eval()
+    query, key = views(8)
+    loss, _ = method.loss(query, key, data)
+    each = [F.cross_entropy(method.classifier(method.encoder(view)), which) for view in (query, key)]
+    torch.testing.assert_close(loss, (each[0] + each[1]) / 2)
+    assert method.chance == pytest.approx(0.5 * math.log(2) + 2 * 0.25 * math.log(4), abs=1e-5)
+    data.labels[3, 1], data.labels[4] = 1, 0
+    with pytest.raises(ValueError, match="2 of 8 training photos do not have exactly one label"):
+        Supervised(NETWORK, data.labels.numpy(), "single_label")
 
 
 @pytest.mark.parametrize(("policy", "heads"), [("scene-scene", 1), ("object-object", 1), ("object-dilate", 2)])

@@ -55,7 +55,8 @@ def build(recipe: dict[str, Any], labels: np.ndarray) -> Method:
     if recipe["method"] == "cmc":
         return cmc.CMC(recipe["backbone"], len(labels), recipe["seed"], cmc.Options(**_known(recipe, cmc.Options)))
     if recipe["method"] == "supervised":
-        return supervised.Supervised(recipe["backbone"], labels.mean(axis=0))
+        objective = recipe["options"].get("objective", "multi_label")
+        return supervised.Supervised(recipe["backbone"], labels, objective)
     raise ValueError(f"unknown method {recipe['method']!r}: choose moco_v2, byol, swav, cmc or supervised")
 
 

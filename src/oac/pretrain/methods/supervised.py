@@ -1,7 +1,7 @@
-"""The supervised reference: multi-label classification of single views with a logistic loss per class.
+"""The supervised reference: classification of single views.
 
-The paper trains its supervised row this way on OHMS (section 4.1); its crops are the policy's, both views of a
-photo being two training samples.
+On OHMS the paper trains its supervised row with a logistic loss per class (section 4.1), on ImageNet, whose photos have
+one label each, with a softmax. The crops are the policy's, both views of a photo being two training samples.
 """
 
 from __future__ import annotations
@@ -21,22 +21,33 @@ from oac.pretrain.nn import backbone
 class Supervised(Method):
     """A backbone with a linear classifier over the photo's classes."""
 
-    def __init__(self, network: dict[str, Any], prevalence: np.ndarray):
-        """`prevalence` (C,) is the share of training photos that show each class."""
+    def __init__(self, network: dict[str, Any], labels: np.ndarray, objective: str = "multi_label"):
+        """Take the labels (N, C) in {0, 1} of the training photos; objective: multi_label or single_label.
+
+        Raises ValueError where photos of a single-label set have none or several.
+        """
         super().__init__()
         self.encoder, features = backbone(**network)
-        self.classifier = nn.Linear(features, len(prevalence))
-        p = np.clip(prevalence, 1e-6, 1 - 1e-6)
+        self.single = objective == "single_label"
+        if self.single and (other := int((labels.sum(axis=1) != 1).sum())):
+            raise ValueError(
+                f"{other} of {len(labels)} training photos do not have exactly one label: leave out `objective:"
+                " single_label` of methods.supervised, or filter the subset"
+            )
+        self.classifier = nn.Linear(features, labels.shape[1])
+        p = np.clip(labels.mean(axis=0), 1e-6, 1 - 1e-6)
         # What a classifier loses that knows how common each class is and nothing else.
-        self.chance = float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean())
+        of_class = -p * np.log(p)
+        self.chance = float(of_class.sum() if self.single else (of_class - (1 - p) * np.log1p(-p)).mean())
 
     def loss(self, query: Tensor, key: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Binary cross-entropy, mean over classes and over both views."""
+        """Binary cross-entropy per class, or cross-entropy of the one class; mean over photos and both views."""
         labels = batch.labels.to(query.device, non_blocking=True)
         features = self.encoder(torch.cat([query, key]))
         with torch.autocast(query.device.type, enabled=False):
             logits = self.classifier(features.float())
-            loss = F.binary_cross_entropy_with_logits(logits, labels.repeat(2, 1))
+            objective = F.cross_entropy if self.single else F.binary_cross_entropy_with_logits
+            loss = objective(logits, labels.repeat(2, 1))
         return loss, {
             "feature_std": F.normalize(features.detach().float(), dim=1).std(0).mean() * features.shape[1] ** 0.5
         }

@@ -106,6 +106,16 @@ def test_others_are_drawn_anew_each_step_from_all_photos_and_the_same_again():
     assert torch.equal(resumed._others(), net._others())
 
 
+def test_of_a_photo_that_is_twice_in_a_batch_the_last_is_remembered():
+    net, alone = method(), method()
+    query, key = views(0)
+    net.loss(query, key, batch([4, 2, 4]))
+    alone.loss(query, key, batch([1, 2, 4]))
+    net.after_step(0.1), alone.after_step(0.1)
+    torch.testing.assert_close(net.memory[:, [2, 4]], alone.memory[:, [2, 4]])
+    assert not torch.allclose(net.memory[:, 4], method().memory[:, 4])
+
+
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
 def test_a_network_that_tells_nothing_apart_has_the_chance_loss(objective):
     net = method(objective=objective)

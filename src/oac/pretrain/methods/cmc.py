@@ -31,8 +31,8 @@ class Options:
 
     negatives: other photos that a pair is told from (m). temperature: tau. memory_momentum: share of a memory that
     stays when its photo is seen. dim: length of a projection. views: `same` takes lightness and colours of one crop,
-    the query, as published; `crossed` takes the colours of the key, so that the crop policy decides what is
-    contrasted. objective: nce, or softmax.
+    the query, as published; `crossed` takes the colours of the key. Either is told from memories, which are of crops
+    of earlier epochs. objective: nce, or softmax.
     """
 
     negatives: int = 16384
@@ -112,7 +112,11 @@ class CMC(Method):
         assert self._seen is not None, "after_step follows loss"
         z, image = self._seen
         kept = self.options.memory_momentum
-        self.memory[:, image] = F.normalize(kept * self.memory[:, image] + (1 - kept) * z, dim=2)
+        # A photo can be twice in a batch where two epochs meet: every copy writes what the last one has to say, so that
+        # the order in which a device writes them does not matter.
+        copies = image[:, None] == image
+        last = (copies * torch.arange(len(image), device=image.device)).amax(1)
+        self.memory[:, image] = F.normalize(kept * self.memory[:, image] + (1 - kept) * z[:, last], dim=2)
         self.step, self._seen = self.step + 1, None
 
     def get_extra_state(self) -> Tensor:

@@ -1,7 +1,7 @@
 """The supervised reference: classification of single views.
 
-On OHMS the paper trains its supervised row with a logistic loss per class (section 4.1), on ImageNet, whose photos have
-one label each, with a softmax. The crops are the policy's, both views of a photo being two training samples.
+On OHMS the paper trains its supervised row with a logistic loss per class (section 4.1); ImageNet's photos, of one
+label each, take a softmax. The crops are the policy's, both views of a photo being two training samples.
 """
 
 from __future__ import annotations

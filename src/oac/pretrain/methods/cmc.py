@@ -112,7 +112,7 @@ class CMC(Method):
         assert self._seen is not None, "after_step follows loss"
         z, image = self._seen
         kept = self.options.memory_momentum
-        # A photo can be twice in a batch where two epochs meet: every copy writes what the last one has to say, so that
+        # A photo can be twice in a batch where two epochs meet: every copy writes what the last one says, so that
         # the order in which a device writes them does not matter.
         copies = image[:, None] == image
         last = (copies * torch.arange(len(image), device=image.device)).amax(1)

@@ -13,6 +13,17 @@ def test_a_path_builds_only_what_it_needs(fresh):
     assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == 1
 
 
+def test_a_run_of_several_gpus_wants_to_be_told_how_many_there_are(fresh):
+    target = "results/tiny/pretrain/moco_v2/scene-scene/seed0/encoder.safetensors"
+    refused = fresh.run("--dry-run", target, "--config", "gpu=2")
+    assert refused.code != 0
+    assert "a run takes 2 GPUs" in refused.text
+    assert "--resources gpu=2" in refused.text
+    assert "TypeError" not in refused.text
+    plan = fresh.planned(target, "--config", "gpu=2", "--resources", "gpu=2", "--printshellcmds")
+    assert "--gpus 2" in plan.text
+
+
 def test_the_untrained_encoder_needs_no_data(fresh):
     plan = fresh.planned("results/tiny/pretrain/random/none/seed3/encoder.safetensors")
     assert plan.jobs == {"initialise_encoder": 1}

@@ -36,10 +36,11 @@ if "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", 1)
 
 GPUS = studies.gpus(config["gpu"])
-if GPUS > workflow.global_resources["gpu"]:
+BUDGET = workflow.global_resources["gpu"].value
+if GPUS > BUDGET:
     raise WorkflowError(
-        f"a run takes {GPUS} GPUs (`gpu` of the configuration), and this call of Snakemake may use"
-        f" {workflow.global_resources['gpu']}: add --resources gpu={GPUS}, or as many as the machine has"
+        f"a run takes {GPUS} GPUs (`gpu` of the configuration), and this call of Snakemake may use {BUDGET}: add"
+        f" --resources gpu={GPUS}, or as many as the machine has"
     )
 
 # Jobs run with the interpreter that Snakemake runs with, whether its environment is activated or not, and find the

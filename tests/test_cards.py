@@ -107,3 +107,13 @@ def test_the_folder_of_the_locks_is_the_users_own(monkeypatch, tmp_path):
     monkeypatch.setattr(cards.tempfile, "gettempdir", lambda: str(tmp_path))
     assert cards.folder() == cards.folder()
     assert stat.S_IMODE(cards.folder().stat().st_mode) == 0o700
+
+
+def test_jobs_of_slurm_do_not_wait_for_each_others_card_0(monkeypatch, tmp_path):
+    monkeypatch.setattr(cards.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    folders = {cards.folder()}
+    for allocation in ("17", "18"):
+        monkeypatch.setenv("SLURM_JOB_ID", allocation)
+        folders.add(cards.folder())
+    assert len(folders) == 3

@@ -44,8 +44,8 @@ def visible() -> list[str]:
 def folder() -> Path:
     """Where the locks of this user's jobs lie.
 
-    A SLURM job has a folder to itself: SLURM gives a card to one job only, and numbers each job's cards from 0, so two
-    jobs of one machine would wait for each other's "0".
+    A SLURM job has a folder to itself: SLURM gives a card to one job only, and numbers each job's cards from 0, so
+    two jobs of one machine would wait for each other's "0".
     """
     allocation = os.environ.get("SLURM_JOB_ID")
     path = Path(tempfile.gettempdir()) / f"oac-cards-{os.getuid()}{f'-slurm-{allocation}' if allocation else ''}"

@@ -1,0 +1,120 @@
+"""A SLURM cluster of one machine on the loopback address, with its own key, ports and folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
+
+# Partition `high` takes the machine from `low`, whose jobs have GraceTime seconds after SIGTERM and are queued again.
+# No control groups and no accounting, which want a machine of their own. GPUs are counted, not there.
+CONFIGURATION = """
+ClusterName=loopback
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+SlurmdPort={daemon}
+AuthType=auth/munge
+CredType=cred/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser=root
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SchedulerParameters=sched_interval=2,bf_interval=2
+KillWait=20
+SlurmdParameters=config_overrides
+MpiDefault=none
+SwitchType=switch/none
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} RealMemory=100000 Gres=gpu:2 State=UNKNOWN
+PartitionName=low Nodes={host} Default=YES PriorityTier=1 GraceTime=20 State=UP
+PartitionName=high Nodes={host} PriorityTier=10 PreemptMode=OFF State=UP
+"""
+
+
+def missing() -> str:
+    """Why no cluster can be started here; empty where one can."""
+    absent = [name for name in PROGRAMS if shutil.which(name) is None]
+    if absent:
+        return f"not installed: {', '.join(absent)} (Debian: munge slurmctld slurmd slurm-client)"
+    return "" if os.getuid() == 0 else "slurmd starts jobs as root only"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def command(*words: str) -> str:
+    """Run one of SLURM's commands and return what it prints."""
+    result = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, f"{' '.join(words)}: {result.stderr}"
+    return result.stdout
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Path]:
+    """Start one in `folder`, wait until its machine is idle, and stop it with all that it runs. Gives slurm.conf."""
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(128))
+    key.chmod(0o600)
+    controller, daemon = free_ports(2)
+    host = socket.gethostname().split(".")[0]
+    configuration = folder / "slurm.conf"
+    text = CONFIGURATION.format(host=host, controller=controller, daemon=daemon, folder=folder, cpus=os.cpu_count())
+    configuration.write_text(text)
+    (folder / "gres.conf").write_text("Name=gpu Count=2\n")
+    munged = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}"]
+    munged += [f"--{name}-file={folder}/munged.{name}" for name in ("pid", "log", "seed")]
+    daemons = [munged, ["slurmctld", "-D", "-f", str(configuration)], ["slurmd", "-D", "-f", str(configuration)]]
+    environment = {**os.environ, "SLURM_CONF": str(configuration)}
+    with ExitStack() as started:
+        output = started.enter_context(open(folder / "daemons.log", "w"))
+        for each in daemons:
+            process = subprocess.Popen(each, env=environment, stdout=output, stderr=output)
+            started.callback(stop, process)
+            time.sleep(1)
+        started.callback(subprocess.run, ["scancel", "--state=RUNNING", "--signal=KILL", "--full"], env=environment)
+        deadline = time.monotonic() + 60
+        while (
+            "idle"
+            not in subprocess.run(
+                ["sinfo", "--noheader", "--format=%T"], env=environment, capture_output=True, text=True
+            ).stdout
+        ):
+            assert time.monotonic() < deadline, "\n".join(p.read_text()[-2000:] for p in folder.glob("*.log"))
+            time.sleep(0.5)
+        yield configuration
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a daemon."""
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()

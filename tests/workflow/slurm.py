@@ -9,9 +9,10 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 
 # Partition `high` takes the machine from `low`, whose jobs have GraceTime seconds after SIGTERM and are queued again.
 # No control groups and no accounting, which want a machine of their own. GPUs are counted, not there.
@@ -74,9 +75,17 @@ def command(*words: str) -> str:
     return result.stdout
 
 
+def wrap_srun(folder: Path, configuration: Path) -> None:
+    """Write an `srun` that knows the configuration: the executor drops SLURM_CONF from the environment of its own."""
+    folder.mkdir()
+    script = folder / "srun"
+    script.write_text(f'#!/bin/sh\nSLURM_CONF={configuration} exec {shutil.which("srun")} "$@"\n')
+    script.chmod(0o755)
+
+
 @contextmanager
 def cluster(folder: Path) -> Iterator[Path]:
-    """Start one in `folder`, wait until its machine is idle, and stop it with all that it runs. Gives slurm.conf."""
+    """Start one in `folder`, wait until its machine is idle, and stop it with all that it runs. Gives its folder: slurm.conf, bin."""
     for name in ("state", "spool"):
         (folder / name).mkdir()
     key = folder / "munge.key"
@@ -87,10 +96,13 @@ def cluster(folder: Path) -> Iterator[Path]:
     configuration = folder / "slurm.conf"
     text = CONFIGURATION.format(host=host, controller=controller, daemon=daemon, folder=folder, cpus=os.cpu_count())
     configuration.write_text(text)
-    (folder / "gres.conf").write_text("Name=gpu Count=2\n")
+    for number in range(2):
+        (folder / f"card{number}").touch()
+    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/card[0-1]\n")
     munged = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}"]
     munged += [f"--{name}-file={folder}/munged.{name}" for name in ("pid", "log", "seed")]
     daemons = [munged, ["slurmctld", "-D", "-f", str(configuration)], ["slurmd", "-D", "-f", str(configuration)]]
+    wrap_srun(folder / "bin", configuration)
     environment = {**os.environ, "SLURM_CONF": str(configuration)}
     with ExitStack() as started:
         output = started.enter_context(open(folder / "daemons.log", "w"))
@@ -99,16 +111,12 @@ def cluster(folder: Path) -> Iterator[Path]:
             started.callback(stop, process)
             time.sleep(1)
         started.callback(subprocess.run, ["scancel", "--state=RUNNING", "--signal=KILL", "--full"], env=environment)
-        deadline = time.monotonic() + 60
-        while (
-            "idle"
-            not in subprocess.run(
-                ["sinfo", "--noheader", "--format=%T"], env=environment, capture_output=True, text=True
-            ).stdout
-        ):
+        ask = partial(subprocess.run, ["sinfo", "--noheader", "--format=%T"], env=environment, capture_output=True)
+        deadline = time.monotonic() + 30
+        while b"idle" not in ask().stdout:
             assert time.monotonic() < deadline, "\n".join(p.read_text()[-2000:] for p in folder.glob("*.log"))
             time.sleep(0.5)
-        yield configuration
+        yield folder
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

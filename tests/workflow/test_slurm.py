@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import os
 import re
 import shutil
 import sys
@@ -30,8 +31,9 @@ HERE += ["--seconds-between-status-checks", "1", "--latency-wait", "5"]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with slurm.cluster(tmp_path_factory.mktemp("slurm")) as configuration, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLURM_CONF", str(configuration))
+    with slurm.cluster(tmp_path_factory.mktemp("slurm")) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+        patch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
         yield
 
 

@@ -31,17 +31,18 @@ try:
 except studies.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-# A profile can be switched off or overridden; the budget of one GPU must survive that.
-if "gpu" not in workflow.global_resources:
-    workflow.register_resource("gpu", 1)
-
 GPUS = studies.gpus(config["gpu"])
-BUDGET = workflow.global_resources["gpu"].value
-if GPUS > BUDGET:
-    raise WorkflowError(
-        f"a run takes {GPUS} GPUs (`gpu` of the configuration), and this call of Snakemake may use {BUDGET}: add"
-        f" --resources gpu={GPUS}, or as many as the machine has"
-    )
+# A job that a cluster runs is a call of Snakemake of its own, without the budget: its cards are counted already.
+if workflow.is_main_process:
+    # A profile can be switched off or overridden; the budget of one GPU must survive that.
+    if "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", 1)
+    BUDGET = workflow.global_resources["gpu"].value
+    if GPUS > BUDGET:
+        raise WorkflowError(
+            f"a run takes {GPUS} GPUs (`gpu` of the configuration), and this call of Snakemake may use {BUDGET}: add"
+            f" --resources gpu={GPUS}, or as many as the machine has"
+        )
 
 # Jobs run with the interpreter that Snakemake runs with, whether its environment is activated or not, and find the
 # scripts beside the Snakefile from any working directory.

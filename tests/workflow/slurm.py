@@ -85,7 +85,10 @@ def wrap_srun(folder: Path, configuration: Path) -> None:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Path]:
-    """Start one in `folder`, wait until its machine is idle, and stop it with all that it runs. Gives its folder: slurm.conf, bin."""
+    """Start one in `folder`, wait until its machine is idle, and stop it with all that it runs.
+
+    Gives `folder`, with slurm.conf and the `bin` that belongs in front of PATH.
+    """
     for name in ("state", "spool"):
         (folder / name).mkdir()
     key = folder / "munge.key"

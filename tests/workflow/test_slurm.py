@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def cluster(tmp_path_factory):
         yield
 
 
+def wait_for(what, process, seconds=180):
+    """What `what()` returns once it is true; the call of Snakemake must live until then."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)
+    return found
+
+
 def on_slurm(workflow) -> list[str]:
     return ["--workflow-profile", str(workflow.repo / "profiles/slurm"), *HERE]
 
@@ -55,19 +66,12 @@ def test_a_preempted_job_goes_on_and_ends_with_the_bytes_of_an_undisturbed_one(c
     known = set(preempted.folder.glob("state/*/history.jsonl"))
     process = preempted.start(target, *on_slurm(preempted), config=config)
     try:
-        deadline = time.monotonic() + 180
-        while not (met := set(preempted.folder.glob("state/*/history.jsonl")) - known) or (
-            '"step"' not in met.copy().pop().read_text()
-        ):
-            assert process.poll() is None, process.stdout.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        (history,) = wait_for(lambda: set(preempted.folder.glob("state/*/history.jsonl")) - known, process)
+        wait_for(lambda: '"step"' in history.read_text(), process)
         ours = slurm.command("squeue", "--noheader", "--format=%i", "--partition=low").split()[0]
         slurm.command("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
-        while "PENDING" not in slurm.command("squeue", "--noheader", "--format=%T", f"--jobs={ours}"):
-            assert process.poll() is None, process.stdout.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        status = partial(slurm.command, "squeue", "--noheader", "--format=%T", f"--jobs={ours}")
+        wait_for(lambda: "PENDING" in status(), process)
         # SLURM holds a job that it queued again back for two minutes.
         slurm.command("scontrol", "update", f"JobId={ours}", "StartTime=now")
         text, _ = process.communicate(timeout=300)
@@ -88,10 +92,17 @@ def test_a_job_asks_for_as_many_cards_as_a_run_takes(cluster, finished, tmp_path
     copy = copied(finished, tmp_path / "copy")
     config = copy.changed({"pretrain.images_seen": 512}, tmp_path)
     config.write_text(config.read_text().replace("gpu: 0", "gpu: 2"))
-    few = ["--set-threads", "pretrain=1", "--set-resources", "pretrain:mem_mb=1000"]
-    result = copy.run(f"results/tiny/{RUN}", *on_slurm(copy), *few, config=config)
-    assert result.code != 0
-    assert "2 GPUs asked for and 0 found" in result.text
+    process = copy.start(f"results/tiny/{RUN}", *on_slurm(copy), "--set-threads", "pretrain=1", config=config)
+    try:
+        job = wait_for(lambda: slurm.command("squeue", "--noheader", "--format=%i"), process).split()[0]
+        assert "gres/gpu=2" in slurm.command("scontrol", "show", "job", job)
+        log = copy.folder / f"logs/tiny/{RUN}".replace("/encoder.safetensors", ".log")
+        wait_for(lambda: log.exists() and "2 GPUs asked for and 0 found" in log.read_text(), process)
+        wait_for(lambda: "FAILED" in slurm.command("scontrol", "show", "job", job), process)
+        assert log.read_text().count("2 GPUs asked for and 0 found") == 1
+    finally:
+        process.terminate()
+        process.communicate(timeout=120)
 
 
 def test_the_tiny_study_runs_on_a_cluster_and_equals_the_one_run_here(cluster, finished, fresh):

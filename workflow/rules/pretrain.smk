@@ -3,7 +3,7 @@
 
 # The recipe is all that makes a run train again. Checkpoints live in params.state, undeclared, because Snakemake
 # removes the outputs of a job that fails; `exec` hands SIGTERM to Python; code 75 and `retries` make a stopped run
-# go on.
+# go on. On a cluster the call that submits tries again, not the one inside the job, whose time is up.
 rule pretrain:
     input:
         images=rules.collect_images.output.images,
@@ -19,7 +19,7 @@ rule pretrain:
         "benchmarks/{study}/pretrain/{method}/{crops}/seed{seed}.tsv"
     wildcard_constraints:
         method="(?!random/)[a-z0-9_]+",
-    retries: 3
+    retries: 3 if workflow.is_main_process else 0
     # On a CPU two runs side by side do more than one run on two cores; on a GPU these make the batches.
     threads: 8 * GPUS if GPUS else 1
     resources:

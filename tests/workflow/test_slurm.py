@@ -95,7 +95,7 @@ def test_a_job_asks_for_as_many_cards_as_a_run_takes(cluster, finished, tmp_path
     process = copy.start(f"results/tiny/{RUN}", *on_slurm(copy), "--set-threads", "pretrain=1", config=config)
     try:
         job = wait_for(lambda: slurm.command("squeue", "--noheader", "--format=%i"), process).split()[0]
-        assert "gres/gpu=2" in slurm.command("scontrol", "show", "job", job)
+        assert re.search(r"TresPerJob=gres[:/]gpu[:=]2\b", slurm.command("scontrol", "show", "job", job))
         log = copy.folder / f"logs/tiny/{RUN}".replace("/encoder.safetensors", ".log")
         wait_for(lambda: log.exists() and "2 GPUs asked for and 0 found" in log.read_text(), process)
         wait_for(lambda: "FAILED" in slurm.command("scontrol", "show", "job", job), process)

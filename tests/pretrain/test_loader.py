@@ -7,9 +7,8 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as oracle
 
-from oac.pretrain import augment, loader
+from oac.pretrain import augment
 from oac.pretrain.loader import Boxes, ViewBatches, stream
-from oac.pretrain.loader import _cut as cut_views
 from oac.pretrain.photos import LEVELS, Photo, Photos
 from oac.pretrain.run import training_batches
 
@@ -49,7 +48,7 @@ def test_a_view_is_the_resampled_crop(recipe, inputs):
     batches, _ = training_batches(recipe, inputs)
     photos = [batches.photos[i] for i in range(3)]
     box = np.array([[3.0, 5, 43, 45], [0, 0, 72, 72], [10, 20, 12, 24]])
-    cut = cut_views(photos, np.ones(3, int), box, batches.view_size)
+    cut = Photos.cut(photos, np.ones(3, int), box, batches.view_size)
     for photo, (x0, y0, x1, y1), view in zip(photos, box.astype(int), cut, strict=True):
         expected = oracle.resized_crop(photo.at(1), y0, x0, y1 - y0, x1 - x0, [16, 16])
         # Pillow reads a little past a box given in place of a crop; inside, they are the same pixels.
@@ -73,13 +72,13 @@ def test_small_views_have_draws_of_their_own_and_move_no_other(recipe, inputs):
     assert not torch.equal(second, third)
 
 
-def test_small_views_show_a_small_part_of_their_photo_whatever_the_policy(recipe, inputs):
+def test_small_views_show_a_small_part_of_their_photo_whatever_the_policy(recipe, inputs, monkeypatch):
     """Photos that ramp from 0 to 200 in both directions tell where a view of them was cut."""
     recipe["options"]["small_views"] = {"count": 4, "size": 16, "scale": [0.05, 0.14]}
     batches = with_broken(recipe, inputs, broken=set())
     ramp = np.linspace(0, 200, 100)
     plane = np.stack(np.broadcast_arrays(ramp[None, :], ramp[:, None], 0), axis=2).astype(np.uint8)
-    batches.photos = [Photo(Image.fromarray(plane))] * 40
+    monkeypatch.setattr(SomeBroken, "__getitem__", lambda self, index: Photo(Image.fromarray(plane)))
     views = batches[0].small.float().numpy()
     width, height = (np.ptp(views[:, channel], axis=(1, 2)) / 200 for channel in (0, 1))
     area = width * height * (16 / 15) ** 2  # between the centres of the outer pixels lies 15/16 of a side
@@ -101,9 +100,13 @@ def test_small_views_are_augmented_with_draws_of_their_own():
 def test_a_view_is_cut_from_the_smallest_level_that_has_the_pixels_for_it(recipe, inputs, monkeypatch):
     recipe |= {"reduce": 1.5, "view_size": 8, "crops": {"policy": "scene-scene", "scene_scale": [0.01, 1.0]}}
     batches, _ = training_batches(recipe, inputs)
-    asked = []
-    monkeypatch.setattr(loader, "_cut", lambda photos, factor, box, side: asked.append((factor, box)) or cut_views(
-        photos, factor, box, side))  # fmt: skip
+    asked, cut = [], Photos.cut
+
+    def watched(photos, factor, box, side):
+        asked.append((factor, box))
+        return cut(photos, factor, box, side)
+
+    monkeypatch.setattr(batches.photos, "cut", watched)
     for step in range(4):
         batches[step]
     factors = set()
@@ -131,7 +134,7 @@ def test_a_reduced_view_is_close_to_the_exact_one(least):
     for level in (2, 4):
         side = 64 * least * level  # the fewest pixels that this level is used for
         box = np.array([[100.3, 50.7, 100.3 + side, 50.7 + side]])
-        exact, reduced = (cut_views([photo], np.array([k]), box, 64).int() for k in (1, level))
+        exact, reduced = (Photos.cut([photo], np.array([k]), box, 64).int() for k in (1, level))
         error = (exact - reduced).abs().float().mean()
         assert error < {1.0: 10.0, 2.0: 2.0}[least], (level, error)
 
@@ -147,6 +150,8 @@ def test_a_level_is_what_jpeg_decodes_and_all_are_kept_where_photos_are_resident
 
 class SomeBroken:
     """Photos of which some cannot be read."""
+
+    cut = staticmethod(Photos.cut)
 
     def __init__(self, count, broken):
         self.broken, self.image_ids = broken, [f"photo{i}" for i in range(count)]

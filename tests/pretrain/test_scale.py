@@ -9,13 +9,15 @@ from PIL import Image
 
 from oac.pretrain.crops import CropPolicy
 from oac.pretrain.loader import Boxes, ViewBatches
-from oac.pretrain.photos import Photo
+from oac.pretrain.photos import Photo, Photos
 
 FEW, MANY = 1_000, 200_000
 
 
 class OnePhoto:
     """A set of any size whose photos are all one, so that only the bookkeeping differs."""
+
+    cut = staticmethod(Photos.cut)
 
     def __init__(self, count):
         self.count, self.photo = count, Photo(Image.new("RGB", (256, 171), (90, 120, 30)))

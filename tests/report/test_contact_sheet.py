@@ -10,6 +10,7 @@ from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import POLICIES, CropPolicy
 from oac.pretrain.loader import Boxes, ViewBatches
 from oac.pretrain.photos import Photo
+from oac.pretrain.photos import Photos as HostPhotos
 from oac.report.contact_sheet import COLOURS, contact_sheet, draw_samples
 from oac.report.style import save
 
@@ -31,6 +32,8 @@ class Photos:
 
     def __getitem__(self, index):
         return self.photos[index]
+
+    cut = staticmethod(HostPhotos.cut)
 
 
 PHOTOS = Photos(9)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 
-# Partition `high` takes the machine from `low`, whose jobs have GraceTime seconds after SIGTERM and are queued again.
+# Partition `high` takes the machine from the others. A job in `low` gets SIGTERM and has GraceTime seconds to end by
+# itself; one in `abrupt` is queued again at once, with KillWait seconds between SIGTERM and SIGKILL.
 # No control groups and no accounting, which want a machine of their own. GPUs are counted, not there.
 CONFIGURATION = """
 ClusterName=loopback
@@ -40,13 +41,14 @@ SelectTypeParameters=CR_Core
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SchedulerParameters=sched_interval=2,bf_interval=2
-KillWait=20
+KillWait=60
 SlurmdParameters=config_overrides
 MpiDefault=none
 SwitchType=switch/none
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} RealMemory=100000 Gres=gpu:2 State=UNKNOWN
-PartitionName=low Nodes={host} Default=YES PriorityTier=1 GraceTime=20 State=UP
+PartitionName=low Nodes={host} Default=YES PriorityTier=1 GraceTime=120 State=UP
+PartitionName=abrupt Nodes={host} PriorityTier=1 State=UP
 PartitionName=high Nodes={host} PriorityTier=10 PreemptMode=OFF State=UP
 """
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from oac.pretrain import crops
 from oac.pretrain.addressed import permutation, uniform
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.photos import LEVELS, Photo, Photos
+from oac.pretrain.photos import LEVELS, Photos
+from oac.pretrain.resident import ResidentPhotos
 
 REPLACEMENTS = 10  # photos tried in place of an unreadable one before a run gives up
 
@@ -58,10 +58,11 @@ class SmallViews:
 class Batch:
     """Two views of B photos as the loader cuts them.
 
-    query, key: (B, 3, S, S) uint8 in channels-last memory; epoch, image: (B,) int64, the address of a sample;
-    swapped: (B,) bool, whether the query is the policy's second view; labels: (B, C) float32, classes of the photo;
-    damaged: how many photos could not be read and were replaced; small: None, or (n * B, 3, s, s) the n small views,
-    all photos' first ones first: uint8 from the loader, augmented float32 when a method sees them.
+    query, key: (B, 3, S, S) uint8 in channels-last memory, on the device where the photos lie there; epoch, image:
+    (B,) int64, the address of a sample; swapped: (B,) bool, whether the query is the policy's second view; labels:
+    (B, C) float32, classes of the photo; damaged: how many photos could not be read and were replaced; small: None,
+    or (n * B, 3, s, s) the n small views, all photos' first ones first: uint8 from the loader, augmented float32 when
+    a method sees them.
     """
 
     query: Tensor
@@ -74,9 +75,11 @@ class Batch:
     small: Tensor | None = None
 
     def pin_memory(self) -> Batch:
-        """Move the tensors to page-locked memory; the DataLoader calls this, and copies to a GPU then overlap."""
+        """Move the host's tensors to page-locked memory; the DataLoader calls this, and copies to a GPU overlap."""
         pinned: dict[str, Any] = {
-            name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)
+            name: value.pin_memory()
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor) and value.device.type == "cpu"
         }
         return replace(self, **pinned)
 
@@ -86,7 +89,7 @@ class ViewBatches(Dataset[Batch]):
 
     def __init__(
         self,
-        photos: Photos,
+        photos: Photos | ResidentPhotos,
         boxes: Boxes,
         labels: np.ndarray,
         policy: CropPolicy,
@@ -142,14 +145,14 @@ class ViewBatches(Dataset[Batch]):
         side = self.small.size if self.small else 0
         factor = self._factors([views.query, views.key], self.view_size, small, side)
         return Batch(
-            query=_cut(photos, factor, views.query, self.view_size),
-            key=_cut(photos, factor, views.key, self.view_size),
+            query=self.photos.cut(photos, factor, views.query, self.view_size),
+            key=self.photos.cut(photos, factor, views.key, self.view_size),
             epoch=epoch,
             image=image,
             swapped=torch.from_numpy(views.swapped),
             labels=torch.from_numpy(self.labels[image].astype(np.float32)),
             damaged=damaged,
-            small=torch.cat([_cut(photos, factor, box, side) for box in small]) if small else None,
+            small=torch.cat([self.photos.cut(photos, factor, box, side) for box in small]) if small else None,
         )
 
     def _small_boxes(self, epoch: np.ndarray, image: np.ndarray, size: np.ndarray) -> list[np.ndarray]:
@@ -171,7 +174,7 @@ class ViewBatches(Dataset[Batch]):
         enough = np.min(spare, axis=0)[:, None] / self.reduce >= np.array(LEVELS[1:])
         return np.array(LEVELS)[enough.sum(axis=1)]
 
-    def _readable(self, image: np.ndarray) -> tuple[list[Photo], np.ndarray, int]:
+    def _readable(self, image: np.ndarray) -> tuple[list[Any], np.ndarray, int]:
         """Fetch the photos of a batch; an unreadable one is replaced by the next readable one in order."""
         image, photos, damaged = image.copy(), [], 0
         for place, index in enumerate(image):
@@ -191,18 +194,6 @@ class ViewBatches(Dataset[Batch]):
 def _sides(box: np.ndarray) -> np.ndarray:
     """The shorter side of each box (B, 4), in pixels."""
     return np.minimum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
-
-
-def _cut(photos: list[Photo], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
-    """Cut and resize with antialiasing: (B, 3, side, side) uint8 in channels-last memory."""
-    views = []
-    for photo, level, edges in zip(photos, factor.tolist(), box, strict=True):
-        image = photo.at(level)
-        # A reduced photo is rounded up to whole pixels, so that its scale is not quite 1 / level.
-        scale = np.tile(np.array(image.size) / photo.size, 2)
-        inside = tuple((edges * scale).tolist())
-        views.append(np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=inside)))
-    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
 
 
 def stream(batches: ViewBatches, first: int, last: int, *, workers: int, pin: bool) -> Iterator[Batch]:

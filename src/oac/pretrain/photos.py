@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
+from torch import Tensor
 
 from oac.data.store import DamagedPhotoError, Store
 
@@ -48,6 +52,7 @@ class Photos:
         """
         self.store, self.reduced = Store(folder), reduced
         self.image_ids: list[str] = images["image_id"].tolist()
+        self.largest = int(images["width"].max()), int(images["height"].max())
         # Pillow keeps four bytes a pixel; the levels add a third.
         needed = 4 * int((images["width"].astype("int64") * images["height"]).sum()) * (4 / 3 if reduced else 1)
         self._resident: list[Photo | None] | None = None
@@ -71,3 +76,19 @@ class Photos:
     def __getitem__(self, index: int) -> Photo | None:
         """Return the photo, or None where it cannot be read."""
         return self._open(index) if self._resident is None else self._resident[index]
+
+    @staticmethod
+    def cut(photos: Sequence[Photo], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
+        """Cut a box (B, 4), in pixels, from each of B photos and resize it with antialiasing.
+
+        factor: (B,) of LEVELS, how many times smaller each photo is decoded. Returns (B, 3, side, side) uint8 in
+        channels-last memory.
+        """
+        views = []
+        for photo, level, edges in zip(photos, factor.tolist(), box, strict=True):
+            image = photo.at(level)
+            # A reduced photo is rounded up to whole pixels, so that its scale is not quite 1 / level.
+            scale = np.tile(np.array(image.size) / photo.size, 2)
+            inside = tuple((edges * scale).tolist())
+            views.append(np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=inside)))
+        return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)

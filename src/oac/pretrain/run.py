@@ -21,7 +21,9 @@ from oac.pretrain.crops import CropPolicy
 from oac.pretrain.loader import Boxes, SmallViews, ViewBatches
 from oac.pretrain.loop import Trainer, set_threads
 from oac.pretrain.nn import backbone, save_encoder
-from oac.pretrain.photos import Photos
+from oac.pretrain.resident import ResidentPhotos, open_photos
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,20 @@ def train_run(
 ) -> None:
     """Train the run of a recipe from its last checkpoint on, and write its encoder and its history.
 
-    On a CPU `threads` compute and the batches are made in between; on a GPU `threads` processes make batches.
+    On a CPU `threads` compute and the batches are made in between. On a GPU the batches are cut there where the
+    decoded photos fit, else `threads` processes make them.
 
     Raises loop.Preempted after SIGTERM, checkpoint.StateError, FloatingPointError where training diverged, and
     ValueError where files and recipe do not fit.
     """
     if device == "cpu":
         set_threads(threads)
-    batches, labels = training_batches(recipe, files)
+    batches, labels = training_batches(recipe, files, torch.device(device), threads)
     torch.manual_seed(recipe["seed"])
     method = methods.build(recipe, labels)
     state = State(state_folder, recipe, files.fingerprint())
-    workers = 0 if device == "cpu" else threads
+    # Where views are cut on the device there is nothing for workers to do.
+    workers = 0 if device == "cpu" or isinstance(batches.photos, ResidentPhotos) else threads
     Trainer(
         recipe, method, batches, state, device=device, workers=workers, checkpoint_seconds=checkpoint_seconds
     ).run()
@@ -94,7 +98,9 @@ def initialise_run(recipe: dict[str, Any], encoder: Path, history: Path) -> None
     save_encoder(net, recipe, encoder)
 
 
-def training_batches(recipe: dict[str, Any], files: TrainingFiles) -> tuple[ViewBatches, np.ndarray]:
+def training_batches(
+    recipe: dict[str, Any], files: TrainingFiles, device: torch.device = _CPU, threads: int = 1
+) -> tuple[ViewBatches, np.ndarray]:
     """Build the batches of a run and the labels (N, C) of its photos, from the train split."""
     images = pd.read_parquet(files.images)
     images = images[images["split"] == "train"]
@@ -104,7 +110,7 @@ def training_batches(recipe: dict[str, Any], files: TrainingFiles) -> tuple[View
     policy = crop_policy(recipe["crops"])
     boxes = training_boxes(policy, files.proposals, ids)
     batches = ViewBatches(
-        Photos(files.photos, images, reduced="reduce" in recipe),
+        open_photos(files.photos, images, device, threads=threads, reduced="reduce" in recipe),
         Boxes.pack(boxes),
         labels,
         policy,

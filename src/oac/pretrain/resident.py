@@ -1,0 +1,115 @@
+"""The training photos on the device that trains, where they fit, and their views cut there.
+
+A view is two small matrix products: the weights of antialiased bilinear resizing over the photo's rows, the photo,
+and the weights over its columns. Such products are what a GPU does best; no worker decodes, cuts or copies anything.
+The weights are Pillow's, so a view differs from one that a worker cuts by a grey level at the most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from oac.pretrain.photos import Photo, Photos
+
+AT_ONCE = 256  # photos that are decoded before the first of them is placed
+SHARE = 0.4  # of the device's free memory that photos may take; the rest is for the network and its batch
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A photo on the device: its row there, and its width and height in pixels."""
+
+    row: int
+    size: tuple[int, int]
+
+
+class ResidentPhotos:
+    """All photos of a split in one tensor (N, 3, H, W), each in the upper left corner, H and W the largest sides."""
+
+    def __init__(self, photos: Photos, device: torch.device, threads: int = 1):
+        """Decode every photo on `threads` threads and move it to the device; unreadable ones stay empty."""
+        self.image_ids, self.device = photos.image_ids, device
+        # Half precision errs by a quarter of a grey level at most and has tensor cores; a CPU has no reason for it.
+        self.kind = torch.float16 if device.type == "cuda" else torch.float32
+        width, height = photos.largest
+        self.pixels = torch.zeros(len(photos), 3, height, width, dtype=torch.uint8, device=device)
+        self._placed: list[Placed | None] = []
+        with ThreadPoolExecutor(threads) as pool:
+            for first in range(0, len(photos), AT_ONCE):
+                rows = range(first, min(first + AT_ONCE, len(photos)))
+                self._placed += map(self._place, rows, pool.map(lambda row: _decoded(photos[row]), rows))
+
+    def _place(self, row: int, decoded: Tensor | None) -> Placed | None:
+        if decoded is None:
+            return None
+        _, height, width = decoded.shape
+        self.pixels[row, :, :height, :width] = decoded.to(self.device)
+        return Placed(row, (width, height))
+
+    @staticmethod
+    def bytes_needed(photos: Photos) -> int:
+        """What the photos take on the device."""
+        width, height = photos.largest
+        return len(photos) * 3 * height * width
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, index: int) -> Placed | None:
+        """Return where a photo is, or None where it could not be read."""
+        return self._placed[index]
+
+    def cut(self, photos: Sequence[Placed], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
+        """Cut and resize as `Photos.cut` does, from whole photos whatever their `factor` allows."""
+        rows, size, edges = (
+            torch.from_numpy(values).to(self.device, non_blocking=True)
+            for values in (
+                np.array([photo.row for photo in photos]),
+                np.array([photo.size for photo in photos], np.float32),
+                box.astype(np.float32),
+            )
+        )
+        across, down = (
+            resize_weights(edges[:, axis], edges[:, axis + 2], size[:, axis], side, length).to(self.kind)[:, None]
+            for axis, length in enumerate((self.pixels.shape[3], self.pixels.shape[2]))
+        )
+        views = down @ self.pixels[rows].to(self.kind) @ across.transpose(2, 3)
+        return views.round_().clamp_(0, 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
+
+
+def open_photos(
+    folder: str | Path, images: pd.DataFrame, device: torch.device, *, threads: int = 1, reduced: bool = False
+) -> Photos | ResidentPhotos:
+    """Open the photos of a split (see `Photos`): on a GPU that has the room for them, else in the host's memory."""
+    if device.type == "cuda":
+        photos = Photos(folder, images, resident_gib=0)
+        if ResidentPhotos.bytes_needed(photos) <= SHARE * torch.cuda.mem_get_info(device)[0]:
+            return ResidentPhotos(photos, device, threads)
+    return Photos(folder, images, reduced=reduced)
+
+
+def resize_weights(low: Tensor, high: Tensor, extent: Tensor, side: int, length: int) -> Tensor:
+    """Weights of antialiased bilinear resizing along one axis: (B, side, length), rows sum to 1.
+
+    low, high: (B,) where the boxes begin and end, in pixels; extent: (B,) the photos' sides, beyond which nothing
+    is read; length: the side of the memory that holds them. A triangle as wide as two pixels of the view, or two of
+    the photo where that is coarser (Pillow's BILINEAR with `box`).
+    """
+    scale = ((high - low) / side).view(-1, 1, 1)
+    centre = low.view(-1, 1, 1) + (torch.arange(side, device=low.device).view(1, -1, 1) + 0.5) * scale
+    pixel = torch.arange(length, device=low.device).view(1, 1, -1)
+    weights = (1 - (pixel + 0.5 - centre).abs() / scale.clamp(min=1)).clamp(min=0) * (pixel < extent.view(-1, 1, 1))
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def _decoded(photo: Photo | None) -> Tensor | None:
+    """Give a photo's pixels: (3, H, W) uint8."""
+    return None if photo is None else torch.from_numpy(np.array(photo.at(1))).permute(2, 0, 1)

@@ -1,13 +1,17 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import resnet18
 
+from oac.pretrain import methods
 from oac.pretrain.nn import (
+    NarrowResNet,
     backbone,
+    compile_backbones,
     load_encoder,
     projection_head,
     save_encoder,
@@ -101,3 +105,23 @@ def test_the_narrow_networks_block_is_torchvisions_by_name_and_value():
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(4, 8, 6, 6)
     torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("method", ["moco_v2", "cmc"])
+def test_a_compiled_method_has_the_same_parameters_and_features(method, monkeypatch):
+    """Without generating code: what is asked for is that every ResNet is compiled, where it stands."""
+    recipe = {"method": method, "seed": 0, "backbone": {"name": "narrow", "width": 16}, "crops": {"policy": "x"}}
+    options = {"queue": 8, "dim": 8, "hidden": 8} if method == "moco_v2" else {"dim": 8, "negatives": 4}
+    net = methods.build(recipe | {"options": options}, np.zeros((4, 1)))
+    x = torch.randn(2, 3, 32, 32)
+    names, features = list(net.state_dict()), net.eval().encoder(x)
+    compiled = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    compile_backbones(net)
+    assert compiled == ["NarrowResNet"] * 2  # query and key, or lightness and colours
+    monkeypatch.undo()
+    for module in net.modules():
+        if isinstance(module, NarrowResNet):
+            module.compile(backend="eager")
+    assert list(net.state_dict()) == names
+    torch.testing.assert_close(net.encoder(x), features)

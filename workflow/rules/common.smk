@@ -32,6 +32,7 @@ except studies.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 GPUS = studies.gpus(config["gpu"])
+COMPILE = "--compile" if config["compile"] and GPUS else ""
 # A job that a cluster runs is a call of Snakemake of its own, without the budget: its cards are counted already.
 if workflow.is_main_process:
     # A profile can be switched off or overridden; the budget of one GPU must survive that.

@@ -33,7 +33,7 @@ rule pretrain:
     shell:
         'exec python "$SCRIPTS"/pretrain.py --images {input.images} --boxes {input.boxes}'
         " --classes {input.classes} --photos {params.photos} --proposals '{input.proposals}'"
-        " --recipe {params.recipe:q} --state {params.state} --threads {threads} --gpus {resources.gpu}"
+        " --recipe {params.recipe:q} --state {params.state} --threads {threads} --gpus {resources.gpu} {COMPILE}"
         " --out {output.encoder} --history {output.history} > {log} 2>&1"
 
 

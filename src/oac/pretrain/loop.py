@@ -227,9 +227,10 @@ class Trainer:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Turn `auto` into bf16 where the hardware multiplies it natively, else fp32.
+    """Turn `auto` into bf16 on a GPU that multiplies it natively, else into fp32.
 
-    On a CPU without such units autocast to bf16 is slower than fp32.
+    On a CPU `auto` is fp32 whatever the processor has, so that a study's numbers do not depend on its model; a study
+    that asks for bf16 is faster where there are units for it and slower where there are none.
     """
     if precision != "auto":
         return precision

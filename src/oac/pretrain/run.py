@@ -20,7 +20,7 @@ from oac.pretrain.checkpoint import State
 from oac.pretrain.crops import CropPolicy
 from oac.pretrain.loader import Boxes, SmallViews, ViewBatches
 from oac.pretrain.loop import Trainer, set_threads
-from oac.pretrain.nn import backbone, save_encoder
+from oac.pretrain.nn import backbone, compile_backbones, save_encoder
 from oac.pretrain.resident import ResidentPhotos, open_photos
 
 _CPU = torch.device("cpu")
@@ -65,6 +65,7 @@ def train_run(
     threads: int = 1,
     device: str = "cpu",
     checkpoint_seconds: float = 120.0,
+    compiled: bool = False,
 ) -> None:
     """Train the run of a recipe from its last checkpoint on, and write its encoder and its history.
 
@@ -79,6 +80,8 @@ def train_run(
     batches, labels = training_batches(recipe, files, torch.device(device), threads)
     torch.manual_seed(recipe["seed"])
     method = methods.build(recipe, labels)
+    if compiled:
+        compile_backbones(method)
     state = State(state_folder, recipe, files.fingerprint())
     # Where views are cut on the device there is nothing for workers to do.
     workers = 0 if device == "cpu" or isinstance(batches.photos, ResidentPhotos) else threads

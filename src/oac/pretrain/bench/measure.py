@@ -22,13 +22,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from oac.pretrain import augment, methods
 from oac.pretrain.bench import yardstick
 from oac.pretrain.bench.photos import write_photos
-from oac.pretrain.bench.table import machine
+from oac.pretrain.bench.table import cpu_flags, machine
 from oac.pretrain.checkpoint import State
 from oac.pretrain.crops import CropPolicy
 from oac.pretrain.loader import Boxes, ViewBatches, stream
 from oac.pretrain.loop import Trainer, resolve_precision, set_threads
 from oac.pretrain.methods.moco import Options
+from oac.pretrain.nn import compile_backbones
 from oac.pretrain.photos import Photos
+from oac.pretrain.resident import ResidentPhotos, open_photos
 
 # Peak of dense bfloat16 products, from data sheets; where a device is not listed a large product is timed instead.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
@@ -48,14 +50,19 @@ class Setting:
     device: str
     steps: int  # of one turn
     turns: int
+    precision: str = "auto"
 
     @classmethod
     def of_machine(cls) -> Setting:
-        """ResNet-50 at 224 px where there is a GPU, else ResNet-18 at 64 px on all cores."""
+        """ResNet-50 at 224 px where there is a GPU, else ResNet-18 at 64 px on all cores.
+
+        In bfloat16 on a processor that multiplies it: a study must ask for that, and whoever wants speed will.
+        """
         cores = len(os.sched_getaffinity(0))
         if torch.cuda.is_available():
             return cls("resnet50", 0, 224, 256, 1024, 65536, cores, "cuda", 40, 3)
-        return cls("resnet18", 0, 64, 64, 384, 16384, cores, "cpu", 12, 3)
+        precision = "bf16" if cpu_flags() & {"avx512_bf16", "amx_bf16"} else "fp32"
+        return cls("resnet18", 0, 64, 64, 384, 16384, cores, "cpu", 12, 5, precision)
 
     def recipe(self, policy: str = "scene-scene") -> dict[str, Any]:
         """The run that is measured: MoCo-v2 as published, but for the queue's length."""
@@ -66,7 +73,7 @@ class Setting:
             "crops": {"policy": policy},
             "view_size": self.view_size,
             "images_seen": self.steps * self.batch_size,
-            "precision": "auto",
+            "precision": self.precision,
             "augment": {},
             "options": {"batch_size": self.batch_size, "lr": 0.03, "queue": self.queue},
         }
@@ -84,15 +91,18 @@ class Bench:
         self.images = write_photos(folder, setting.photos)
         self.making_seconds = time.monotonic() - began
         began = time.monotonic()
-        self.resident = self._batches(resident_gib=16.0)
+        photos = self.folder / "photos"
+        self.resident = self._batches(
+            open_photos(photos, self.images, self.device, threads=setting.threads, reduced=True)
+        )
         self.decoding_seconds = time.monotonic() - began
-        self.streamed = self._batches(resident_gib=0.0)
+        self.streamed = self._batches(Photos(photos, self.images, resident_gib=0.0, reduced=True))
         self.plain_photos = yardstick.PlainPhotos(folder / "photos", self.images, setting.view_size)
-        self.workers = 0 if setting.device == "cpu" else setting.threads
+        cut_here = setting.device == "cpu" or isinstance(self.resident.photos, ResidentPhotos)
+        self.workers = 0 if cut_here else setting.threads
         self.waited: list[float] = []  # seconds for data, in each turn of the whole loop
 
-    def _batches(self, resident_gib: float) -> ViewBatches:
-        photos = Photos(self.folder / "photos", self.images, resident_gib, reduced=True)
+    def _batches(self, photos: Photos | ResidentPhotos) -> ViewBatches:
         count = len(photos)
         return ViewBatches(
             photos,
@@ -118,6 +128,7 @@ class Bench:
             "plain_loader": self._plain_loader(),
             "plain": self._plain(),
             "whole": self._whole(),
+            **self._alternative(),
         }
         for work in works.values():
             work(2)  # memory, threads and workers are warm afterwards
@@ -136,6 +147,8 @@ class Bench:
             "end_to_end_pairs_per_s": rate["whole"],
             "yardstick_pairs_per_s": rate["plain"],
             "end_to_end_ratio": rate["whole"] / rate["plain"],
+            "end_to_end_fp32_pairs_per_s": rate.get("whole_fp32"),
+            "compiled_step_pairs_per_s": rate.get("step_compiled"),
             "loader_cpu_ratio": milliseconds["plain_loader"] / milliseconds["resident"],
             "loader_and_augmentation_cpu_ratio": milliseconds["plain_loader"]
             / (milliseconds["resident"] + milliseconds["augmentation"]),
@@ -148,12 +161,12 @@ class Bench:
             "step_mfu": rate["step"] * flops / peak,
             "flops_per_pair": flops,
             "peak_flops": peak,
-            "photos_resident": True,
+            "photos_on_device": isinstance(self.resident.photos, ResidentPhotos),
             "decoding_resident_photos_s": self.decoding_seconds,
             "mean_photo_kb": self._mean_kilobytes(),
             "turns": {name: [round(w, 4) for w, _ in turns] for name, turns in measured.items()},
             "machine": machine(self.device),
-            "setting": asdict(setting) | {"precision": resolve_precision("auto", self.device)},
+            "setting": asdict(setting) | {"precision": resolve_precision(setting.precision, self.device)},
         }
 
     def _views(self) -> Any:
@@ -161,8 +174,8 @@ class Bench:
         shape = (self.setting.batch_size, 3, self.setting.view_size, self.setting.view_size)
         return torch.randn(shape, device=self.device).contiguous(memory_format=torch.channels_last)
 
-    def _new_trainer(self, batches: ViewBatches, steps: int, name: str) -> Trainer:
-        recipe = self.setting.recipe() | {"images_seen": steps * self.setting.batch_size}
+    def _new_trainer(self, batches: ViewBatches, steps: int, name: str, **changes: Any) -> Trainer:
+        recipe = self.setting.recipe() | {"images_seen": steps * self.setting.batch_size} | changes
         torch.manual_seed(0)
         method = methods.build(recipe, np.zeros((len(batches.photos), 1)))
         state = State(self.folder / name, recipe, name)
@@ -170,11 +183,19 @@ class Bench:
             recipe, method, batches, state, device=self.setting.device, workers=self.workers, checkpoint_seconds=1e9
         )
 
-    def _step_alone(self) -> Callable[[int], None]:
+    def _alternative(self) -> dict[str, Callable[[int], None]]:
+        """What the machine could do in another way: float32 where a CPU has bfloat16, a compiled step on a GPU."""
+        if self.device.type == "cuda":
+            return {"step_compiled": self._step_alone(compiled=True)}
+        return {"whole_fp32": self._whole(precision="fp32")} if self.setting.precision == "bf16" else {}
+
+    def _step_alone(self, *, compiled: bool = False) -> Callable[[int], None]:
         """The loop's step on views that lie ready: no loader, no augmentation."""
         trainer = self._new_trainer(self.resident, 10**6, "step")
         query, key, batch = self._views(), self._views(), self.resident[0]
         trainer._augmented = lambda batch: (query, key)  # type: ignore[method-assign]
+        if compiled:
+            compile_backbones(trainer.method)
 
         def work(steps: int) -> None:
             for _ in range(steps):
@@ -183,9 +204,9 @@ class Bench:
 
         return work
 
-    def _whole(self) -> Callable[[int], None]:
+    def _whole(self, **changes: Any) -> Callable[[int], None]:
         """The whole loop from the store to the optimiser, as `Trainer` runs it; no log, no checkpoint."""
-        trainer = self._new_trainer(self.resident, 10**6, "whole")
+        trainer = self._new_trainer(self.resident, 10**6, "whole", **changes)
         source = stream(self.resident, 0, 10**6, workers=self.workers, pin=self.device.type == "cuda")
 
         def work(steps: int) -> None:
@@ -196,7 +217,8 @@ class Bench:
                 waited += time.perf_counter() - asked
                 trainer._accumulate(trainer._train_step(batch))
             self._wait()
-            self.waited.append(waited)
+            if not changes:
+                self.waited.append(waited)
 
         return work
 
@@ -207,6 +229,7 @@ class Bench:
         def work(steps: int) -> None:
             for _ in range(steps):
                 batches[next(numbers)]
+            self._wait()
 
         return work
 

@@ -18,6 +18,12 @@ def machine(device: torch.device) -> dict[str, Any]:
     return found | ({"gpu": torch.cuda.get_device_name()} if device.type == "cuda" else {})
 
 
+def cpu_flags() -> set[str]:
+    """What the processor says it can do, as Linux lists it; nothing elsewhere."""
+    listed = [line.split(":")[1].split() for line in _lines("/proc/cpuinfo") if line.startswith("flags")]
+    return set(listed[0]) if listed else set()
+
+
 def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
@@ -32,6 +38,8 @@ def table(result: dict[str, Any]) -> str:
         ("loader alone, photos decoded each time", result["streamed_loader_pairs_per_s"], cpu["streamed"]),
         ("augmentation alone", None, cpu["augmentation"]),
         ("**end to end**", result["end_to_end_pairs_per_s"], cpu["whole"]),
+        ("end to end in float32", result["end_to_end_fp32_pairs_per_s"], cpu.get("whole_fp32")),
+        ("training step alone, compiled", result["compiled_step_pairs_per_s"], cpu.get("step_compiled")),
         ("yardstick's loader alone", result["yardstick_loader_pairs_per_s"], cpu["plain_loader"]),
         ("**yardstick end to end**", result["yardstick_pairs_per_s"], None),
     ]
@@ -45,6 +53,7 @@ def table(result: dict[str, Any]) -> str:
         *(
             f"| {name} | {_number(rate)} | {_number(rate and 2 * rate)} | {_number(ms, 2)} |"
             for name, rate, ms in rows
+            if rate or ms
         ),
         "",
         f"End to end against the yardstick: {result['end_to_end_ratio']:.2f} times. CPU of the yardstick's loader"
@@ -57,10 +66,6 @@ def table(result: dict[str, Any]) -> str:
         f"Before the first step {result['decoding_resident_photos_s']:.0f} s go into decoding the photos in memory.",
     ]
     return "\n".join(lines)
-
-
-def _row(name: str, rate: float | None, milliseconds: float | None) -> str:
-    return f"| {name} | {_number(rate)} | {_number(rate and 2 * rate)} | {_number(milliseconds, 2)} |"
 
 
 def _number(value: float | None, digits: int = 0) -> str:

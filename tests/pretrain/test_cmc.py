@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from oac.pretrain import methods
 from oac.pretrain.loader import Batch
 from oac.pretrain.methods.cmc import CMC, Options
 from oac.pretrain.nn import TwoStream, encoder_recipe, load_encoder, save_encoder
@@ -162,3 +163,37 @@ def test_each_stream_of_a_resnet_has_half_the_width():
     assert widths == [32, 64, 128, 256]
     with pytest.raises(ValueError, match="multiples of 8"):
         TwoStream("narrow", width=24)
+
+
+def slow_batch_loss(z, temperature):
+    """Each photo's lightness against all colours of the batch, and the other way round, a pair at a time."""
+    total, count = 0.0, len(z[0])
+    for direction in (0, 1):
+        for b in range(count):
+            weights = [torch.exp(z[direction][b] @ z[1 - direction][other] / temperature) for other in range(count)]
+            total = total - torch.log(weights[b] / sum(weights)) / count
+    return total
+
+
+def test_the_objective_over_a_batch_equals_the_slow_reference_with_its_gradient_and_keeps_no_memories():
+    net = method(objective="batch")
+    query, key = views(0)
+    z = [
+        F.normalize(net.heads[0](net.encoder.of_lightness(query)), dim=1),
+        F.normalize(net.heads[1](net.encoder.of_colour(query)), dim=1),
+    ]
+    expected = slow_batch_loss(z, net.options.temperature)
+    wanted = torch.autograd.grad(expected, list(net.parameters()))
+    loss, monitors = net.loss(query, key, batch([0, 3, 8]))
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(monitors["positive"], (z[0] * z[1]).sum(1).mean().detach())
+    for a, b in zip(torch.autograd.grad(loss, list(net.parameters())), wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    net.after_step(1.0)
+    assert net.memory.numel() == 0
+
+
+def test_chance_over_a_batch_is_that_of_its_size():
+    options = {"objective": "batch", "dim": 4, "batch_size": 16, "lr": 0.1}
+    recipe = {"method": "cmc", "seed": 0, "backbone": NETWORK, "crops": {"policy": "scene-scene"}, "options": options}
+    assert methods.build(recipe, np.zeros((9, 1))).chance == pytest.approx(2 * math.log(16))

@@ -77,6 +77,8 @@ def train_run(
     """
     if device == "cpu":
         set_threads(threads)
+    else:
+        torch.backends.cudnn.benchmark = True  # shapes never change, so the fastest convolution is looked for once
     batches, labels = training_batches(recipe, files, torch.device(device), threads)
     torch.manual_seed(recipe["seed"])
     method = methods.build(recipe, labels)

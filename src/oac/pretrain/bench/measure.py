@@ -87,6 +87,8 @@ class Bench:
         self.device = torch.device(setting.device)
         if setting.device == "cpu":
             set_threads(setting.threads)
+        else:
+            torch.backends.cudnn.benchmark = True  # as a run has it
         began = time.monotonic()
         self.images = write_photos(folder, setting.photos)
         self.making_seconds = time.monotonic() - began

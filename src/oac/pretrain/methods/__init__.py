@@ -53,7 +53,10 @@ def build(recipe: dict[str, Any], labels: np.ndarray) -> Method:
     if recipe["method"] == "swav":
         return swav.SwAV(recipe["backbone"], swav.Options(**_known(recipe, swav.Options)))
     if recipe["method"] == "cmc":
-        return cmc.CMC(recipe["backbone"], len(labels), recipe["seed"], cmc.Options(**_known(recipe, cmc.Options)))
+        options = _known(recipe, cmc.Options)
+        if options.get("objective") == "batch":
+            options["negatives"] = recipe["options"]["batch_size"] - 1
+        return cmc.CMC(recipe["backbone"], len(labels), recipe["seed"], cmc.Options(**options))
     if recipe["method"] == "supervised":
         objective = recipe["options"].get("objective", "multi_label")
         return supervised.Supervised(recipe["backbone"], labels, objective)

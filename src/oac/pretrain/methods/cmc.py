@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from oac.pretrain.addressed import uniform
-from oac.pretrain.distributed import gathered, summed, world
+from oac.pretrain.distributed import gathered, gathered_with_gradient, rank, summed, world
 from oac.pretrain.loader import Batch
 from oac.pretrain.methods import Method
 from oac.pretrain.nn import TwoStream
@@ -32,7 +32,8 @@ class Options:
     negatives: other photos that a pair is told from (m). temperature: tau. memory_momentum: share of a memory that
     stays when its photo is seen. dim: length of a projection. views: `same` takes lightness and colours of one crop,
     the query, as published; `crossed` takes the colours of the key. Either is told from memories, which are of crops
-    of earlier epochs. objective: nce, or softmax.
+    of earlier epochs. objective: nce; softmax over the same; or batch, a softmax over the other photos of the step
+    (equation 3 with the batch for its sample set), which needs no memories and suits runs of few epochs.
     """
 
     negatives: int = 16384
@@ -56,11 +57,12 @@ class CMC(Method):
         self.options, self.seed, self.step = options, seed, 0
         self.encoder = TwoStream(**network)
         self.heads = nn.ModuleList(nn.Linear(self.encoder.features, options.dim) for _ in range(2))
-        self.register_buffer("memory", F.normalize(torch.randn(2, photos, options.dim), dim=2))
+        remembered = 0 if options.objective == "batch" else photos
+        self.register_buffer("memory", F.normalize(torch.randn(2, remembered, options.dim), dim=2))
         self.register_buffer("constants", torch.zeros(2))  # Z of both directions, 0 until the first step sets them
         m = options.negatives
-        telling_nothing = {"nce": math.log(1 + m) + m * math.log1p(1 / m), "softmax": math.log(1 + m)}
-        self.chance = 2 * telling_nothing[options.objective]
+        # What a photo's two terms cost a network that tells nothing.
+        self.chance = 2 * math.log(1 + m) + (2 * m * math.log1p(1 / m) if options.objective == "nce" else 0.0)
         self._seen: tuple[Tensor, Tensor] | None = None
 
     def loss(self, query: Tensor, key: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -69,20 +71,35 @@ class CMC(Method):
         lightness = self.heads[0](self.encoder.of_lightness(query))
         colours = self.heads[1](self.encoder.of_colour(coloured))
         z = F.normalize(torch.stack([lightness, colours]).float(), dim=2)
-        image = torch.from_numpy(np.asarray(batch.image)).to(query.device, non_blocking=True)
-        others = self._others().to(query.device, non_blocking=True)
-        objective = self._nce if self.options.objective == "nce" else self._softmax
         with torch.autocast(query.device.type, enabled=False):
-            losses, positives = [], []
-            for direction, memory in enumerate(self.memory.flip(0)):
-                positive = (z[direction] * memory[image]).sum(1, keepdim=True)
-                scores = torch.cat([positive, z[direction] @ memory[others].T], dim=1) / self.options.temperature
-                losses.append(objective(scores, direction))
-                positives.append(positive.detach().mean())
-        self._seen = gathered(z.detach().transpose(0, 1)).transpose(0, 1), gathered(image)
+            if self.options.objective == "batch":
+                loss, positive = self._in_batch(z)
+            else:
+                image = torch.from_numpy(np.asarray(batch.image)).to(query.device, non_blocking=True)
+                loss, positive = self._in_memories(z, image)
         # 1 when the features fill the sphere evenly, 0 when they have collapsed to a point.
         spread = z[0].detach().std(0).mean() * math.sqrt(self.options.dim)
-        return losses[0] + losses[1], {"feature_std": spread, "positive": torch.stack(positives).mean()}
+        return loss, {"feature_std": spread, "positive": positive.detach()}
+
+    def _in_memories(self, z: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Tell each of z (2, B, dim) from the memories of other photos; the loss, and the mean true score."""
+        others = self._others().to(z.device, non_blocking=True)
+        objective = self._nce if self.options.objective == "nce" else self._softmax
+        losses, positives = [], []
+        for direction, memory in enumerate(self.memory.flip(0)):
+            positive = (z[direction] * memory[image]).sum(1, keepdim=True)
+            scores = torch.cat([positive, z[direction] @ memory[others].T], dim=1) / self.options.temperature
+            losses.append(objective(scores, direction))
+            positives.append(positive.mean())
+        self._seen = gathered(z.detach().transpose(0, 1)).transpose(0, 1), gathered(image)
+        return losses[0] + losses[1], torch.stack(positives).mean()
+
+    def _in_batch(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Tell each of z (2, B, dim) from the step's other photos, over all processes; loss and mean true score."""
+        everyone = gathered_with_gradient(z).transpose(0, 1).flatten(1, 2)
+        own = torch.arange(z.shape[1], device=z.device) + rank() * z.shape[1]
+        scores = [z[direction] @ everyone[1 - direction].T / self.options.temperature for direction in (0, 1)]
+        return F.cross_entropy(scores[0], own) + F.cross_entropy(scores[1], own), (z[0] * z[1]).sum(1).mean()
 
     def _others(self) -> Tensor:
         """Numbers of the photos that this step's are told from: (m,), the same in every process."""
@@ -109,6 +126,8 @@ class CMC(Method):
     @torch.no_grad()
     def after_step(self, progress: float) -> None:
         """Move the memories of the photos seen towards their projections, and count the step."""
+        if self.options.objective == "batch":
+            return
         assert self._seen is not None, "after_step follows loss"
         z, image = self._seen
         kept = self.options.memory_momentum

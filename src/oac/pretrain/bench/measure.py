@@ -296,7 +296,8 @@ class Bench:
             for known, peak in PEAKS.items():
                 if known in name:
                     return peak
-        a = torch.randn(2048, 2048, device=self.device)
+        kind = torch.bfloat16 if self.setting.precision == "bf16" else torch.float32
+        a = torch.randn(2048, 2048, device=self.device).to(kind)
         seconds = []
         for _ in range(6):
             began = time.perf_counter()

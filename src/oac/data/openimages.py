@@ -50,6 +50,7 @@ _BOX_TYPES = {
     "IsGroupOf": pa.int8(),
     "IsDepiction": pa.int8(),
 }
+_OPTIONAL = {"IsDepiction"}  # copies of the official files often leave columns out
 _BOX_NAMES = {
     "ImageID": "image_id",
     "LabelName": "label",
@@ -157,7 +158,8 @@ def _read_csv(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
     """The named columns of a CSV file, in the order of `types`."""
     with open(_existing(path), encoding="utf-8-sig") as file:
         header = next(csv.reader([file.readline()]), [])
-    check_columns(header, list(types), path)
+    check_columns(header, [name for name in types if name not in _OPTIONAL], path)
+    types = {name: kind for name, kind in types.items() if name in header}
     try:
         return pyarrow.csv.read_csv(
             path,
@@ -195,7 +197,8 @@ def _read_boxes(folder: Path, split: str, listed: pd.DataFrame, classes: pd.Data
         columns[name.lower()] = table[name].to_numpy()
         table = table.drop_columns([name])  # what is copied is let go: the table is the largest thing here
     for name in ("IsGroupOf", "IsDepiction"):
-        columns[_BOX_NAMES[name]] = table[name].to_numpy() == 1
+        flags = table[name].to_numpy() == 1 if name in table.column_names else np.zeros(len(table), bool)
+        columns[_BOX_NAMES[name]] = flags
     for name, what, source in (("ImageID", "image", image_list_file(split)), ("LabelName", "label", CLASSES_FILE)):
         check_found(columns[_BOX_NAMES[name]], _reader(table[name]), what, path, folder / source)
     check_corners(columns, _reader(table["ImageID"]), path)

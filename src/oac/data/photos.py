@@ -1,4 +1,4 @@
-"""One photo on its way into the store: fetched, turned upright, RGB, shrunk, JPEG.
+"""One photo on its way into the store: turned upright, RGB, shrunk, JPEG.
 
 Orientation. A photo is turned by the rotation of the annotations and by nothing else, because its boxes are:
 they are given on the pixels as stored (Open Images and VOC both), and the reader of the annotations, which sees
@@ -10,13 +10,9 @@ applies it either, a photo with one is encoded again, without EXIF data.
 from __future__ import annotations
 
 import io
-import urllib.parse
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
-
-from oac.data.download import DownloadError, read_url
 
 _EXIF_ORIENTATION = 0x0112
 _ROTATIONS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
@@ -33,22 +29,6 @@ class Photo:
     data: bytes
     width: int
     height: int
-
-
-def read_photo(base: str, path: str, *, retries: int = 5) -> bytes:
-    """The bytes of the photo `path` under `base`: a folder, or a file://, http:// or https:// address."""
-    if "://" in base and not base.startswith("file://"):
-        try:
-            return read_url(f"{base.rstrip('/')}/{urllib.parse.quote(path)}", retries=retries)
-        except DownloadError as error:
-            raise MissingPhotoError(str(error)) from None
-    folder = (
-        Path(urllib.parse.unquote(urllib.parse.urlsplit(base).path)) if base.startswith("file://") else Path(base)
-    )
-    try:
-        return (folder / path).read_bytes()
-    except OSError as error:
-        raise MissingPhotoError(f"{folder / path}: {error.strerror or error}") from None
 
 
 def prepare(data: bytes, *, rotation: int = 0, long_side: int = 512, quality: int = 90) -> Photo:

@@ -30,6 +30,7 @@ class FaultyServer:
         self.faults: dict[str, list[Answer]] = defaultdict(list)
         # (path, Range header) of every request, in order.
         self.requests: list[tuple[str, str | None]] = []
+        self.heads: dict[str, dict[str, str]] = {}  # further header lines of answers to HEAD
         self.sent: list[str] = []  # paths of bodies that went out to the last byte
         self.connections: list[tuple[str, int]] = []
         server = self
@@ -48,6 +49,15 @@ class FaultyServer:
                     server.faults[self.path].pop(0)(self)
                 else:
                     server.serve(self)
+
+            def do_HEAD(self) -> None:
+                server.requests.append((self.path, None))
+                known = self.path in server.files
+                self.send_response(200 if known else 404)
+                for name, value in server.heads.get(self.path, {}).items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(server.files.get(self.path, b""))))
+                self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 pass

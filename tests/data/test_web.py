@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from oac.data.download import DownloadError
-from oac.data.web import GoneError, open_source
+from oac.data.download import DownloadError, GoneError
+from oac.data.web import open_source
 
 
 def test_photos_come_from_folders_and_addresses(tmp_path: Path, server: Any) -> None:

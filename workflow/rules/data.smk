@@ -27,6 +27,7 @@ rule download_annotations:
         file="|".join(ANNOTATIONS),
     params:
         location=release_location,
+        verify=is_official,
     message:
         "Fetching {wildcards.file} of {wildcards.study}"
     script:

@@ -36,6 +36,10 @@ class DownloadError(OSError):
     """A file could not be had; the message names its address, what happened and what to do."""
 
 
+class GoneError(DownloadError):
+    """The server's or the disk's last word: asking again is no use."""
+
+
 class _TryAgainError(Exception):
     """A fault that may pass; `after` is how long the server asks to wait, in seconds."""
 
@@ -173,7 +177,7 @@ def _open(url: str, start: int, validator: str | None, timeout: float) -> _Conne
             raise _status_error(url, error, start) from None
     except _BROKEN_CONNECTION as error:
         if url.startswith("file://"):
-            raise DownloadError(f"{url}: {_reason(error)}") from None
+            raise GoneError(f"{url}: {_reason(error)}") from None
         raise _TryAgainError(_reason(error)) from None
     length = response.headers.get("Content-Length")
     found = None if url.startswith("file://") else response.headers.get("ETag")
@@ -192,7 +196,7 @@ def _status_error(url: str, error: urllib.error.HTTPError, start: int) -> Except
         return _NothingMoreError(int(total[1]) if total else None)
     if error.code in PASSING_STATUS:
         return _TryAgainError(f"HTTP {error.code} {error.reason}", retry_after(error.headers.get("Retry-After")))
-    return DownloadError(f"{url}: HTTP {error.code} {error.reason}; is the address right and the file public?")
+    return GoneError(f"{url}: HTTP {error.code} {error.reason}; is the address right and the file public?")
 
 
 def _read(response: Any, size: int) -> bytes:

@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 
 from oac.atomic import writing
-from oac.data.download import DownloadError
+from oac.data.download import DownloadError, GoneError
 from oac.data.journal import Journal, Row
 from oac.data.photos import MissingPhotoError, Photo, prepare
-from oac.data.web import Folder, GoneError, Server, open_source
+from oac.data.web import Folder, Server, open_source
 from oac.progress import track
 
 INDEX_COLUMNS = ["image_id", "offset", "bytes", "sha256", "width", "height"]
@@ -162,7 +162,7 @@ def _pack(rows: list[Row], journal: Journal, tar: Path, index: Path) -> None:
         for row in rows:
             entry = journal.entries[row]
             if not entry.reason:
-                offset = _append_member(file, f"{row.image_id}.jpg", journal.read(entry))
+                offset = append_member(file, f"{row.image_id}.jpg", journal.read(entry))
                 places.append((row.image_id, offset, entry.bytes, entry.sha256, entry.width, entry.height))
         # Two empty blocks end an archive; tar pads to whole records.
         file.write(bytes(2 * _BLOCK))
@@ -173,7 +173,7 @@ def _pack(rows: list[Row], journal: Journal, tar: Path, index: Path) -> None:
     ).to_parquet(index, index=False)
 
 
-def _append_member(file: IO[bytes], name: str, data: bytes) -> int:
+def append_member(file: IO[bytes], name: str, data: bytes) -> int:
     """Add a member to a tar file; return where its data begin. Owner and time are constant."""
     header = tarfile.TarInfo(name)
     header.size = len(data)

@@ -15,17 +15,13 @@ from pathlib import Path
 
 import urllib3
 
-from oac.data.download import LONGEST_RETRY_AFTER, PASSING_STATUS, DownloadError, back_off, retry_after
+from oac.data.download import LONGEST_RETRY_AFTER, PASSING_STATUS, DownloadError, GoneError, back_off, retry_after
 
 # Waits that the server itself asked for do not count as attempts, but not for ever.
 MOST_ASKED_WAITS = 20
 _REDIRECTS = urllib3.Retry(
     total=5, connect=0, read=0, redirect=5, status=0, other=0, respect_retry_after_header=False
 )
-
-
-class GoneError(DownloadError):
-    """The server's or the disk's last word: asking again is no use."""
 
 
 def open_source(

@@ -50,12 +50,18 @@ def test_a_photo_that_is_fine_keeps_its_bytes() -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((100, 50), (40, 20)), ((50, 100), (20, 40)), ((40, 3), (40, 3)), ((400, 1), (40, 1))],
+    [((100, 50), (40, 20)), ((50, 100), (20, 40)), ((40, 9), (40, 9)), ((100, 20), (40, 8))],
 )
 def test_photos_shrink_to_the_long_side_and_never_grow(size: tuple[int, int], expected: tuple[int, int]) -> None:
     photo = prepare(encoded(picture(*size)), long_side=40)
     assert (photo.width, photo.height) == expected
     assert decoded(photo.data).shape == (*expected[::-1], 3)
+
+
+@pytest.mark.parametrize("size", [(40, 3), (400, 1), (400, 70)])
+def test_a_photo_of_which_nearly_nothing_would_be_left_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(MissingPhotoError, match=r"40 x \d pixels would be left"):
+        prepare(encoded(picture(*size)), long_side=40)
 
 
 @pytest.mark.parametrize("number", range(2, 9))

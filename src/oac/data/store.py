@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 from PIL import Image
 
 from oac.data.shard import INDEX_COLUMNS, TooManyMissingError, write_shard
@@ -55,17 +56,32 @@ class Store:
         self.folder, self.verify = Path(folder), verify
         files = _index_files(self.folder)
         self._tars = [path.with_name(f"{_shard(path)}.tar") for path in files]
-        # A shard at a time, into arrays: tables of all of them would leave the process several times as large.
-        parts = [_columns(path) for path in files]
-        shards = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part[0]) for part in parts])
-        ids, offset, size, digest = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        order = np.argsort(ids, kind="stable")
-        self._ids, self._shard, self._offset = ids[order], shards[order], offset[order]
-        self._bytes, self._sha256 = size[order], digest[order]
+        # A shard at a time, into arrays made once: tables of all of them would take several times their memory.
+        sizes = [_rows(path) for path in files]
+        self._shard = np.repeat(np.arange(len(files), dtype=np.int32), sizes)
+        self._offset, self._bytes = np.empty(sum(sizes), np.int64), np.empty(sum(sizes), np.int32)
+        self._sha256, self._ids = np.empty((sum(sizes), 32), np.uint8), np.empty(sum(sizes), "S16")
+        for path, size, end in zip(files, sizes, np.cumsum(sizes), strict=True):
+            self._fill(path, slice(end - size, end))
+        order = np.argsort(self._ids, kind="stable")
+        if (np.diff(order) != 1).any():
+            for name in ("_ids", "_shard", "_offset", "_bytes", "_sha256"):
+                setattr(self, name, getattr(self, name)[order])
         twice = np.flatnonzero(self._ids[1:] == self._ids[:-1])
         if len(twice):
             raise ValueError(f"{self.folder}: image {self._ids[twice[0]].decode()} is in more than one shard")
         self._open = _tar_opener()
+
+    def _fill(self, path: Path, rows: slice) -> None:
+        """Read the index of one shard into its rows."""
+        table = _read_index(path)
+        if not len(table):
+            return
+        ids = np.char.encode(table["image_id"].to_numpy(str), "utf-8")
+        if ids.itemsize > self._ids.itemsize:
+            self._ids = self._ids.astype(ids.dtype)
+        self._ids[rows], self._offset[rows], self._bytes[rows] = ids, table["offset"], table["bytes"]
+        self._sha256[rows] = np.frombuffer(bytes.fromhex("".join(table["sha256"])), np.uint8).reshape(-1, 32)
 
     def __contains__(self, image_id: object) -> bool:
         return isinstance(image_id, str) and self._find(image_id) >= 0
@@ -95,7 +111,7 @@ class Store:
         """The photo as a PIL image, mode RGB."""
         data = self.read(image_id)
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
                 image.load()
                 # To convert what is RGB already would copy it, a tenth of the time that decoding takes.
                 return image if image.mode == "RGB" else image.convert("RGB")
@@ -127,19 +143,18 @@ def _shard(index_file: Path) -> str:
     return index_file.name.removesuffix(".index.parquet")
 
 
+def _rows(path: Path) -> int:
+    try:
+        return pyarrow.parquet.read_metadata(path).num_rows
+    except Exception as error:
+        raise ValueError(f"{path} is not the index of a shard; write the shard again ({error})") from error
+
+
 def _read_index(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, columns=INDEX_COLUMNS)
     except Exception as error:
         raise ValueError(f"{path} is not the index of a shard; write the shard again ({error})") from error
-
-
-def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Ids (n,) as bytes, offsets, sizes and digests (n, 32) of one shard."""
-    table = _read_index(path)
-    ids = np.char.encode(table["image_id"].to_numpy(str), "utf-8") if len(table) else np.zeros(0, "S1")
-    digests = np.frombuffer(bytes.fromhex("".join(table["sha256"])), np.uint8).reshape(-1, 32)
-    return ids, table["offset"].to_numpy(np.int64), table["bytes"].to_numpy(np.int32), digests
 
 
 def _tar_opener() -> Callable[[Path], IO[bytes]]:

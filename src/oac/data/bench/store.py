@@ -48,7 +48,7 @@ def _write_shard(path: Path, photos: list[tuple[str, Photo]]) -> None:
     pd.DataFrame(rows, columns=INDEX_COLUMNS).to_parquet(path.with_suffix(".index.parquet"), index=False)
 
 
-def measure(folder: Path, photos: int = 100_000, reads: int = 1500, turns: int = 3) -> dict[str, Any]:
+def measure(folder: Path, photos: int = 100_000, reads: int = 1500, turns: int = 5) -> dict[str, Any]:
     """Reads per second of both kinds in turns, and the memory of processes that read from stores of two sizes."""
     small = folder / "small"
     write_store(small, PER_SHARD)

@@ -1,13 +1,15 @@
 # make demo   the whole study on the embedded data set: tables, figures, HTML report
 # make test   the tests
 # make bench  training's speed on this machine beside a plain loop, results/bench/bench.json
+# make bench-data     the data stage at the real size: annotations, a shard, a large store (10 GB of disk)
+# make check-sources  asks the servers of Open Images whether the files of docs/data.md are there and as large
 # make lint   formatting, types, workflow rules
 # Each sets up .venv first, once; another Python: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test bench lint
+.PHONY: demo test bench bench-data check-sources lint
 
 demo: .venv/.installed
 	snakemake results/demo/report/summary.md
@@ -20,6 +22,13 @@ test: .venv/.installed
 
 bench: .venv/.installed
 	python workflow/scripts/bench.py
+
+bench-data: .venv/.installed
+	python workflow/scripts/bench_annotations.py
+	python workflow/scripts/bench_photos.py
+
+check-sources: .venv/.installed
+	python workflow/scripts/check_sources.py
 
 lint: .venv/.installed
 	ruff check .

@@ -45,10 +45,14 @@ rule paper:
         collect("results/{study}/report/summary.md", study=config["paper_studies"]),
 
 
-# The subset and the image store of the configured studies.
+# The subset, the image store and the authors' dicts of the configured studies.
 rule data:
     input:
-        collect("results/{study}/data/images.parquet", study=config["studies"]),
+        collect(
+            "results/{study}/data/{file}",
+            study=config["studies"],
+            file=["images.parquet", "images_selected_new.npy"],
+        ),
 
 
 rule figures:

@@ -28,7 +28,7 @@ POLICY_KEYS = {
 }
 SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each is read for its own sources only
     "synthetic": ("synthetic",),
-    "openimages": ("location", "photos"),
+    "openimages": ("location", "photos", "verify"),
     "voc": ("location", "voc"),
 }
 SGD_KEYS = ("lr", "epochs", "milestones", "batch_size")  # of `probe`; L-BFGS reads none of them

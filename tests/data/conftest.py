@@ -30,9 +30,19 @@ class FaultyServer:
         self.faults: dict[str, list[Answer]] = defaultdict(list)
         # (path, Range header) of every request, in order.
         self.requests: list[tuple[str, str | None]] = []
+        self.heads: dict[str, dict[str, str]] = {}  # further header lines of answers to HEAD
+        self.sent: list[str] = []  # paths of bodies that went out to the last byte
+        self.connections: list[tuple[str, int]] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections stay open, as those of a real server
+            disable_nagle_algorithm = True  # or each answer to a kept connection takes 40 ms
+
+            def setup(self) -> None:
+                server.connections.append(self.client_address)
+                super().setup()
+
             def do_GET(self) -> None:
                 server.requests.append((self.path, self.headers.get("Range")))
                 if server.faults[self.path]:
@@ -40,10 +50,20 @@ class FaultyServer:
                 else:
                     server.serve(self)
 
+            def do_HEAD(self) -> None:
+                server.requests.append((self.path, None))
+                known = self.path in server.files
+                self.send_response(200 if known else 404)
+                for name, value in server.heads.get(self.path, {}).items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(server.files.get(self.path, b""))))
+                self.end_headers()
+
             def log_message(self, *_: object) -> None:
                 pass
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.handle_error = lambda *_: None  # a client that hangs up is no news
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         self.base = f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -72,7 +92,10 @@ class FaultyServer:
         handler.send_header("Content-Length", str(len(data) - start))
         handler.end_headers()
         end = None if cut_after is None else start + cut_after
+        handler.close_connection = cut_after is not None
         handler.wfile.write(data[start:end])
+        if end is None:
+            self.sent.append(handler.path)
 
     def cut(self, after: int) -> Answer:
         return lambda handler: self.serve(handler, cut_after=after)

@@ -157,7 +157,7 @@ def test_waits_grow_and_scatter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download.time, "sleep", waits.append)
     for attempt in (1, 2, 3, 4, 20):
         for _ in range(20):
-            download._wait(attempt, None)
+            download.wait(attempt, None)
     rounds = [waits[n : n + 20] for n in range(0, 100, 20)]
     for attempt, values in zip((1, 2, 3, 4), rounds, strict=False):
         longest = download.FIRST_DELAY * 2 ** (attempt - 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from oac.data.photos import MissingPhotoError, prepare, read_photo
+from oac.data.photos import MissingPhotoError, prepare
 
 
 def picture(width: int = 64, height: int = 32) -> Image.Image:
@@ -50,12 +50,18 @@ def test_a_photo_that_is_fine_keeps_its_bytes() -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((100, 50), (40, 20)), ((50, 100), (20, 40)), ((40, 3), (40, 3)), ((400, 1), (40, 1))],
+    [((100, 50), (40, 20)), ((50, 100), (20, 40)), ((40, 9), (40, 9)), ((100, 20), (40, 8))],
 )
 def test_photos_shrink_to_the_long_side_and_never_grow(size: tuple[int, int], expected: tuple[int, int]) -> None:
     photo = prepare(encoded(picture(*size)), long_side=40)
     assert (photo.width, photo.height) == expected
     assert decoded(photo.data).shape == (*expected[::-1], 3)
+
+
+@pytest.mark.parametrize("size", [(40, 3), (400, 1), (400, 70)])
+def test_a_photo_of_which_nearly_nothing_would_be_left_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(MissingPhotoError, match=r"40 x \d pixels would be left"):
+        prepare(encoded(picture(*size)), long_side=40)
 
 
 @pytest.mark.parametrize("number", range(2, 9))
@@ -128,22 +134,3 @@ def test_mutated_jpegs_are_read_or_refused(shared: Path) -> None:
             counts["read"] += 1
             assert decoded(photo.data).shape == (photo.height, photo.width, 3)
     assert min(counts.values()) > 50, counts
-
-
-def test_photos_come_from_folders_and_addresses(tmp_path: Path, server: Any) -> None:
-    (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "a b.jpg").write_bytes(b"bytes")
-    server.files["/base/train/a%20b.jpg"] = b"bytes"
-    for base in (str(tmp_path), tmp_path.as_uri(), f"{server.base}/base", f"{server.base}/base/"):
-        assert read_photo(base, "train/a b.jpg") == b"bytes"
-        with pytest.raises(MissingPhotoError, match=r"No such file|HTTP 404"):
-            read_photo(base, "train/c.jpg")
-
-
-def test_a_photo_cut_on_the_way_is_asked_for_again(server: Any) -> None:
-    server.files["/p.jpg"] = b"x" * 5000
-    server.faults["/p.jpg"] = [server.cut(100), server.status(503)]
-    assert read_photo(server.base, "p.jpg") == b"x" * 5000
-    server.faults["/p.jpg"] = [server.status(503)] * 9
-    with pytest.raises(MissingPhotoError, match="503"):
-        read_photo(server.base, "p.jpg", retries=2)

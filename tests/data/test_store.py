@@ -125,7 +125,15 @@ def test_too_many_missing_photos_stop_the_shard(tmp_path: Path) -> None:
         TooManyMissingError, match=r"shard train-000: at least 3 of 20 photos .*train003 \(.*No such file"
     ):
         write_shard(photos, tmp_path / "raw", *paths, max_missing_share=0.1)
-    assert os.listdir(paths[0].parent) == []
+    assert not [path for path in paths if path.exists()]
+    # Once they are there the shard is written, and what was prepared before is no longer needed.
+    for number in (3, 7, 11):
+        (tmp_path / "raw" / "train" / f"train{number:03}.jpg").write_bytes(
+            (tmp_path / "raw" / "train" / "train001.jpg").read_bytes()
+        )
+    write_shard(photos, tmp_path / "raw", *paths, max_missing_share=0.1)
+    assert sorted(os.listdir(paths[0].parent)) == sorted(path.name for path in paths)
+    assert len(Store(tmp_path / "photos")) == 20
 
 
 def test_photos_come_over_http(tmp_path: Path, server: Any) -> None:
@@ -134,7 +142,9 @@ def test_photos_come_over_http(tmp_path: Path, server: Any) -> None:
         server.files[f"/{path}"] = (tmp_path / "raw" / path).read_bytes()
     server.faults["/train/train001.jpg"] = [server.cut(100), server.status(503), server.status(429)]
     server.faults["/train/train002.jpg"] = [server.status(403)] * 9
-    server.faults["/train/train004.jpg"] = [server.body(b"<html>error page</html>")]
+    server.faults["/train/train004.jpg"] = [server.body(b"<html>error page</html>")] * 2
+    # One that answers with a page only once is good.
+    server.faults["/train/train005.jpg"] = [server.body(b"<html>one moment</html>")]
     local, remote = shard_paths(tmp_path / "local"), shard_paths(tmp_path / "remote")
     write_shard(photos, server.base, *remote, max_missing_share=0.1)
     assert pd.read_csv(remote[2])["image_id"].tolist() == ["train002", "train004"]
@@ -228,7 +238,7 @@ def test_stored_images_lists_what_is_there(written: tuple[Path, pd.DataFrame]) -
     )
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_shard_behind(tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "raw", 20, side=200)
     paths = shard_paths(tmp_path / "photos")
 
@@ -244,4 +254,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     process.start()
     process.join()
     assert process.exitcode == 7
-    assert os.listdir(paths[0].parent) == []
+    assert not [path for path in paths if path.exists()]
+    write_shard(photos, tmp_path / "raw", *paths)
+    assert sorted(os.listdir(paths[0].parent)) == sorted(path.name for path in paths)
+    assert len(Store(tmp_path / "photos").read("train019")) > 0

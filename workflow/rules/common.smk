@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from oac import studies
+from oac.data import official
 from oac.data.openimages import annotation_files
 from oac.pretrain import recipe as recipes
 from snakemake.exceptions import WorkflowError
@@ -168,6 +169,12 @@ def release_location(wildcards):
             f" change data.location in the study file"
         )
     return data["location"]
+
+
+def is_official(wildcards):
+    """Whether the annotation files of a study are compared with the published sizes and md5."""
+    data = study_of(wildcards)["data"]
+    return data.get("verify", data.get("location") == official.BASE)
 
 
 def photo_location(wildcards):

@@ -27,6 +27,7 @@ rule download_annotations:
         file="|".join(ANNOTATIONS),
     params:
         location=release_location,
+        verify=is_official,
     message:
         "Fetching {wildcards.file} of {wildcards.study}"
     script:
@@ -59,9 +60,7 @@ rule select_subset:
         boxes="results/{study}/data/boxes.parquet",
         classes="results/{study}/data/classes.csv",
         summary="results/{study}/data/summary.json",
-        labels="results/{study}/data/images_selected_new.npy",
-        features="results/{study}/data/images_selected_with_all_features.npy",
-        test="results/{study}/data/images_selected_test.npy",
+        page="results/{study}/data/summary.md",
     log:
         "logs/{study}/select_subset.log",
     params:
@@ -70,6 +69,23 @@ rule select_subset:
         "Choosing the photos and classes of {wildcards.study}"
     script:
         "../scripts/select_subset.py"
+
+
+# For use with the authors' code; nothing here reads them.
+rule export_dicts:
+    input:
+        boxes=rules.select_subset.output.boxes,
+        selection=rules.select_subset.output.selection,
+    output:
+        labels="results/{study}/data/images_selected_new.npy",
+        features="results/{study}/data/images_selected_with_all_features.npy",
+        test="results/{study}/data/images_selected_test_40k.npy",
+    log:
+        "logs/{study}/export_dicts.log",
+    message:
+        "Writing the dicts of {wildcards.study} as the paper's authors share theirs"
+    script:
+        "../scripts/export_dicts.py"
 
 
 rule store_photos:

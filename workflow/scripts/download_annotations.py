@@ -1,20 +1,17 @@
 """Fetch one annotation file of a study's release under its official name."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oac.command import plain_errors
-from oac.data.download import fetch
+from oac.data.official import fetch_annotation
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    """Fetch it from the study's location, a folder or an address."""
-    location = smk.params.location
-    base = location.rstrip("/") if "://" in location else Path(location).resolve().as_uri()
-    fetch(f"{base}/{smk.wildcards.file}", smk.output[0])
+    """Fetch it from the study's location, a folder or an address; a mirror may have either layout."""
+    fetch_annotation(smk.wildcards.file, smk.params.location, smk.output[0], verify=smk.params.verify)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
-from oac.data import dicts, openimages, voc
+from oac.data import openimages, voc
+from oac.data.account import account, page
 from oac.data.subset import Subset, assign_shards, select
-from oac.data.tables import Release
+from oac.data.tables import Release, write_boxes
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import OutputFiles, Snakemake, snakemake
@@ -35,35 +36,19 @@ def sharded(images: pd.DataFrame, shards: dict[str, int]) -> pd.DataFrame:
     )
 
 
-def account(study: str, options: dict[str, Any], subset: Subset) -> dict[str, Any]:
-    """What the filters left, step by step, with the options that were used."""
-    splits = {split: int(count) for split, count in subset.images["split"].value_counts(sort=False).items()}
-    return {
-        "study": study,
-        "source": options["source"],
-        "steps": subset.steps,
-        "splits": splits,
-        "classes": len(subset.classes),
-        "boxes": len(subset.boxes),
-        "options": options,
-    }
-
-
 def write(study: str, options: dict[str, Any], subset: Subset, output: "OutputFiles") -> None:
-    """Write the subset's tables, its accounting and the dict files of the paper's authors."""
+    """Write the subset's tables and its account."""
     with writing(output.selection) as path:
         sharded(subset.images, options["shards"]).to_parquet(path, index=False)
     with writing(output.boxes) as path:
-        subset.boxes.to_parquet(path, index=False)
+        write_boxes(subset.box_parts(), path)
     with writing(output.classes) as path:
         subset.classes.to_csv(path, index=False)
+    summary = account(study, options, subset)
+    with writing(output.page) as path:
+        path.write_text(page(summary) + "\n", encoding="utf-8")
     with writing(output.summary) as path:
-        path.write_text(json.dumps(account(study, options, subset), indent=2) + "\n")
-    split = subset.boxes["image_id"].map(subset.images.set_index("image_id")["split"])
-    train, test = subset.boxes[split == "train"], subset.boxes[split == "test"]
-    dicts.save(dicts.labels_dict(train), output.labels)
-    dicts.save(dicts.features_dict(train), output.features)
-    dicts.save(dicts.labels_dict(test), output.test)
+        path.write_text(json.dumps(summary, indent=2) + "\n")
 
 
 def main(smk: "Snakemake") -> None:

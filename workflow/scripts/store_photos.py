@@ -17,6 +17,9 @@ def main() -> None:
     parser.add_argument("--long-side", type=int, required=True)
     parser.add_argument("--quality", type=int, required=True)
     parser.add_argument("--max-missing-share", type=float, required=True)
+    parser.add_argument("--connections", type=int, default=16, help="requests in flight, at most, to a host")
+    parser.add_argument("--threads", type=int, default=None, help="photos decoded at a time; default: all cores")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte after which to ask again")
     for name in ("tar", "index", "missing"):
         parser.add_argument(f"--{name}", required=True, help="file to write")
     options = parser.parse_args()
@@ -30,6 +33,9 @@ def main() -> None:
         long_side=options.long_side,
         quality=options.quality,
         max_missing_share=options.max_missing_share,
+        connections=options.connections,
+        threads=options.threads,
+        timeout=options.timeout,
     )
 
 

@@ -1,8 +1,7 @@
 """The subset as the paper's authors share it: pickled dicts inside .npy files, written, and read safely.
 
 Their code loads three of them with `np.load(path, allow_pickle=True).item()`:
-- images_selected_new.npy and images_selected_test_40k.npy (here images_selected_test.npy): {image id:
-  [labels]}
+- images_selected_new.npy and images_selected_test_40k.npy: {image id: [labels]}
 - images_selected_with_all_features.npy: {image id: {"data": [rows]}}, a row being a line of the official box
   file, of which columns 4 to 7 are XMin, XMax, YMin, YMax (datasets/openimages_dataset_bing.py, extract_bb).
 

@@ -1,7 +1,7 @@
 """Fetches files over HTTP(S) or from disk: resumed after a cut, verified, and in place only when whole.
 
-Only the standard library is used. `fetch` is for large files that are worth resuming; `read_url` is for
-photos, which fit in memory and are simply asked for again.
+`fetch` is for large files that are worth resuming; photos, which fit in memory and are simply asked for again, come
+through oac.data.web. Both wait alike.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ LONGEST_RETRY_AFTER = 600.0
 WRONG_RETRIES = 2
 _CHUNK = 1 << 20
 # A server that is overloaded or a gateway in trouble; every other 4xx says that asking again is no use.
-_PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
+PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _BROKEN_CONNECTION = (http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError)
 
 
 class DownloadError(OSError):
     """A file could not be had; the message names its address, what happened and what to do."""
+
+
+class GoneError(DownloadError):
+    """The server's or the disk's last word: asking again is no use."""
 
 
 class _TryAgainError(Exception):
@@ -108,23 +112,6 @@ def fetch(
     os.replace(part.path, target)
 
 
-def read_url(url: str, *, retries: int = 5, timeout: float = 30.0) -> bytes:
-    """The bytes behind an http, https or file address, as patient as `fetch`; raises DownloadError."""
-    for attempt in range(retries + 1):
-        try:
-            connection = _open(url, 0, None, timeout)
-            with connection.response as response:
-                data = b"".join(iter(lambda: _read(response, _CHUNK), b""))
-            if connection.length is not None and len(data) != connection.length:
-                raise _TryAgainError(f"the connection was cut after {len(data)} of {connection.length} bytes")
-            return data
-        except _TryAgainError as error:
-            if attempt == retries:
-                raise DownloadError(f"{url}: {error} ({retries + 1} attempts)") from None
-            _wait(attempt + 1, error.after)
-    raise ValueError(f"retries must not be negative, it is {retries}")
-
-
 def _complete(url: str, part: _Part, size: int | None, md5: str | None, retries: int, timeout: float) -> None:
     """Bring `part` to its end, with retries; raise DownloadError where that fails."""
     attempts = fruitless = wrong = 0
@@ -144,7 +131,7 @@ def _complete(url: str, part: _Part, size: int | None, md5: str | None, retries:
             fruitless = 0 if part.size() > before else fruitless + 1
             if fruitless > retries or wrong > min(WRONG_RETRIES, retries):
                 raise DownloadError(f"{url}: {error} (after {attempts} attempts); {_advice(part)}") from None
-            _wait(max(fruitless, 1), error.after)
+            wait(max(fruitless, 1), error.after)
 
 
 def _append(url: str, part: _Part, expected: int | None, timeout: float) -> None:
@@ -190,7 +177,7 @@ def _open(url: str, start: int, validator: str | None, timeout: float) -> _Conne
             raise _status_error(url, error, start) from None
     except _BROKEN_CONNECTION as error:
         if url.startswith("file://"):
-            raise DownloadError(f"{url}: {_reason(error)}") from None
+            raise GoneError(f"{url}: {_reason(error)}") from None
         raise _TryAgainError(_reason(error)) from None
     length = response.headers.get("Content-Length")
     found = None if url.startswith("file://") else response.headers.get("ETag")
@@ -207,9 +194,9 @@ def _status_error(url: str, error: urllib.error.HTTPError, start: int) -> Except
     if error.code == 416 and start:
         total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
         return _NothingMoreError(int(total[1]) if total else None)
-    if error.code in _PASSING_STATUS:
-        return _TryAgainError(f"HTTP {error.code} {error.reason}", _retry_after(error.headers.get("Retry-After")))
-    return DownloadError(f"{url}: HTTP {error.code} {error.reason}; is the address right and the file public?")
+    if error.code in PASSING_STATUS:
+        return _TryAgainError(f"HTTP {error.code} {error.reason}", retry_after(error.headers.get("Retry-After")))
+    return GoneError(f"{url}: HTTP {error.code} {error.reason}; is the address right and the file public?")
 
 
 def _read(response: Any, size: int) -> bytes:
@@ -233,12 +220,17 @@ def _difference(part: Path, size: int | None, md5: str | None) -> str | None:
     return None
 
 
-def _wait(attempt: int, asked: float | None) -> None:
-    delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
-    time.sleep(delay if asked is None else min(asked, LONGEST_RETRY_AFTER))
+def wait(attempt: int, asked: float | None) -> None:
+    """Sleep before the attempt after the `attempt`-th, or as long as the server asked for, in seconds."""
+    time.sleep(back_off(attempt) if asked is None else min(asked, LONGEST_RETRY_AFTER))
 
 
-def _retry_after(text: str | None) -> float | None:
+def back_off(attempt: int) -> float:
+    """Seconds to wait after the `attempt`-th failure: doubling up to LONGEST_DELAY, with jitter."""
+    return min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+
+
+def retry_after(text: str | None) -> float | None:
     """Seconds of a Retry-After header, which holds seconds or a date."""
     if not text:
         return None

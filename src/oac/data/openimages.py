@@ -14,26 +14,27 @@ its boxes. A mirror whose boxes were already turned is read with `boxes_of="upri
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from oac.data.tables import (
     BOX_COLUMNS,
     CLASS_COLUMNS,
-    IMAGE_COLUMNS,
     ROTATIONS,
     SPLITS,
     Release,
-    check_boxes,
     check_columns,
-    check_known,
+    check_corners,
+    check_found,
     check_release,
+    check_unique,
 )
 
 CLASSES_FILE = "class-descriptions-boxable.csv"
@@ -47,6 +48,14 @@ _BOX_TYPES = {
     "YMin": pa.float32(),
     "YMax": pa.float32(),
     "IsGroupOf": pa.int8(),
+    "IsDepiction": pa.int8(),
+}
+_OPTIONAL = {"IsDepiction"}  # copies of the official files often leave columns out
+_BOX_NAMES = {
+    "ImageID": "image_id",
+    "LabelName": "label",
+    "IsGroupOf": "is_group_of",
+    "IsDepiction": "is_depiction",
 }
 _IMAGE_TYPES = {"ImageID": pa.string(), "Rotation": pa.float32()}
 
@@ -82,12 +91,15 @@ def read_release(
     folder = Path(folder)
     _check_splits(splits)
     classes = read_classes(folder / CLASSES_FILE)
-    images = pd.concat([_read_images(folder / image_list_file(split), split) for split in splits], ignore_index=True)
-    parts = [_read_boxes(folder, split, images, classes) for split in splits]
-    boxes = pd.concat(_same_categories(parts), ignore_index=True)
+    lists = [_read_images(folder / image_list_file(split), split) for split in splits]
+    images = pd.concat(lists, ignore_index=True)
+    parts = [_read_boxes(folder, split, listed, classes) for split, listed in zip(splits, lists, strict=True)]
+    for part, first in zip(parts, np.cumsum([0, *map(len, lists)]), strict=False):
+        part["image_id"] += np.int32(first)
     if boxes_of == "stored":
-        boxes = _upright(boxes, images)
-    release = Release(images[IMAGE_COLUMNS], boxes[BOX_COLUMNS], classes)
+        for part in parts:
+            _turn(part, images["rotation"].to_numpy())
+    release = Release(images, _box_table(parts, images, classes, folder), classes)
     check_release(release, folder)
     return release
 
@@ -146,7 +158,8 @@ def _read_csv(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
     """The named columns of a CSV file, in the order of `types`."""
     with open(_existing(path), encoding="utf-8-sig") as file:
         header = next(csv.reader([file.readline()]), [])
-    check_columns(header, list(types), path)
+    check_columns(header, [name for name in types if name not in _OPTIONAL], path)
+    types = {name: kind for name, kind in types.items() if name in header}
     try:
         return pyarrow.csv.read_csv(
             path,
@@ -174,41 +187,60 @@ def _read_images(path: Path, split: str) -> pd.DataFrame:
     return pd.DataFrame({"image_id": ids, "split": split, "path": path_of, "rotation": rotation.astype(np.int16)})
 
 
-def _read_boxes(folder: Path, split: str, images: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
+def _read_boxes(folder: Path, split: str, listed: pd.DataFrame, classes: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The columns of the box table; image_id and label as row numbers of the image list and of the classes."""
     path = folder / box_file(split)
-    table = _read_csv(path, _BOX_TYPES).unify_dictionaries()
-    boxes = pd.DataFrame(
-        {
-            "image_id": table["ImageID"].to_pandas(),
-            "label": table["LabelName"].to_pandas(),
-            **{name.lower(): table[name].to_numpy() for name in ("XMin", "XMax", "YMin", "YMax")},
-            "is_group_of": table["IsGroupOf"].to_numpy() == 1,
-        }
-    )
-    check_boxes(boxes, path)
-    listed = pd.Index(images.loc[images["split"] == split, "image_id"])
-    check_known(boxes["image_id"], listed, "image", path, folder / image_list_file(split))
-    check_known(boxes["label"], pd.Index(classes["label"]), "label", path, folder / CLASSES_FILE)
-    return boxes
+    table = _read_csv(path, _BOX_TYPES)
+    known = {"ImageID": listed["image_id"], "LabelName": classes["label"]}
+    columns = {_BOX_NAMES[name]: _row_numbers(table[name], known[name]) for name in known}
+    for name in ("XMin", "XMax", "YMin", "YMax"):
+        columns[name.lower()] = table[name].to_numpy()
+        table = table.drop_columns([name])  # what is copied is let go: the table is the largest thing here
+    for name in ("IsGroupOf", "IsDepiction"):
+        flags = table[name].to_numpy() == 1 if name in table.column_names else np.zeros(len(table), bool)
+        columns[_BOX_NAMES[name]] = flags
+    for name, what, source in (("ImageID", "image", image_list_file(split)), ("LabelName", "label", CLASSES_FILE)):
+        check_found(columns[_BOX_NAMES[name]], _reader(table[name]), what, path, folder / source)
+    check_corners(columns, _reader(table["ImageID"]), path)
+    return columns
 
 
-def _same_categories(parts: list[pd.DataFrame]) -> list[pd.DataFrame]:
-    """Give all parts one set of categories, without which concatenation would expand every id to a string."""
-    for column in ("image_id", "label"):
-        shared = pd.api.types.union_categoricals([part[column] for part in parts]).categories
-        for part in parts:
-            part[column] = part[column].cat.set_categories(shared)
-    return parts
+def _reader(column: pa.ChunkedArray) -> Callable[[int], str]:
+    return lambda row: column[row].as_py()
 
 
-def _upright(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    turned = images[images["rotation"] != 0].set_index("image_id")["rotation"]
-    rows = np.flatnonzero(boxes["image_id"].isin(turned.index))
+def _row_numbers(column: pa.ChunkedArray, known: pd.Series) -> np.ndarray:
+    """Position in `known` of each value of a dictionary column (int32), -1 where it is not there."""
+    column = column.unify_dictionaries()
+    if not column.num_chunks:
+        return np.zeros(0, np.int32)
+    listed = pa.chunked_array(pa.array(known)).combine_chunks()
+    found = pc.index_in(column.chunk(0).dictionary, value_set=listed.cast(pa.string()))
+    positions = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return np.concatenate([positions[chunk.indices.to_numpy()] for chunk in column.chunks])
+
+
+def _turn(columns: dict[str, np.ndarray], rotation: np.ndarray) -> None:
+    """Turn the boxes of photos that are not stored upright, in place."""
+    angle = rotation[columns["image_id"]]
+    rows = np.flatnonzero(angle)
     order = ["xmin", "ymin", "xmax", "ymax"]
-    rotation = turned.loc[boxes["image_id"].iloc[rows].astype("str")].to_numpy()
-    new = rotate_boxes(boxes[order].iloc[rows].to_numpy(), rotation)
-    for column, values in zip(order, new.T, strict=True):
-        changed = boxes[column].to_numpy(copy=True)
-        changed[rows] = values
-        boxes[column] = changed
-    return boxes
+    turned = rotate_boxes(np.stack([columns[name][rows] for name in order], axis=1), angle[rows])
+    for name, values in zip(order, turned.T, strict=True):
+        if not columns[name].flags.writeable:
+            columns[name] = columns[name].copy()
+        columns[name][rows] = values
+
+
+def _box_table(
+    parts: list[dict[str, np.ndarray]], images: pd.DataFrame, classes: pd.DataFrame, folder: Path
+) -> pd.DataFrame:
+    """One table of all splits; its categories are all images and classes in their order."""
+    columns: dict[str, Any] = {}
+    for name in (*BOX_COLUMNS, "is_depiction"):
+        pieces = [part.pop(name) for part in parts]
+        columns[name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    for name, known in (("image_id", images["image_id"]), ("label", classes["label"])):
+        check_unique(known, name, folder)
+        columns[name] = pd.Categorical.from_codes(columns[name], categories=pd.Index(known))
+    return pd.DataFrame(columns, copy=False)

@@ -1,4 +1,4 @@
-"""One photo on its way into the store: fetched, turned upright, RGB, shrunk, JPEG.
+"""One photo on its way into the store: turned upright, RGB, shrunk, JPEG.
 
 Orientation. A photo is turned by the rotation of the annotations and by nothing else, because its boxes are:
 they are given on the pixels as stored (Open Images and VOC both), and the reader of the annotations, which sees
@@ -10,14 +10,14 @@ applies it either, a photo with one is encoded again, without EXIF data.
 from __future__ import annotations
 
 import io
-import urllib.parse
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
 
-from oac.data.download import DownloadError, read_url
-
+# Ten times the largest photo that Flickr had; a damaged header can claim sizes that would take gigabytes.
+MOST_PIXELS = 100_000_000
+# JPEG decodes at down to an eighth of the side, which must leave a pixel.
+LEAST_SIDE = 8
 _EXIF_ORIENTATION = 0x0112
 _ROTATIONS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 
@@ -35,22 +35,6 @@ class Photo:
     height: int
 
 
-def read_photo(base: str, path: str, *, retries: int = 5) -> bytes:
-    """The bytes of the photo `path` under `base`: a folder, or a file://, http:// or https:// address."""
-    if "://" in base and not base.startswith("file://"):
-        try:
-            return read_url(f"{base.rstrip('/')}/{urllib.parse.quote(path)}", retries=retries)
-        except DownloadError as error:
-            raise MissingPhotoError(str(error)) from None
-    folder = (
-        Path(urllib.parse.unquote(urllib.parse.urlsplit(base).path)) if base.startswith("file://") else Path(base)
-    )
-    try:
-        return (folder / path).read_bytes()
-    except OSError as error:
-        raise MissingPhotoError(f"{folder / path}: {error.strerror or error}") from None
-
-
 def prepare(data: bytes, *, rotation: int = 0, long_side: int = 512, quality: int = 90) -> Photo:
     """Decode a photo and give it the form the store keeps: an upright RGB JPEG of at most `long_side` pixels.
 
@@ -62,22 +46,33 @@ def prepare(data: bytes, *, rotation: int = 0, long_side: int = 512, quality: in
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise MissingPhotoError(f"not a readable image: it claims {image.width * image.height:,} pixels")
             turn = _ROTATIONS[rotation] if rotation else None
             # Decoding to the last row is what shows a truncated or damaged file.
             image.load()
             plain = image.format == "JPEG" and image.mode == "RGB" and not _turned_by_viewers(image)
             if plain and turn is None and max(image.size) <= long_side:
+                _check_side(image.size)
                 return Photo(data, *image.size)
             upright = _rgb(image)
             upright.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
+            _check_side(upright.size)
             if turn is not None:
                 upright = upright.transpose(turn)
             encoded = io.BytesIO()
             upright.save(encoded, "JPEG", quality=quality)
             return Photo(encoded.getvalue(), *upright.size)
+    except MissingPhotoError:
+        raise
     except Exception as error:
         # A damaged file can make the decoder fail in any way; the run goes on, and the reason is reported.
         raise MissingPhotoError(f"not a readable image: {type(error).__name__}: {error}") from error
+
+
+def _check_side(size: tuple[int, int]) -> None:
+    if min(size) < LEAST_SIDE:
+        raise MissingPhotoError(f"not a readable image: {size[0]} x {size[1]} pixels would be left of it")
 
 
 def _rgb(image: Image.Image) -> Image.Image:

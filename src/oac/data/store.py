@@ -1,4 +1,4 @@
-"""The sharded image store: photos written into plain tar files with an index, and read from them at random.
+"""The sharded image store: photos in plain tar files with an index (oac.data.shard), read from them at random.
 
 A shard is `{split}/{shard}.tar` with members `{image_id}.jpg`, beside it `{shard}.index.parquet` (image_id,
 offset, bytes, sha256, width, height) and `{shard}.missing.csv` (image_id, path, reason). `tar tf` and readers
@@ -11,79 +11,24 @@ import functools
 import hashlib
 import io
 import os
-import tarfile
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 from PIL import Image
 
-from oac.atomic import writing
-from oac.data.photos import MissingPhotoError, Photo, prepare, read_photo
-from oac.progress import track
+from oac.data.shard import INDEX_COLUMNS, TooManyMissingError, write_shard
 
-INDEX_COLUMNS = ["image_id", "offset", "bytes", "sha256", "width", "height"]
+__all__ = ["DamagedPhotoError", "Store", "TooManyMissingError", "stored_images", "write_shard"]
+
 OPEN_TARS = 128
-_BLOCK = tarfile.BLOCKSIZE
-
-
-class TooManyMissingError(ValueError):
-    """More photos of a shard are missing than the study allows."""
 
 
 class DamagedPhotoError(ValueError):
     """The bytes of a photo in the store are not those that were written; names the photo and its shard."""
-
-
-def write_shard(
-    photos: pd.DataFrame,
-    base: str | Path,
-    tar_path: str | Path,
-    index_path: str | Path,
-    missing_path: str | Path,
-    *,
-    long_side: int = 512,
-    quality: int = 90,
-    max_missing_share: float = 0.02,
-    connections: int = 8,
-) -> None:
-    """Bring the photos of a shard into the form of the store (see photos.prepare) and write its three files.
-
-    photos: rows of image_id, path, rotation, kept in their order. base: a folder or a file://, http(s)://
-    address that the paths are relative to. The same photos give the same bytes, whatever `connections`
-    (threads) is.
-
-    A photo that cannot be fetched or decoded is listed in the missing file with the reason. Raises
-    TooManyMissingError as soon as more than `max_missing_share` of the shard are; then no file is written.
-    """
-    rows: list[tuple[str, int, int, str, int, int]] = []
-    missing: list[tuple[str, str, str]] = []
-    job = functools.partial(_fetch, str(base), long_side=long_side, quality=quality)
-    wanted = list(zip(photos["image_id"], photos["path"], photos["rotation"], strict=True))
-    # The index is renamed last: where it stands, the shard is whole.
-    with writing(index_path) as index, writing(missing_path) as absent, writing(tar_path) as tar:
-        with open(tar, "wb") as file:
-            progress = track(_in_order(job, wanted, connections), len(wanted), Path(tar_path).stem)
-            for (image_id, path, _), result in zip(wanted, progress, strict=True):
-                if isinstance(result, Photo):
-                    offset = _append_member(file, f"{image_id}.jpg", result.data)
-                    digest = hashlib.sha256(result.data).hexdigest()
-                    rows.append((image_id, offset, len(result.data), digest, result.width, result.height))
-                else:
-                    missing.append((image_id, path, result))
-                    _check_missing(missing, len(wanted), max_missing_share, Path(tar_path).stem)
-            # Two empty blocks end an archive; tar pads to whole records.
-            file.write(bytes(2 * _BLOCK))
-            file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
-        pd.DataFrame(missing, columns=["image_id", "path", "reason"]).to_csv(absent, index=False)
-        pd.DataFrame(rows, columns=INDEX_COLUMNS).astype(
-            {"image_id": "str", "sha256": "str", "offset": np.int64}
-            | dict.fromkeys(("bytes", "width", "height"), np.int32)
-        ).to_parquet(index, index=False)
 
 
 def stored_images(folder: str | Path) -> pd.DataFrame:
@@ -111,20 +56,32 @@ class Store:
         self.folder, self.verify = Path(folder), verify
         files = _index_files(self.folder)
         self._tars = [path.with_name(f"{_shard(path)}.tar") for path in files]
-        tables = [_read_index(path) for path in files]
-        table = pd.concat(tables, ignore_index=True)
-        ids = np.char.encode(table["image_id"].to_numpy(str), "utf-8")
-        order = np.argsort(ids, kind="stable")
-        self._ids = ids[order]
-        shards = np.repeat(np.arange(len(tables), dtype=np.int32), [len(part) for part in tables])
-        self._shard, self._offset = shards[order], table["offset"].to_numpy(np.int64)[order]
-        self._bytes = table["bytes"].to_numpy(np.int32)[order]
-        digests = bytes.fromhex("".join(table["sha256"]))
-        self._sha256 = np.frombuffer(digests, np.uint8).reshape(-1, 32)[order]
+        # A shard at a time, into arrays made once: tables of all of them would take several times their memory.
+        sizes = [_rows(path) for path in files]
+        self._shard = np.repeat(np.arange(len(files), dtype=np.int32), sizes)
+        self._offset, self._bytes = np.empty(sum(sizes), np.int64), np.empty(sum(sizes), np.int32)
+        self._sha256, self._ids = np.empty((sum(sizes), 32), np.uint8), np.empty(sum(sizes), "S16")
+        for path, size, end in zip(files, sizes, np.cumsum(sizes), strict=True):
+            self._fill(path, slice(end - size, end))
+        order = np.argsort(self._ids, kind="stable")
+        if (np.diff(order) != 1).any():
+            for name in ("_ids", "_shard", "_offset", "_bytes", "_sha256"):
+                setattr(self, name, getattr(self, name)[order])
         twice = np.flatnonzero(self._ids[1:] == self._ids[:-1])
         if len(twice):
             raise ValueError(f"{self.folder}: image {self._ids[twice[0]].decode()} is in more than one shard")
         self._open = _tar_opener()
+
+    def _fill(self, path: Path, rows: slice) -> None:
+        """Read the index of one shard into its rows."""
+        table = _read_index(path)
+        if not len(table):
+            return
+        ids = np.char.encode(table["image_id"].to_numpy(str), "utf-8")
+        if ids.itemsize > self._ids.itemsize:
+            self._ids = self._ids.astype(ids.dtype)
+        self._ids[rows], self._offset[rows], self._bytes[rows] = ids, table["offset"], table["bytes"]
+        self._sha256[rows] = np.frombuffer(bytes.fromhex("".join(table["sha256"])), np.uint8).reshape(-1, 32)
 
     def __contains__(self, image_id: object) -> bool:
         return isinstance(image_id, str) and self._find(image_id) >= 0
@@ -154,8 +111,10 @@ class Store:
         """The photo as a PIL image, mode RGB."""
         data = self.read(image_id)
         try:
-            with Image.open(io.BytesIO(data)) as image:
-                return image.convert("RGB")
+            with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+                image.load()
+                # To convert what is RGB already would copy it, a tenth of the time that decoding takes.
+                return image if image.mode == "RGB" else image.convert("RGB")
         except Exception as error:
             tar = self._tars[self._shard[self._find(image_id)]]
             raise DamagedPhotoError(f"{_damage(image_id, tar)} ({error})") from error
@@ -173,51 +132,6 @@ class Store:
         self._open = _tar_opener()
 
 
-def _fetch(base: str, row: tuple[str, str, int], *, long_side: int, quality: int) -> Photo | str:
-    """The photo, or why there is none."""
-    _, path, rotation = row
-    try:
-        return prepare(read_photo(base, path), rotation=int(rotation), long_side=long_side, quality=quality)
-    except MissingPhotoError as error:
-        return str(error)
-
-
-def _in_order(job: Callable[[Any], Any], rows: list[Any], threads: int) -> Iterator[Any]:
-    """Results of job(row) in the order of the rows, with few of them in memory at a time."""
-    ahead: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for row in rows:
-                ahead.append(pool.submit(job, row))
-                if len(ahead) >= 4 * threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _append_member(file: IO[bytes], name: str, data: bytes) -> int:
-    """Add a member to a tar file; return where its data begin. Owner and time are constant."""
-    header = tarfile.TarInfo(name)
-    header.size = len(data)
-    file.write(header.tobuf(tarfile.USTAR_FORMAT))
-    offset = file.tell()
-    file.write(data)
-    file.write(bytes(-len(data) % _BLOCK))
-    return offset
-
-
-def _check_missing(missing: list[tuple[str, str, str]], total: int, share: float, shard: str) -> None:
-    if len(missing) > share * total:
-        examples = "; ".join(f"{image_id} ({reason})" for image_id, _, reason in missing[:3])
-        raise TooManyMissingError(
-            f"shard {shard}: at least {len(missing)} of {total} photos are missing or damaged, and "
-            f"max_missing_share allows a share of {share:g}. Check where the photos come from; "
-            f"for example {examples}"
-        )
-
-
 def _index_files(folder: Path) -> list[Path]:
     files = sorted(folder.rglob("*.index.parquet"))
     if not files:
@@ -227,6 +141,13 @@ def _index_files(folder: Path) -> list[Path]:
 
 def _shard(index_file: Path) -> str:
     return index_file.name.removesuffix(".index.parquet")
+
+
+def _rows(path: Path) -> int:
+    try:
+        return pyarrow.parquet.read_metadata(path).num_rows
+    except Exception as error:
+        raise ValueError(f"{path} is not the index of a shard; write the shard again ({error})") from error
 
 
 def _read_index(path: Path) -> pd.DataFrame:

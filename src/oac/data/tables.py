@@ -7,12 +7,16 @@ relative to the folder or address the photos lie under.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet
 
 IMAGE_COLUMNS = ["image_id", "split", "path", "rotation"]
 BOX_COLUMNS = ["image_id", "label", "xmin", "xmax", "ymin", "ymax", "is_group_of"]
@@ -30,8 +34,9 @@ class Release:
     """A published data set in canonical form, before any filter.
 
     images: image_id, split (one of SPLITS), path, rotation (degrees counter-clockwise that make the stored
-    file upright). boxes: BOX_COLUMNS, float32 corners in [0, 1] of the upright photo. classes: label, name;
-    the order of its rows is the order of the classes. The id and label columns may be categorical.
+    file upright). boxes: BOX_COLUMNS, float32 corners in [0, 1] of the upright photo, and is_depiction where
+    the source knows (a drawing or the like, not the object itself). classes: label, name; the order of its rows is
+    the order of the classes. The id and label columns may be categorical.
     """
 
     images: pd.DataFrame
@@ -42,6 +47,8 @@ class Release:
 def positions(values: pd.Series, index: pd.Index) -> np.ndarray:
     """Position of each value in `index`, or -1; a categorical is looked up once per category."""
     if isinstance(values.dtype, pd.CategoricalDtype):
+        if values.cat.categories.equals(index):
+            return values.cat.codes.to_numpy()
         # The appended -1 answers the code -1, which stands for a missing value.
         found = np.append(index.get_indexer(pd.Index(values.cat.categories)), -1)
         return found[values.cat.codes.to_numpy()]
@@ -60,14 +67,19 @@ def check_columns(columns: Sequence[str], wanted: Sequence[str], file: str | Pat
 
 def check_boxes(boxes: pd.DataFrame, file: str | Path) -> None:
     """Raise ValueError, naming file and line, unless 0 <= min < max <= 1 holds in every row."""
+    check_corners(boxes, lambda row: boxes["image_id"].iloc[row], file)
+
+
+def check_corners(corners: Any, image_of: Callable[[int], str], file: str | Path) -> None:
+    """Do what check_boxes does, of a table or a mapping of arrays; image_of names the image of a row."""
     for low, high in (("xmin", "xmax"), ("ymin", "ymax")):
-        smaller, larger = boxes[low].to_numpy(), boxes[high].to_numpy()
+        smaller, larger = np.asarray(corners[low]), np.asarray(corners[high])
         # Written so that a NaN fails it.
         bad = ~((smaller >= 0) & (smaller < larger) & (larger <= 1))
         if bad.any():
             row = int(np.argmax(bad))
             raise ValueError(
-                f"{file}, line {row + FIRST_LINE}: box of image {boxes['image_id'].iloc[row]} has {low} "
+                f"{file}, line {row + FIRST_LINE}: box of image {image_of(row)} has {low} "
                 f"{smaller[row]:g} and {high} {larger[row]:g}, but 0 <= {low} < {high} <= 1 must hold "
                 f"({int(bad.sum())} such rows); correct or remove them"
             )
@@ -75,13 +87,27 @@ def check_boxes(boxes: pd.DataFrame, file: str | Path) -> None:
 
 def check_known(values: pd.Series, known: pd.Index, what: str, file: str | Path, list_file: str | Path) -> None:
     """Raise ValueError, naming file and line, where a value of a column is not in the list it refers to."""
-    bad = positions(values, known) < 0
+    check_found(positions(values, known), lambda row: values.iloc[row], what, file, list_file)
+
+
+def check_found(
+    found: np.ndarray, value_of: Callable[[int], str], what: str, file: str | Path, list_file: str | Path
+) -> None:
+    """Do what check_known does, of positions (-1 is unknown); value_of names the value of a row."""
+    bad = found < 0
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(
-            f"{file}, line {row + FIRST_LINE}: {what} {values.iloc[row]} is not in {list_file} "
+            f"{file}, line {row + FIRST_LINE}: {what} {value_of(row)} is not in {list_file} "
             f"({int(bad.sum())} such rows); do both files belong to the same release?"
         )
+
+
+def check_unique(values: pd.Series, key: str, source: str | Path) -> None:
+    """Raise ValueError, naming `source` and the first of them, where a value is listed twice."""
+    if pyarrow.compute.count_distinct(pa.array(values)).as_py() < len(values):
+        twice = values[values.duplicated()].iloc[0]
+        raise ValueError(f"{source}: {key} {twice} is listed more than once")
 
 
 def check_release(release: Release, source: str | Path) -> None:
@@ -91,9 +117,7 @@ def check_release(release: Release, source: str | Path) -> None:
     classes listed twice, and a release without any box.
     """
     for table, key in ((release.images, "image_id"), (release.classes, "label")):
-        twice = table[key].duplicated()
-        if twice.any():
-            raise ValueError(f"{source}: {key} {table[key][twice].iloc[0]} is listed more than once")
+        check_unique(table[key], key, source)
     for column, allowed in (("split", SPLITS), ("rotation", ROTATIONS)):
         odd = ~release.images[column].isin(allowed)
         if odd.any():
@@ -106,6 +130,15 @@ def check_release(release: Release, source: str | Path) -> None:
             f"{source}: there is not one box in this release; an object-aware study needs boxes. "
             "Check that the box annotation files are complete"
         )
+
+
+def write_boxes(parts: Iterable[pd.DataFrame], path: str | Path) -> None:
+    """Write a box table that comes in parts as one Parquet file, ids and labels as text, a row group a part."""
+    corners = [(name, pa.float32()) for name in ("xmin", "xmax", "ymin", "ymax")]
+    schema = pa.schema([("image_id", pa.string()), ("label", pa.string()), *corners, ("is_group_of", pa.bool_())])
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for part in parts:
+            writer.write_table(pa.Table.from_pandas(part[BOX_COLUMNS], preserve_index=False).cast(schema))
 
 
 def boxes_by_image(boxes: pd.DataFrame, image_ids: Sequence[str]) -> list[np.ndarray]:

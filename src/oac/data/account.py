@@ -1,0 +1,83 @@
+"""What the filters left, step by step, and the subset beside the paper's OHMS, as JSON and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from oac.data.selection import Subset
+
+# Mishra et al. (arXiv 2112.00319), section on OHMS and the authors' README; the test images are those of the dict
+# images_selected_test_40k.npy. Figures that the paper rounds are rounded here.
+OHMS = {
+    "train_images": 212_753,
+    "classes": 208,
+    "objects_per_image": 12,
+    "fewest_images_of_a_class": 1_000,
+    "most_images_of_a_class": 60_000,
+    "test_images": 40_000,
+}
+_NAMES = {
+    "train_images": "train images",
+    "classes": "classes",
+    "objects_per_image": "objects a train image (mean)",
+    "fewest_images_of_a_class": "train images of the rarest class",
+    "most_images_of_a_class": "train images of the most frequent class",
+    "test_images": "test images",
+}
+_ROUNDED = {"objects_per_image", "fewest_images_of_a_class", "most_images_of_a_class", "test_images"}
+
+
+def account(study: str, options: dict[str, Any], subset: Subset) -> dict[str, Any]:
+    """summary.json: the counts after every step, those of the subset, and both beside the paper's."""
+    splits = {split: int(count) for split, count in subset.images["split"].value_counts(sort=False).items()}
+    per_class = subset.classes["train_images"]
+    last = {step["split"]: int(step["boxes"]) for step in subset.steps}
+    ours = {
+        "train_images": splits["train"],
+        "classes": len(subset.classes),
+        "objects_per_image": round(last["train"] / splits["train"], 2),
+        "fewest_images_of_a_class": int(per_class.min()),
+        "most_images_of_a_class": int(per_class.max()),
+        "test_images": splits.get("test", 0),
+    }
+    return {
+        "study": study,
+        "source": options["source"],
+        "steps": subset.steps,
+        "splits": splits,
+        "classes": len(subset.classes),
+        "boxes": sum(last.values()),
+        "ours": ours,
+        "ohms": OHMS,
+        "options": options,
+    }
+
+
+def page(summary: dict[str, Any]) -> str:
+    """summary.md: the same for people."""
+    steps = [
+        (step["split"], step["step"], *(f"{step[key]:,}" for key in ("images", "classes", "boxes")))
+        for step in summary["steps"]
+    ]
+    beside = [
+        (name, f"{summary['ours'][key]:,}", ("about " if key in _ROUNDED else "") + f"{OHMS[key]:,}")
+        for key, name in _NAMES.items()
+    ]
+    options = [f"{key}: {value}" for key, value in summary["options"]["subset"].items()]
+    return "\n\n".join(
+        [
+            f"# The subset of {summary['study']}",
+            "What each filter left, in the order they were applied.",
+            _table(("Split", "Step", "Images", "Classes", "Boxes"), steps, 2),
+            "Beside the subset of the paper, OHMS, which was chosen from all of Open Images.",
+            _table(("", "Here", "Paper"), beside, 1),
+            "Options: " + "; ".join(options) + ".",
+        ]
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+    """A Markdown table whose first columns are text and whose others are numbers."""
+    marks = [":---"] * texts + ["---:"] * (len(header) - texts)
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (header, marks, *rows))

@@ -1,0 +1,184 @@
+"""Writes a shard of the image store: fetches photos, brings them into the store's form, packs them into a tar file.
+
+A job can be killed at any moment and goes on without fetching again what it has (oac.data.journal).
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pandas as pd
+
+from oac.atomic import writing
+from oac.data.download import DownloadError, GoneError
+from oac.data.journal import Journal, Row
+from oac.data.photos import MissingPhotoError, Photo, prepare
+from oac.data.web import Folder, Server, open_source
+from oac.progress import track
+
+INDEX_COLUMNS = ["image_id", "offset", "bytes", "sha256", "width", "height"]
+MISSING_COLUMNS = ["image_id", "path", "reason"]
+# A photo that does not decode may have been cut by a server that did not say how long it is.
+DAMAGED_RETRIES = 1
+_BLOCK = tarfile.BLOCKSIZE
+
+
+class TooManyMissingError(ValueError):
+    """More photos of a shard are missing than the study allows."""
+
+
+def write_shard(
+    photos: pd.DataFrame,
+    base: str | Path,
+    tar_path: str | Path,
+    index_path: str | Path,
+    missing_path: str | Path,
+    *,
+    long_side: int = 512,
+    quality: int = 90,
+    max_missing_share: float = 0.02,
+    connections: int = 16,
+    threads: int | None = None,
+    timeout: float = 30.0,
+) -> None:
+    """Bring the photos of a shard into the form of the store (see photos.prepare) and write its three files.
+
+    photos: rows of image_id, path, rotation, kept in their order. base: a folder or a file://, http(s)://
+    address that the paths are relative to. connections: requests in flight. threads: photos decoded at a time, by
+    default as many as there are cores. timeout: seconds without a byte. The same photos give the same bytes,
+    whatever these three are.
+
+    A photo that cannot be fetched or decoded is listed in the missing file with the reason. Raises
+    TooManyMissingError as soon as more than `max_missing_share` of the shard are; then no file is written, the
+    photos that were good are kept for the next attempt, and the others are asked for again.
+    """
+    columns = (photos[name].tolist() for name in ("image_id", "path", "rotation"))
+    rows = [Row(*values) for values in zip(*columns, strict=True)]
+    source = open_source(base, connections=connections, timeout=timeout)
+    with Journal(Path(tar_path), {"long_side": long_side, "quality": quality}) as journal:
+        job = _Job(source, journal, long_side, quality, threading.Semaphore(threads or len(os.sched_getaffinity(0))))
+        todo = [row for row in rows if row not in journal.entries]
+        try:
+            # Of the threads most wait for the network or for their turn to decode.
+            for row, result in track(_as_they_end(job, todo, 2 * connections), len(todo), journal.shard):
+                if isinstance(result, Photo):
+                    journal.add(row, result.data, result.width, result.height)
+                else:
+                    journal.add_missing(row, result.reason, final=result.final)
+                    _check_missing(journal, len(rows), max_missing_share)
+        finally:
+            source.close()
+        # The index is renamed last: where it stands, the shard is whole.
+        with writing(index_path) as index, writing(missing_path) as absent, writing(tar_path) as tar:
+            _pack(rows, journal, tar, index)
+            ends = [(row.image_id, row.path, journal.entries[row].reason) for row in rows]
+            missing = [end for end in ends if end[2]]
+            pd.DataFrame(missing, columns=MISSING_COLUMNS).to_csv(absent, index=False)
+        journal.remove()
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """Why there is no photo, and whether asking again later is no use."""
+
+    reason: str
+    final: bool
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Fetches and prepares one photo; called by many threads."""
+
+    source: Folder | Server
+    journal: Journal
+    long_side: int
+    quality: int
+    decoding: threading.Semaphore
+
+    def __call__(self, row: Row) -> Photo | _Missing:
+        data = self.journal.fetched(row)
+        attempts = DAMAGED_RETRIES + (data is not None)
+        while True:
+            try:
+                if data is None:
+                    data = self.source.read(row.path)
+                    if isinstance(self.source, Server):
+                        self.journal.keep_fetched(row, data)
+                with self.decoding:
+                    return prepare(data, rotation=int(row.rotation), long_side=self.long_side, quality=self.quality)
+            except GoneError as error:
+                return _Missing(str(error), final=True)
+            except DownloadError as error:
+                return _Missing(str(error), final=False)
+            except MissingPhotoError as error:
+                # What a disk holds stays as it is.
+                if not attempts or isinstance(self.source, Folder):
+                    return _Missing(str(error), final=True)
+                attempts, data = attempts - 1, None
+
+
+def _as_they_end(
+    job: Callable[[Row], Photo | _Missing], rows: list[Row], threads: int
+) -> Iterator[tuple[Row, Photo | _Missing]]:
+    """Yield rows and their results as they come, with few of them in memory at a time."""
+    pool, left = ThreadPoolExecutor(threads), iter(rows)
+    pending: dict[Future[Photo | _Missing], Row] = {pool.submit(job, row): row for row in islice(left, threads)}
+    try:
+        while pending:
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                row = pending.pop(future)
+                for following in islice(left, 1):
+                    pending[pool.submit(job, following)] = following
+                yield row, future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _check_missing(journal: Journal, total: int, share: float) -> None:
+    missing = journal.missing()
+    if len(missing) > share * total:
+        journal.ask_again()
+        examples = "; ".join(f"{image_id} ({reason})" for image_id, _, reason in missing[:3])
+        raise TooManyMissingError(
+            f"shard {journal.shard}: at least {len(missing)} of {total} photos are missing or damaged, and "
+            f"max_missing_share allows a share of {share:g}. Check where the photos come from; "
+            f"for example {examples}"
+        )
+
+
+def _pack(rows: list[Row], journal: Journal, tar: Path, index: Path) -> None:
+    """Write the prepared photos in the order of the rows, and where they lie."""
+    places: list[tuple[str, int, int, str, int, int]] = []
+    with open(tar, "wb") as file:
+        for row in rows:
+            entry = journal.entries[row]
+            if not entry.reason:
+                offset = append_member(file, f"{row.image_id}.jpg", journal.read(entry))
+                places.append((row.image_id, offset, entry.bytes, entry.sha256, entry.width, entry.height))
+        # Two empty blocks end an archive; tar pads to whole records.
+        file.write(bytes(2 * _BLOCK))
+        file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
+    pd.DataFrame(places, columns=INDEX_COLUMNS).astype(
+        {"image_id": "str", "sha256": "str", "offset": np.int64}
+        | dict.fromkeys(("bytes", "width", "height"), np.int32)
+    ).to_parquet(index, index=False)
+
+
+def append_member(file: IO[bytes], name: str, data: bytes) -> int:
+    """Add a member to a tar file; return where its data begin. Owner and time are constant."""
+    header = tarfile.TarInfo(name)
+    header.size = len(data)
+    file.write(header.tobuf(tarfile.USTAR_FORMAT))
+    offset = file.tell()
+    file.write(data)
+    file.write(bytes(-len(data) % _BLOCK))
+    return offset

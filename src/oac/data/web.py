@@ -1,0 +1,126 @@
+"""Where photos come from: a folder, or a server that is asked for many at once and treated with care.
+
+Connections are kept and shared, at most so many to a host. What may pass (a cut, a stall, 429, 5xx) is asked for
+again after a pause that doubles and is jittered; a Retry-After halts every request to that host, because the server
+speaks of all of them.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+
+import urllib3
+
+from oac.data.download import LONGEST_RETRY_AFTER, PASSING_STATUS, DownloadError, GoneError, back_off, retry_after
+
+# Waits that the server itself asked for do not count as attempts, but not for ever.
+MOST_ASKED_WAITS = 20
+_REDIRECTS = urllib3.Retry(
+    total=5, connect=0, read=0, redirect=5, status=0, other=0, respect_retry_after_header=False
+)
+
+
+def open_source(
+    base: str | Path, *, connections: int = 16, retries: int = 5, timeout: float = 30.0
+) -> Folder | Server:
+    """The source at `base`: a folder, or a file://, http:// or https:// address that paths are relative to.
+
+    connections: most connections to a host. retries: attempts after the first. timeout: seconds without a byte.
+    """
+    base = str(base)
+    if base.startswith(("http://", "https://")):
+        return Server(base, connections=connections, retries=retries, timeout=timeout)
+    if base.startswith("file://"):
+        return Folder(Path(urllib.parse.unquote(urllib.parse.urlsplit(base).path)))
+    if "://" in base:
+        raise DownloadError(f"{base}: an address must begin with http://, https:// or file://")
+    return Folder(Path(base))
+
+
+class Folder:
+    """Photos below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file."""
+        try:
+            return (self.folder / path).read_bytes()
+        except OSError as error:
+            raise GoneError(f"{self.folder / path}: {error.strerror or error}") from None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Server:
+    """Photos below an address."""
+
+    def __init__(self, base: str, *, connections: int, retries: int, timeout: float) -> None:
+        self.base, self.retries = base.rstrip("/"), retries
+        self._pool = urllib3.PoolManager(
+            maxsize=connections,
+            block=True,
+            timeout=urllib3.Timeout(connect=timeout, read=timeout),
+            headers={"User-Agent": "oac", "Accept-Encoding": "identity"},
+        )
+        self._lock, self._resume_at, self._closed = threading.Lock(), 0.0, threading.Event()
+
+    def read(self, path: str) -> bytes:
+        """The body of an answer with status 200, whole as far as the server says how long it is."""
+        url = f"{self.base}/{urllib.parse.quote(path)}"
+        failures = asked_waits = 0
+        while True:
+            self._hold()
+            reason, asked = "", None
+            try:
+                response = self._pool.request("GET", url, retries=_REDIRECTS)
+            except urllib3.exceptions.HTTPError as error:
+                reason = _reason(error)
+            else:
+                if response.status == 200:
+                    return response.data
+                reason = f"HTTP {response.status} {response.reason or ''}".strip()
+                if response.status not in PASSING_STATUS:
+                    raise GoneError(f"{url}: {reason}")
+                asked = retry_after(response.headers.get("Retry-After"))
+            if asked is not None and asked_waits < MOST_ASKED_WAITS:
+                asked_waits += 1
+                self._halt(asked)
+                continue
+            failures += 1
+            if failures > self.retries:
+                raise DownloadError(f"{url}: {reason} ({failures} attempts)")
+            self._sleep(back_off(failures))
+
+    def close(self) -> None:
+        """Close the connections and wake those that wait; they raise DownloadError."""
+        self._closed.set()
+        self._pool.clear()
+
+    def _halt(self, seconds: float) -> None:
+        with self._lock:
+            self._resume_at = max(self._resume_at, time.monotonic() + min(seconds, LONGEST_RETRY_AFTER))
+
+    def _hold(self) -> None:
+        """Wait where the server has asked for it; not all begin again in the same instant."""
+        waited = False
+        while (left := self._resume_at - time.monotonic()) > 0:
+            waited = True
+            self._sleep(left)
+        if waited:
+            self._sleep(random.uniform(0.0, back_off(1)))
+
+    def _sleep(self, seconds: float) -> None:
+        if self._closed.wait(seconds):
+            raise DownloadError(f"{self.base}: stopped while waiting for the server")
+
+
+def _reason(error: urllib3.exceptions.HTTPError) -> str:
+    cause = getattr(error, "reason", None) or error
+    return f"{type(cause).__name__}: {cause}"

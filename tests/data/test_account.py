@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pandas as pd
+
+from oac.data.account import OHMS, account, page
+from oac.data.subset import select
+from oac.data.tables import BOX_COLUMNS, Release
+
+
+def test_the_account_counts_the_subset_and_stands_beside_the_papers() -> None:
+    rows = [(f"i{n}", label, 0.1, 0.2, 0.3, 0.9, False) for n in range(6) for label in ("/a", "/a", "/b")]
+    rows += [("i0", "/c", 0.1, 0.2, 0.3, 0.9, False), ("t0", "/a", 0.1, 0.2, 0.3, 0.9, False)]
+    rows += [("t0", "/b", 0.1, 0.2, 0.3, 0.9, False)]
+    images = [(f"i{n}", "train", f"train/i{n}.jpg", 0) for n in range(6)] + [("t0", "test", "test/t0.jpg", 0)]
+    release = Release(
+        pd.DataFrame(images, columns=["image_id", "split", "path", "rotation"]),
+        pd.DataFrame(rows, columns=BOX_COLUMNS),
+        pd.DataFrame({"label": ["/a", "/b", "/c"], "name": ["Ant", "Bee", "Cat"]}),
+    )
+    options = {"source": "openimages", "subset": {"min_images_per_class": 2}}
+    found = account("mine", options, select(release, **options["subset"]))
+    assert found["ours"] == {
+        "train_images": 6,
+        "classes": 2,
+        "objects_per_image": 3.0,
+        "fewest_images_of_a_class": 6,
+        "most_images_of_a_class": 6,
+        "test_images": 1,
+    }
+    assert found["ours"].keys() == OHMS.keys()
+    assert (found["splits"], found["classes"], found["boxes"]) == ({"test": 1, "train": 6}, 2, 20)
+    text = page(found)
+    assert "| train images | 6 | 212,753 |" in text
+    assert "| objects a train image (mean) | 3.0 | about 12 |" in text
+    assert "| train | classes with at least 2 images | 6 | 2 | 18 |" in text
+    assert "min_images_per_class: 2" in text

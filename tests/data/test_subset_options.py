@@ -1,0 +1,137 @@
+"""What the paper leaves open: each reading against a plain loop over boxes, or against what it promises."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oac.data import subset
+from oac.data.tables import BOX_COLUMNS, Release
+
+LABELS = ["/a", "/b", "/c", "/d"]
+ROWS = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(LABELS), st.booleans(), st.booleans()),
+    min_size=1,
+    max_size=40,
+)
+
+
+def make_release(rows: list[tuple], splits: dict[str, str] | None = None) -> Release:
+    """rows: (image, label, group-of, depiction)."""
+    splits = splits or dict.fromkeys(sorted({row[0] for row in rows}), "train")
+    boxes = pd.DataFrame([(i, c, 0.1, 0.2, 0.3, 0.9, g) for i, c, g, _ in rows], columns=BOX_COLUMNS)
+    boxes["is_depiction"] = [row[3] for row in rows]
+    images = pd.DataFrame(
+        [(i, s, f"{s}/{i}.jpg", 0) for i, s in splits.items()], columns=["image_id", "split", "path", "rotation"]
+    )
+    return Release(images, boxes, pd.DataFrame({"label": LABELS, "name": LABELS}))
+
+
+def selected(rows: list[tuple], **options: object) -> subset.Subset | None:
+    try:
+        return subset.select(make_release(rows), **options)
+    except subset.EmptySubsetError:
+        return None
+
+
+def classes_of(rows: list[tuple]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for image_id, label, *_ in rows:
+        found.setdefault(image_id, set()).add(label)
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(ROWS, st.integers(1, 3), st.integers(1, 4))
+def test_classes_counted_before_the_image_filter(rows: list, least: int, often: int) -> None:
+    shown = classes_of(rows)
+    frequent = {c for c in LABELS if sum(c in classes for classes in shown.values()) >= often}
+    kept = {i for i, classes in shown.items() if len(classes) >= least and classes & frequent}
+    found = selected(rows, min_classes_per_image=least, min_images_per_class=often, count_classes="boxed")
+    assert (set() if found is None else set(found.images["image_id"])) == kept
+
+
+@settings(max_examples=150, deadline=None)
+@given(ROWS, st.integers(1, 3), st.integers(1, 4), st.sampled_from(["keep", "drop"]))
+def test_the_fixed_point_is_the_largest_subset_where_both_filters_hold(
+    rows: list, least: int, often: int, rare: str
+) -> None:
+    kept = list(rows)
+    while True:
+        before = len(kept)
+        shown = classes_of(kept)
+        kept = [row for row in kept if len(shown[row[0]]) >= least]
+        shown = classes_of(kept)
+        frequent = {c for c in LABELS if sum(c in classes for classes in shown.values()) >= often}
+        kept = [r for r in kept if shown[r[0]] & frequent and (rare == "keep" or r[1] in frequent)]
+        if len(kept) == before:
+            break
+    options = {"min_classes_per_image": least, "min_images_per_class": often, "rare_labels": rare}
+    found = selected(rows, passes="fixed_point", **options)
+    assert (0 if found is None else len(found.boxes)) == len(kept)
+    if found is not None:
+        assert sorted(zip(found.boxes["image_id"], found.boxes["label"], strict=True)) == sorted(r[:2] for r in kept)
+        once = selected(rows, **options)
+        assert once is not None
+        assert set(found.images["image_id"]) <= set(once.images["image_id"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, st.sampled_from(["keep", "drop"]), st.sampled_from(["keep", "drop"]))
+def test_flagged_boxes_can_be_left_out(rows: list, group_of: str, depictions: str) -> None:
+    kept = [r for r in rows if not (r[2] and group_of == "drop") and not (r[3] and depictions == "drop")]
+    options = {"min_classes_per_image": 1, "min_images_per_class": 1, "group_of": group_of, "depictions": depictions}
+    found = selected(rows, **options)
+    assert (0 if found is None else len(found.boxes)) == len(kept)
+    if found is not None:
+        assert list(found.boxes.columns) == BOX_COLUMNS
+        assert sorted(found.boxes["image_id"]) == sorted(r[0] for r in kept)
+
+
+MANY = [(f"i{n:03}", label, False, False) for n in range(100) for label in ("/a", "/b" if n % 2 else "/c")]
+
+
+def test_classes_counted_in_the_sample() -> None:
+    # 50 images show /b and 50 show /c; of 40 images about 20 do, so that none of them is left.
+    found = selected(MANY, min_images_per_class=40, max_images=40, count_classes="sample")
+    assert found is not None
+    assert found.classes["label"].tolist() == ["/a"]
+    assert [step["step"] for step in found.steps[-2:]] == [
+        "sample of at most 40 images",
+        "classes with at least 40 images",
+    ]
+    last = selected(MANY, min_images_per_class=40, max_images=40)
+    assert last is not None
+    assert last.classes["label"].tolist() == ["/a", "/b", "/c"]
+    # The same seed draws the same images from the same set.
+    assert found.images.equals(last.images)
+
+
+def test_the_test_split_can_be_sampled() -> None:
+    rows = MANY + [(f"t{n:03}", label, False, False) for n in range(60) for label in ("/a", "/b")]
+    splits = {row[0]: "train" if row[0][0] == "i" else "test" for row in rows}
+    found = subset.select(make_release(rows, splits), min_images_per_class=10, max_test_images=25)
+    assert found.images["split"].value_counts().to_dict() == {"train": 100, "test": 25}
+    assert found.steps[-1] == {
+        "split": "test",
+        "step": "sample of at most 25 images",
+        "images": 25,
+        "classes": 2,
+        "boxes": 50,
+    }
+
+
+@pytest.mark.parametrize("option", [{"count_classes": "twice"}, {"passes": "two"}, {"depictions": "no"}])
+def test_impossible_options_are_refused(option: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(option))):
+        subset.select(make_release(MANY), **option)
+
+
+def test_boxes_come_in_parts_that_make_the_whole() -> None:
+    found = selected(MANY, min_images_per_class=10)
+    assert found is not None
+    parts = list(found.box_parts(7))
+    assert [len(part) for part in parts] == [7] * 28 + [4]
+    assert pd.concat(parts, ignore_index=True).equals(found.boxes)

@@ -42,7 +42,7 @@ def fit(inputs: np.ndarray, boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def move(boxes: np.ndarray, inputs: np.ndarray, weights: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Boxes (n, 4) in [0, 1] with their edges moved; they stay inside the photo and a pixel wide and high at least."""
+    """Boxes (n, 4) in [0, 1] with their edges moved; inside the photo and a pixel wide and high at least."""
     change = inputs @ weights
     sides = (boxes[:, 2:] - boxes[:, :2]) * np.exp(np.clip(change[:, 2:], -LARGEST[1], LARGEST[1]))
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from oac import cards
+from oac.allocation import keep_freed_memory
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.data.store import DamagedPhotoError, Store
@@ -79,6 +80,7 @@ def in_batches(options: argparse.Namespace, photos: Iterator[np.ndarray | None])
 
 def main() -> None:
     """Propose and write the table."""
+    keep_freed_memory()
     options = arguments()
     split = options.shard.rsplit("-", 1)[0]
     listed = scored_photos(pd.read_parquet(options.images), split, options.first)

@@ -104,7 +104,7 @@ def layout(height: int, width: int, sizes: tuple[tuple[int, int], ...]) -> Layou
 
 def _resized(pixels: np.ndarray, axis: Axis) -> np.ndarray:
     """(pixels, n) resized along its first side: (cells, n) float32."""
-    low, result = (np.take(pixels, index, axis=0) for index in (axis.low, axis.high))
+    low, result = (np.take(pixels, index, axis=0, mode="clip") for index in (axis.low, axis.high))
     result -= low
     result *= axis.weight[:, None]
     result += low

@@ -1,13 +1,14 @@
 # make demo   the whole study on the embedded data set: tables, figures, HTML report
 # make test   the tests
 # make bench  training's speed on this machine beside a plain loop, results/bench/bench.json
+# make bench-proposals PHOTOS=folder   BING's speed and memory, OPENCV_MODEL=folder beside OpenCV's
 # make lint   formatting, types, workflow rules
 # Each sets up .venv first, once; another Python: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test bench lint
+.PHONY: demo test bench bench-proposals lint
 
 demo: .venv/.installed
 	snakemake results/demo/report/summary.md
@@ -20,6 +21,9 @@ test: .venv/.installed
 
 bench: .venv/.installed
 	python workflow/scripts/bench.py
+
+bench-proposals: .venv/.installed
+	python workflow/scripts/bench_proposals.py $(PHOTOS) $(if $(OPENCV_MODEL),--opencv-model $(OPENCV_MODEL))
 
 lint: .venv/.installed
 	ruff check .

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oac.proposals.evidence import COUNTS, Objects, best_overlaps, compared, measure, scored_photos, without
@@ -25,6 +25,7 @@ def draw(rng, n):
     return np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32))
 def test_every_figure_equals_counting_by_hand(seed):
     rng = np.random.default_rng(seed)
@@ -77,13 +78,17 @@ def test_difficult_objects_are_left_out_and_no_other():
     assert without(objects, objects.iloc[:0]).index.tolist() == [0, 1, 2]
 
 
-def test_random_boxes_are_drawn_from_the_sizes_of_bings():
-    box = np.array([[0.1, 0.1, 0.4, 0.9]])
-    tables = {"bing": proposal_table(["a", "b"], [box, box], [np.ones(1)] * 2)}
+def test_random_boxes_have_the_sizes_of_bings_rank_by_rank():
+    box = np.array([[0.1, 0.1, 0.7, 0.9], [0.1, 0.1, 0.4, 0.9], [0.0, 0.0, 0.2, 0.3]])
+    tables = {"bing": proposal_table(["a", "b", "c"], [box, box, box[:2]], [np.ones(3), np.ones(3), np.ones(2)])}
     found = dict(compared(["random", "bing"], tables, ["a", "b"], 7, 0))
     assert found["bing"] is tables["bing"]
-    assert len(found["random"]) == 14
-    assert np.allclose(found["random"]["xmax"] - found["random"]["xmin"], 0.3)
+    random = found["random"]
+    assert random["image_id"].tolist() == ["a"] * 7 + ["b"] * 7
+    assert random["rank"].tolist() == [*range(7)] * 2
+    width = (random["xmax"] - random["xmin"]).to_numpy().reshape(2, 7)
+    np.testing.assert_allclose(width[:, :5], [[0.6, 0.3, 0.2, 0.2, 0.2]] * 2, rtol=1e-5)
+    assert np.abs(width[:, 5:, None] - [0.6, 0.3, 0.2]).min(axis=2).max() < 1e-5  # BING has no more: any of its sizes
 
 
 def test_the_first_photos_of_a_split_are_those_of_the_smallest_ids():

@@ -13,6 +13,7 @@ object weigh as much as crowded ones.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -121,6 +122,19 @@ def compared(
     """
     for source in sources:
         table = tables["bing" if source == "random" else source]
-        if source == "random":
-            table = random_matched(table[table["image_id"].isin(image_ids)], image_ids, count=count, seed=seed)
-        yield source, table
+        yield source, random_by_rank(table, image_ids, count=count, seed=seed) if source == "random" else table
+
+
+def random_by_rank(reference: pd.DataFrame, image_ids: Sequence[str], *, count: int, seed: int) -> pd.DataFrame:
+    """Random boxes whose first N have the sizes of the first N of `reference`, for every N in COUNTS.
+
+    The best boxes of a source are larger than the rest of a long list; a control of the same sizes must be as well.
+    """
+    mine = reference[reference["image_id"].isin(image_ids)]
+    steps = [0, *(step for step in COUNTS if step < count), count]
+    parts = []
+    for low, high in itertools.pairwise(steps):
+        like = mine[(mine["rank"] >= low) & (mine["rank"] < high)]
+        part = random_matched(mine if like.empty else like, image_ids, count=high - low, seed=seed + low)
+        parts.append(part.assign(rank=part["rank"] + np.int32(low)))
+    return pd.concat(parts).sort_values(["image_id", "rank"], ignore_index=True)

@@ -3,13 +3,14 @@
 # make bench  training's speed on this machine beside a plain loop, results/bench/bench.json
 # make bench-data     the data stage at the real size: annotations, a shard, a large store (10 GB of disk)
 # make check-sources  asks the servers of Open Images whether the files of docs/data.md are there and as large
+# make bench-proposals PHOTOS=folder   BING's speed and memory, OPENCV_MODEL=folder beside OpenCV's
 # make lint   formatting, types, workflow rules
 # Each sets up .venv first, once; another Python: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test bench bench-data check-sources lint
+.PHONY: demo test bench bench-data bench-proposals check-sources lint
 
 demo: .venv/.installed
 	snakemake results/demo/report/summary.md
@@ -29,6 +30,9 @@ bench-data: .venv/.installed
 
 check-sources: .venv/.installed
 	python workflow/scripts/check_sources.py
+
+bench-proposals: .venv/.installed
+	python workflow/scripts/bench_proposals.py $(PHOTOS) $(if $(OPENCV_MODEL),--opencv-model $(OPENCV_MODEL))
 
 lint: .venv/.installed
 	ruff check .

@@ -158,6 +158,19 @@ def test_every_source_and_every_option_of_the_sgd_probe_is_known(load):
     assert {key for key in options if options[key]["description"].startswith("sgd: ")} == set(studies.SGD_KEYS)
 
 
+def test_every_source_of_boxes_is_known_to_the_schema_and_says_where_its_files_are(load):
+    schema = studies.read_yaml(STUDY_SCHEMA)["properties"]
+    line = next(iter(schema["crops"]["patternProperties"].values()))["properties"]
+    assert sorted(line["boxes"]["enum"]) == sorted(studies.BOX_SOURCES)
+    evidence = schema["proposals"]["properties"]["evidence"]["properties"]
+    assert sorted(evidence["sources"]["items"]["enum"]) == sorted(studies.BOX_SOURCES)
+    with pytest.raises(studies.ConfigError, match=r"proposals\.csv is missing"):
+        load(("boxes: bing", "boxes: csv"))
+    study = load(("boxes: bing", "boxes: csv"), ("  bing: {sides", "  csv: {file: boxes.csv}\n  bing: {sides"))
+    run = recipe.build(study, "moco_v2", "object-dilate", 0)
+    assert run["proposals"] == {"count": 10, "csv": {"file": "boxes.csv"}}
+
+
 def test_byol_has_the_published_recipe_by_default_and_its_views_can_be_overridden_in_part(load):
     line = "  byol: {batch_size: 16, lr: 0.3}\n  random:"
     study = load(("  random:", line), ("{blur: 0.0}", "{blur: 0.0, hue: 0.4}"))

@@ -31,6 +31,8 @@ SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each 
     "openimages": ("location", "photos", "verify"),
     "voc": ("location", "voc"),
 }
+FROM_PIXELS = ("bing", "opencv_bing", "edge_boxes", "selective_search")  # sources of boxes that look at photos
+BOX_SOURCES = (*FROM_PIXELS, "csv", "ground_truth", "random")  # all that a crop line can name
 SGD_KEYS = ("lr", "epochs", "milestones", "batch_size")  # of `probe`; L-BFGS reads none of them
 UNCROPPED = "none"  # the crops name of methods that do not crop
 
@@ -183,7 +185,7 @@ def _check_study(study: dict[str, Any], file: Path) -> None:
                 raise ConfigError(f"{file}: crops.{name}.{key} has no meaning for {line['policy']} crops; remove it")
             del line[key]
         if "boxes" in used and "boxes" not in line:
-            raise ConfigError(f"{file}: crops.{name}.boxes is missing: bing, ground_truth or random")
+            raise ConfigError(f"{file}: crops.{name}.boxes is missing: {', '.join(BOX_SOURCES)}")
     for method, options in study["methods"].items():
         lines = options["crops"] if options["crops"] != "all" else []
         for crops in lines:
@@ -195,6 +197,9 @@ def _check_study(study: dict[str, Any], file: Path) -> None:
                 f"{file}: methods.{method}.batch_size {options['batch_size']} does not divide into its"
                 f" {options['groups']} batch norm groups"
             )
+    for source in {*box_sources(study), *study["proposals"]["evidence"]["sources"]} & {"csv", "opencv_bing"}:
+        if source not in study["proposals"]:
+            raise ConfigError(f"{file}: proposals.{source} is missing, which says where the files of that source are")
     edges = study["probe"]["size_edges"]
     if edges != sorted(set(edges)):
         raise ConfigError(f"{file}: probe.size_edges must rise: {edges}")

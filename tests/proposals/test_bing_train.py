@@ -1,14 +1,20 @@
 """Training on scenes with planted objects."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from oac.data.tables import boxes_by_image
-from oac.proposals.bing_train import linear_svm, train
+from oac.proposals import refine
+from oac.proposals.bing_train import linear_svm, logistic_regression, train
 from oac.proposals.recall import detection_rate
 from oac.proposals.sources import ground_truth, random_matched
+from oac.proposals.suppression import overlap
 
 
 def scenes(seed, count, side=128):
@@ -83,3 +89,63 @@ def test_linear_svm_equals_scikit_learn(cost):
     oracle = LinearSVC(C=cost, loss="squared_hinge", dual=False, tol=1e-8, max_iter=10_000).fit(features, labels)
     expected = np.append(oracle.coef_, oracle.intercept_)
     np.testing.assert_allclose(weights, expected, atol=2e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("penalty", [0.1, 5.0])
+def test_logistic_regression_equals_scikit_learn(penalty):
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(500, 4)) * [1, 3, 0.5, 1]
+    labels = features @ [1, -0.5, 2, 0] + rng.logistic(size=500) > 0.7
+    weights = logistic_regression(features, labels, penalty)
+    oracle = LogisticRegression(C=1 / penalty, tol=1e-9, max_iter=10_000).fit(features, labels)
+    expected = np.append(oracle.coef_, oracle.intercept_)
+    np.testing.assert_allclose(weights, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_scores_are_log_odds_of_an_object(trained):
+    images, truth = scenes(3, 60)
+    hits, odds = [], []
+    for image, boxes in zip(images, truth, strict=True):
+        found, scores = replace(trained, edges=None, nms_iou=None).propose(image, 400)
+        hits.append(overlap(found, boxes).max(axis=1) >= 0.5)
+        odds.append(scores)
+    hit, chance = np.concatenate(hits), expit(np.concatenate(odds))
+    for low, high in ((0.0, 0.05), (0.05, 0.2), (0.2, 0.6), (0.6, 1.0)):
+        mine = (chance >= low) & (chance < high)
+        assert mine.sum() > 50
+        assert hit[mine].mean() == pytest.approx(chance[mine].mean(), abs=0.12)
+
+
+def test_without_the_additions_it_is_the_published_method(trained):
+    plain = train(*scenes(0, 60), seed=0, negatives=50, place=False, edges=False, nms_iou=None)
+    assert (plain.place, plain.edges, plain.nms_iou) == (None, None, None)
+    np.testing.assert_array_equal(plain.weights, trained.weights)
+    images, truth = scenes(1, 40)
+    rates = [
+        detection_rate([bing.propose(image, 100)[0] for image in images], truth, (10, 100), iou)
+        for bing in (plain, trained)
+        for iou in (0.5, 0.7)
+    ]
+    assert rates[0][10] > 0.4
+    assert rates[2][10] > rates[0][10] - 0.05  # these scenes leave the additions no more to find,
+    assert rates[3][10] > rates[1][10] + 0.05  # but tighter boxes
+
+
+def test_the_regression_learns_a_shift_and_a_size_and_moves_stay_inside():
+    rng = np.random.default_rng(2)
+    low = rng.uniform(0.2, 0.5, (400, 2))
+    boxes = np.concatenate([low, low + rng.uniform(0.1, 0.3, (400, 2))], axis=1)
+    cells, size = rng.integers(0, 256, (400, 64)).astype(np.float32), rng.integers(0, 3, 400)
+    inputs = refine.features(cells, boxes, size, 3)
+    assert inputs.shape == (400, 64 + refine.BORDERS + 3)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 + sides * (cells[:, :2] / 255 - 0.5) * 0.4
+    wanted = sides * np.exp([[0.3, -0.2]])
+    truth = np.concatenate([centre - wanted / 2, centre + wanted / 2], axis=1)
+    moved = refine.move(boxes, inputs, refine.fit(inputs, boxes, truth), 1000, 1000)
+    assert np.diagonal(overlap(moved, truth)).mean() > 0.9
+    assert np.diagonal(overlap(boxes, truth)).mean() < 0.7
+    wild = refine.move(boxes, inputs, rng.normal(size=(inputs.shape[1], 4)) * 100, 20, 7)
+    assert (wild >= 0).all()
+    assert (wild <= 1).all()
+    assert ((wild[:, 2:] - wild[:, :2]) * [20, 7] > 0.999).all()

@@ -126,7 +126,7 @@ def test_other_photos_or_boxes_reach_everything_made_of_them(finished, tmp_path,
     plan = finished.planned(config=finished.changed({option: value}, tmp_path))
     assert plan.jobs["store_photos"] == 4
     assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == len(RUNS)
-    assert {"train_bing", "propose_bing"} <= set(plan.jobs)
+    assert {"train_bing", "propose_shard"} <= set(plan.jobs)
     assert ("select_subset" in plan.jobs) == (option != "data.store.quality")
     assert len(plan.trained) == 3
 
@@ -147,7 +147,7 @@ def test_an_interrupted_rebuild_is_taken_up_where_the_tables_came_out_alike(fini
     assert copy.run("results/tiny/data/images.parquet", config=config).code == 0
     assert (copy.folder / "results/tiny/data/images.parquet").read_bytes() == before
     plan = copy.planned(config=config)
-    assert {"train_bing", "propose_bing", "draw_contact_sheet"} <= set(plan.jobs)
+    assert {"train_bing", "propose_shard", "draw_contact_sheet"} <= set(plan.jobs)
     assert plan.jobs["extract_features"] == len(RUNS)
     assert len(plan.trained) == 3
 
@@ -157,7 +157,7 @@ def test_a_new_crop_line_trains_exactly_one_arm(finished, tmp_path):
     plan = finished.planned(config=finished.changed({"crops.my-crop": line}, tmp_path))
     assert plan.trained == {"moco_v2 on my-crop, seed 0"}
     assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == plan.jobs["propose_ground_truth"] == 1
-    assert not {"select_subset", "store_photos", "train_bing", "propose_bing"} & set(plan.jobs)
+    assert not {"select_subset", "store_photos", "train_bing", "propose_shard"} & set(plan.jobs)
 
 
 def test_another_probe_trains_and_embeds_nothing(finished, tmp_path):

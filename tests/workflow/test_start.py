@@ -9,7 +9,7 @@ import yaml
 def test_a_path_builds_only_what_it_needs(fresh):
     plan = fresh.planned("results/tiny/probe/moco_v2/scene-scene/seed5/metrics.json")
     assert plan.trained == {"moco_v2 on scene-scene, seed 5"}
-    assert not {"train_bing", "propose_bing", "initialise_encoder"} & set(plan.jobs)
+    assert not {"train_bing", "propose_shard", "initialise_encoder"} & set(plan.jobs)
     assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == 1
 
 

@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from oac import studies
+from oac import proposals, studies
 from oac.data import official
 from oac.data.openimages import annotation_files
 from oac.pretrain import recipe as recipes
@@ -229,9 +229,100 @@ def bing_training(wildcards):
     """The options of BING's training as JSON; suppression is an option of its use."""
     options = study_of(wildcards)["proposals"]["bing"]
     return json.dumps(
-        {key: value for key, value in options.items() if key != "nms_iou"},
+        {
+            key: value
+            for key, value in options.items()
+            if key not in ("nms_iou", "weights")
+        },
         sort_keys=True,
     )
+
+
+FROM_PIXELS = "|".join(studies.FROM_PIXELS)
+
+
+def bing_weights(wildcards):
+    """The weights that a shard's boxes are proposed with; nothing for other sources and for those in the package."""
+    bing = study_of(wildcards)["proposals"]["bing"]
+    trained = wildcards.source == "bing" and bing.get("weights") != "packaged"
+    return f"results/{wildcards.study}/proposals/bing.json" if trained else []
+
+
+def source_options(wildcards):
+    """The options of a source's use as JSON; those of BING's training are in its weights."""
+    options = study_of(wildcards)["proposals"].get(wildcards.source, {})
+    if wildcards.source == "bing":
+        options = {"nms_iou": options["nms_iou"]}
+    return json.dumps(options, sort_keys=True)
+
+
+def proposing_gpus(wildcards):
+    """GPUs that a shard's proposals are made on: BING has batches for one, the other sources are of OpenCV's."""
+    return min(GPUS, 1) if wildcards.source == "bing" else 0
+
+
+def shards_of(study, split):
+    """The shards of a split of a study."""
+    count = study["data"]["store"]["shards"].get(split, 0)
+    return [f"{split}-{number:03d}" for number in range(count)]
+
+
+def proposal_shards(wildcards):
+    """The proposals of all shards of a study."""
+    study = study_of(wildcards)
+    names = [
+        shard
+        for split in study["data"]["store"]["shards"]
+        for shard in shards_of(study, split)
+    ]
+    folder = f"results/{wildcards.study}/proposals/{wildcards.source}"
+    return [f"{folder}/{shard}.parquet" for shard in names]
+
+
+def csv_file(wildcards):
+    """The file of boxes that a study names."""
+    study = study_of(wildcards)
+    if "csv" not in study["proposals"]:
+        raise WorkflowError(
+            f"study {wildcards.study} has no proposals.csv: name the file of boxes there"
+        )
+    return study["proposals"]["csv"]["file"]
+
+
+def evidence_count(wildcards):
+    """The longest list of boxes that is scored."""
+    return max(study_of(wildcards)["proposals"]["evidence"]["counts"])
+
+
+def evidence_shards(wildcards):
+    """The long lists of the shards of the split that is scored."""
+    study = study_of(wildcards)
+    folder = f"results/{wildcards.study}/proposals/evidence/{wildcards.source}"
+    split = study["proposals"]["evidence"]["split"]
+    return [f"{folder}/{shard}.parquet" for shard in shards_of(study, split)]
+
+
+def evidence_tables(wildcards):
+    """The long lists of all sources that a study compares; random boxes are drawn from BING's as they are scored."""
+    options = study_of(wildcards)["proposals"]["evidence"]
+    folder = f"results/{wildcards.study}/proposals"
+    from_pixels = dict.fromkeys(
+        "bing" if source == "random" else source for source in options["sources"]
+    )
+    return [
+        (
+            f"{folder}/evidence/{source}.parquet"
+            if source in studies.FROM_PIXELS
+            else f"{folder}/{source}.parquet"
+        )
+        for source in from_pixels
+    ]
+
+
+def difficult_marks(wildcards):
+    """The folder whose annotations mark difficult objects; none where the source has no such mark."""
+    data = study_of(wildcards)["data"]
+    return data["location"] if data["source"] == "voc" else None
 
 
 def recall_sources(wildcards):

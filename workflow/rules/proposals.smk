@@ -11,6 +11,7 @@ rule train_bing:
         "logs/{study}/train_bing.log",
     params:
         identity=photo_identity,
+        version=proposals.VERSION,
         photos="results/{study}/data/photos",
         options=bing_training,
     message:
@@ -20,26 +21,63 @@ rule train_bing:
         " --photos {params.photos} --options {params.options:q} --out {output} > {log} 2>&1"
 
 
-rule propose_bing:
+# A shard is a job: a cluster deals them out, and one that is stopped costs minutes. Nothing in it has threads.
+rule propose_shard:
     input:
         images=rules.collect_images.output.images,
-        weights=rules.train_bing.output[0],
+        weights=bing_weights,
     output:
-        "results/{study}/proposals/bing.parquet",
+        "results/{study}/proposals/{source}/{shard}.parquet",
     log:
-        "logs/{study}/propose_bing.log",
-    threads: 16
+        "logs/{study}/propose/{source}/{shard}.log",
+    wildcard_constraints:
+        source=FROM_PIXELS,
+    resources:
+        gpu=proposing_gpus,
     params:
         identity=photo_identity,
+        version=proposals.VERSION,
         photos="results/{study}/data/photos",
+        options=source_options,
         number=setting("proposals", "count"),
-        nms_iou=setting("proposals", "bing", "nms_iou"),
+        first=None,
     message:
-        "Proposing {params.number} BING boxes for each photo of {wildcards.study}"
+        "Proposing {params.number} boxes for each photo of {wildcards.study}: {wildcards.source}, {wildcards.shard}"
     shell:
-        'exec python "$SCRIPTS"/propose_bing.py --images {input.images} --weights {input.weights}'
-        " --photos {params.photos} --count {params.number} --nms-iou {params.nms_iou}"
-        " --processes {threads} --out {output} > {log} 2>&1"
+        'exec python "$SCRIPTS"/propose_shard.py --images {input.images} --photos {params.photos}'
+        " --shard {wildcards.shard} --source {wildcards.source} --options {params.options:q}"
+        " --weights '{input.weights}' --count {params.number} --first {params.first} --gpus {resources.gpu} --out {output} > {log} 2>&1"
+
+
+rule collect_proposals:
+    input:
+        shards=proposal_shards,
+    output:
+        "results/{study}/proposals/{source}.parquet",
+    log:
+        "logs/{study}/collect_proposals/{source}.log",
+    wildcard_constraints:
+        source=FROM_PIXELS,
+    message:
+        "Collecting the {wildcards.source} boxes of {wildcards.study}"
+    script:
+        "../scripts/collect_proposals.py"
+
+
+rule propose_csv:
+    input:
+        images=rules.collect_images.output.images,
+        boxes=csv_file,
+    output:
+        "results/{study}/proposals/csv.parquet",
+    log:
+        "logs/{study}/propose_csv.log",
+    params:
+        number=setting("proposals", "count"),
+    message:
+        "Taking the proposals of {wildcards.study} from {input.boxes}"
+    script:
+        "../scripts/propose_csv.py"
 
 
 rule propose_ground_truth:
@@ -61,7 +99,7 @@ rule propose_ground_truth:
 rule propose_random:
     input:
         images=rules.collect_images.output.images,
-        reference=rules.propose_bing.output[0],
+        reference="results/{study}/proposals/bing.parquet",
     output:
         "results/{study}/proposals/random.parquet",
     log:
@@ -90,3 +128,95 @@ rule measure_recall:
         "Measuring how many objects of {wildcards.study} the proposals find"
     script:
         "../scripts/measure_recall.py"
+
+
+# How well sources find the objects of one split, with long lists of boxes: not a part of a study's report, asked for
+# by name: snakemake results/{study}/proposals/evidence/evidence.md
+use rule propose_shard as propose_long with:
+    output:
+        "results/{study}/proposals/evidence/{source}/{shard}.parquet",
+    log:
+        "logs/{study}/evidence/{source}/{shard}.log",
+    params:
+        identity=photo_identity,
+        version=proposals.VERSION,
+        photos="results/{study}/data/photos",
+        options=source_options,
+        number=evidence_count,
+        first=setting("proposals", "evidence", "photos"),
+
+
+use rule collect_proposals as collect_long with:
+    input:
+        shards=evidence_shards,
+    output:
+        "results/{study}/proposals/evidence/{source}.parquet",
+    log:
+        "logs/{study}/evidence/{source}.log",
+
+
+rule score_proposals:
+    input:
+        images=rules.collect_images.output.images,
+        boxes=rules.select_subset.output.boxes,
+        tables=evidence_tables,
+    output:
+        csv="results/{study}/proposals/evidence/evidence.csv",
+        md="results/{study}/proposals/evidence/evidence.md",
+    log:
+        "logs/{study}/evidence/score_proposals.log",
+    params:
+        options=setting("proposals", "evidence"),
+        random=setting("proposals", "random"),
+        difficult=difficult_marks,
+    message:
+        "Scoring the proposals of {wildcards.study} on its {params.options[split]} split"
+    script:
+        "../scripts/score_proposals.py"
+
+
+rule draw_evidence:
+    input:
+        rules.score_proposals.output.csv,
+    output:
+        "results/{study}/proposals/evidence/evidence.png",
+        "results/{study}/proposals/evidence/evidence.pdf",
+    log:
+        "logs/{study}/evidence/draw_evidence.log",
+    message:
+        "Drawing how many objects of {wildcards.study} the proposals find"
+    script:
+        "../scripts/draw_evidence.py"
+
+
+rule draw_top_boxes:
+    input:
+        images=rules.collect_images.output.images,
+        boxes=rules.select_subset.output.boxes,
+        tables=evidence_tables,
+    output:
+        "results/{study}/proposals/evidence/top_boxes.png",
+        "results/{study}/proposals/evidence/top_boxes.pdf",
+    log:
+        "logs/{study}/evidence/draw_top_boxes.log",
+    params:
+        photos="results/{study}/data/photos",
+        options=setting("proposals", "evidence"),
+        random=setting("proposals", "random"),
+    message:
+        "Drawing the ten best proposals of photos of {wildcards.study}"
+    script:
+        "../scripts/draw_top_boxes.py"
+
+
+rule evidence:
+    input:
+        rules.score_proposals.output,
+        rules.draw_evidence.output,
+        rules.draw_top_boxes.output,
+    output:
+        touch("results/{study}/proposals/evidence/all"),
+    log:
+        "logs/{study}/evidence/all.log",
+    message:
+        "The evidence on the proposals of {wildcards.study} is in results/{wildcards.study}/proposals/evidence"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from oac.allocation import keep_freed_memory
 from oac.command import plain_errors
 from oac.data.store import DamagedPhotoError, Store
 from oac.data.tables import boxes_by_image
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--options", type=json.loads, required=True, help="JSON of bing_train.train's options")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
+    keep_freed_memory()
     images = pd.read_parquet(options.images)
     ids = images.loc[images["split"] == "train", "image_id"].tolist()
     boxes = boxes_by_image(pd.read_parquet(options.boxes), ids)

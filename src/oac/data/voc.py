@@ -10,6 +10,7 @@ Boxes are of the pixels as stored and photos have no rotation here, so none is t
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,18 @@ def read_release(folder: str | Path, *, train: str = "train", test: str = "val")
     )
     check_release(release, folder)
     return release
+
+
+def difficult_objects(folder: str | Path, image_ids: Sequence[str]) -> pd.DataFrame:
+    """The boxes (BOX_COLUMNS) of these photos that are marked difficult, which detection scores leave out."""
+    rows = []
+    for image_id in image_ids:
+        path = Path(folder) / "Annotations" / f"{image_id}.xml"
+        marks = [item.findtext("difficult") == "1" for item in ElementTree.parse(path).getroot().iter("object")]
+        boxes = _read_annotation(path, image_id) if any(marks) else []
+        rows += [box for box, mark in zip(boxes, marks, strict=False) if mark]
+    table = pd.DataFrame(rows, columns=BOX_COLUMNS)
+    return table.astype({column: np.float32 for column in ("xmin", "xmax", "ymin", "ymax")})
 
 
 def _read_list(path: Path) -> list[str]:

@@ -72,6 +72,8 @@ def proposal_options(proposals: Mapping[str, Any], source: str) -> dict[str, Any
     """
     if source == "ground_truth":
         return {}
+    if source not in ("bing", "random"):
+        return {"count": proposals["count"], source: proposals.get(source, {})}
     return {"count": proposals["count"], "bing": proposals["bing"]} | (
         {"random": proposals.get("random", {})} if source == "random" else {}
     )

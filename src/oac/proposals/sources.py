@@ -8,11 +8,12 @@ with the first and keeps with the second tells how much of object-aware cropping
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from oac.data.tables import PROPOSAL_COLUMNS, boxes_by_image
+from oac.data.tables import PROPOSAL_COLUMNS, boxes_by_image, check_boxes, check_columns
 
 
 def proposal_table(
@@ -71,3 +72,27 @@ def random_matched(reference: pd.DataFrame, image_ids: Sequence[str], *, count: 
     low = rng.random(sides.shape, dtype=np.float32) * (1 - sides)
     boxes = np.concatenate([low, np.minimum(low + sides, 1)], axis=2)
     return proposal_table(image_ids, list(boxes), [np.zeros(count)] * len(image_ids))
+
+
+def from_csv(file: str | Path, image_ids: Sequence[str], *, count: int) -> pd.DataFrame:
+    """The first `count` boxes of each of `image_ids` in a CSV file: image_id, xmin, xmax, ymin, ymax in [0, 1].
+
+    Best first is by `rank` (0 best) where the file has that column, else by `score`, highest first, else the order of
+    the rows. A box that comes twice in a photo is taken once, photos without boxes get no row. Raises ValueError,
+    naming file and line, for a missing column or a box outside [0, 1], and where no photo has a box.
+    """
+    table = pd.read_csv(file, dtype={"image_id": "str"})
+    check_columns(list(table.columns), PROPOSAL_COLUMNS[:1] + PROPOSAL_COLUMNS[2:6], file)
+    check_boxes(table, file)
+    if "rank" in table:
+        table = table.sort_values("rank", kind="stable")
+    elif "score" in table:
+        table = table.sort_values("score", ascending=False, kind="stable")
+    table = table[table["image_id"].isin(image_ids)].drop_duplicates(["image_id", "xmin", "xmax", "ymin", "ymax"])
+    if table.empty:
+        raise ValueError(f"{file} has no box of any photo of the study: do its image_id belong to this data set?")
+    table = table.groupby("image_id", sort=False).head(count)
+    scores = table["score"] if "score" in table else 1.0 - table.groupby("image_id").cumcount() / count
+    ids = sorted(set(table["image_id"]))
+    by_image = scores.groupby(table["image_id"].to_numpy())
+    return proposal_table(ids, boxes_by_image(table, ids), [by_image.get_group(i).to_numpy() for i in ids])

@@ -14,13 +14,22 @@ from oac.proposals.gradients import Layout
 RADIUS = 2
 """Cells around an accepted position that are suppressed (NSS in the original code)."""
 
+_CHUNK = 64  # boxes compared at a time
+_STRIP = 48  # rows whose maxima are looked for at a time: all their intermediate results stay in the cache
+
 
 def suppress_windows(
-    scores: np.ndarray, mosaic: Layout, keep: np.ndarray
+    scores: np.ndarray,
+    mosaic: Layout,
+    keep: np.ndarray,
+    *,
+    total: int | None = None,
+    comparable: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Greedy 5 x 5 suppression of every block of a score mosaic at once.
 
-    scores: float32 (rows - 7, columns - 7); keep: (blocks,) how many windows to keep of each block.
+    scores: float32 (rows - 7, columns - 7); keep: (blocks,) how many windows to keep of each block. total: leave
+    out windows of the `comparable` (blocks, bool) blocks that cannot be among the best `total` of all of these.
     Returns y, x, block and score of the kept windows, by block and within it best first. The 7 cells between
     the windows of two blocks are wider than the neighbourhood, so blocks never suppress each other.
     """
@@ -30,14 +39,17 @@ def suppress_windows(
     maxima = _local_maxima(grid)
     first = np.flatnonzero(maxima)
     block = _block(mosaic, first, columns)
-    floor = _kth_best(grid.ravel()[first], block, keep)
+    values = grid.ravel()[first]
+    best, floor = _best(values, block, keep)
+    if total is not None and comparable is not None:
+        ranked = values[best & comparable[block]]
+        if len(ranked) > total:
+            # Local maxima are all accepted, so whatever is below so many of them is not needed.
+            floor = np.where(comparable, np.maximum(floor, np.partition(ranked, -total)[-total]), floor)
     first = first[grid.ravel()[first] >= floor[block]]
     # Local maxima are greedy's choice whatever the rest is. Where a block has enough of them, nothing below
     # the last one needed can be among those kept.
-    alive = np.zeros(grid.shape, dtype=bool)
-    for index, (_, top, left, tall, wide) in enumerate(mosaic.blocks):
-        part = np.s_[top + RADIUS : top + RADIUS + tall - 7, left + RADIUS : left + RADIUS + wide - 7]
-        alive[part] = grid[part] >= floor[index]
+    alive = _above(grid, mosaic, floor)
     alive[RADIUS:-RADIUS, RADIUS:-RADIUS] &= ~_neighbourhoods(maxima)
     rest = _greedy(grid, np.flatnonzero(alive))
     found = np.concatenate([first, rest])
@@ -55,19 +67,33 @@ def _block(mosaic: Layout, cells: np.ndarray, columns: int) -> np.ndarray:
     return mosaic.block_of[y - RADIUS, x - RADIUS]
 
 
+def _above(grid: np.ndarray, mosaic: Layout, floor: np.ndarray) -> np.ndarray:
+    """Cells of a grid that reach the floor of their block; bool, shape of `grid`."""
+    if (floor == floor[0]).all() and np.isfinite(floor[0]):
+        return grid >= floor[0]
+    result = np.zeros(grid.shape, dtype=bool)
+    for index, (_, top, left, tall, wide) in enumerate(mosaic.blocks):
+        part = np.s_[top + RADIUS : top + RADIUS + tall - 7, left + RADIUS : left + RADIUS + wide - 7]
+        result[part] = grid[part] >= floor[index]
+    return result
+
+
 def _rank(block: np.ndarray, blocks: int) -> np.ndarray:
     """Place of every entry among those of its block; `block` is sorted."""
     counts = np.bincount(block, minlength=blocks)
     return np.arange(len(block)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _kth_best(values: np.ndarray, block: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """The `keep`-th largest value of every block, -inf for a block with fewer."""
+def _best(values: np.ndarray, block: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which are the `keep` largest values of their block, and the last of these, -inf for a block with fewer."""
     order = np.lexsort((-values, block))
-    last = _rank(block[order], len(keep)) == keep[block[order]] - 1
-    result = np.full(len(keep), -np.inf, dtype=np.float32)
-    result[block[order][last]] = values[order][last]
-    return result
+    rank = _rank(block[order], len(keep))
+    best = np.empty(len(values), dtype=bool)
+    best[order] = rank < keep[block[order]]
+    last = order[rank == keep[block[order]] - 1]
+    floor = np.full(len(keep), -np.inf, dtype=np.float32)
+    floor[block[last]] = values[last]
+    return best, floor
 
 
 def _local_maxima(grid: np.ndarray) -> np.ndarray:
@@ -76,15 +102,19 @@ def _local_maxima(grid: np.ndarray) -> np.ndarray:
     grid: float32 with a margin of -inf two cells wide. Greedy order is by score, best first, and of equal
     scores row by row: a maximum must be above its neighbours before it and at least equal to those after it.
     """
-    two = np.maximum(grid[:, :-1], grid[:, 1:])
-    five = np.maximum(two[:, :-3], two[:, 2:-1])
-    np.maximum(five, grid[:, 4:], out=five)
-    above = np.maximum(five[:-1], five[1:])
-    before = np.maximum(above[:-3], two[2:-2, :-3])
-    after = np.maximum(above[3:], two[2:-2, 3:])
-    centre = grid[RADIUS:-RADIUS, RADIUS:-RADIUS]
     result = np.zeros(grid.shape, dtype=bool)
-    np.logical_and(centre > before, centre >= after, out=result[RADIUS:-RADIUS, RADIUS:-RADIUS])
+    for top in range(0, len(grid) - 2 * RADIUS, _STRIP):
+        part = grid[top : top + _STRIP + 2 * RADIUS]
+        two = np.maximum(part[:, :-1], part[:, 1:])
+        five = np.maximum(two[:, :-3], two[:, 2:-1])
+        np.maximum(five, part[:, 4:], out=five)
+        above = np.maximum(five[:-1], five[1:])
+        before = np.maximum(above[:-3], two[2:-2, :-3])
+        after = np.maximum(above[3:], two[2:-2, 3:])
+        centre = part[RADIUS:-RADIUS, RADIUS:-RADIUS]
+        mine = result[top + RADIUS : top + RADIUS + len(centre), RADIUS:-RADIUS]
+        np.greater(centre, before, out=mine)
+        mine &= centre >= after
     return result
 
 
@@ -151,10 +181,17 @@ def suppress_boxes(boxes: np.ndarray, threshold: float, count: int) -> np.ndarra
     """Greedy suppression of boxes (n, 4) given best first: indices of up to `count`, no two overlapping by
     more than `threshold` (intersection over union).
     """
-    left = np.arange(len(boxes))
-    kept: list[int] = []
-    while len(left) and len(kept) < count:
-        kept.append(int(left[0]))
-        left = left[1:]
-        left = left[overlap(boxes[kept[-1:]], boxes[left])[0] <= threshold]
-    return np.asarray(kept, dtype=np.int64)
+    kept = np.zeros(0, dtype=np.int64)
+    for start in range(0, len(boxes), _CHUNK):
+        part = np.arange(start, min(start + _CHUNK, len(boxes)))
+        # Those in the way of boxes kept before at once; among the rest of the chunk one after the other.
+        part = part[(overlap(boxes[part], boxes[kept]) <= threshold).all(axis=1)]
+        near = overlap(boxes[part], boxes[part]) > threshold
+        free = np.ones(len(part), dtype=bool)
+        for index in range(len(part)):
+            if free[index]:
+                free[index + 1 :] &= ~near[index, index + 1 :]
+        kept = np.concatenate([kept, part[free]])
+        if len(kept) >= count:
+            break
+    return kept[:count]

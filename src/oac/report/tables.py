@@ -26,7 +26,15 @@ METHOD_NAMES = {
     "moco_v2": "MoCo-v2",
     "random": "Random initialisation",
 }
-BOX_NAMES = {"bing": "BING", "ground_truth": "true", "random": "random"}
+BOX_NAMES = {
+    "bing": "BING",
+    "ground_truth": "true",
+    "random": "random",
+    "opencv_bing": "OpenCV BING",
+    "edge_boxes": "Edge Boxes",
+    "selective_search": "selective search",
+    "csv": "CSV",
+}
 BATCH_SIZES = (32, 64, 256)
 RUN_COLUMNS = ["study", "method", "crops", "seed", "policy", "boxes", "map"]
 COUNT_COLUMNS = ["classes", "train_images", "test_images", "images_seen"]

@@ -1,0 +1,161 @@
+"""Proposals that OpenCV computes: selective search, Edge Boxes, and its own BING to compare with ours.
+
+OpenCV is an optional extra: `pip install "oac[proposals]"`. Selective search (Uijlings et al., IJCV 2013) and Edge
+Boxes (Zitnick and Dollar, ECCV 2014) need no boxes for training; Edge Boxes needs edges, which a structured forest
+trained on contours gives where its model file is at hand, and the gradient of the image otherwise.
+
+All functions take a uint8 RGB image (H, W, 3) and return boxes (n, 4) xmin, ymin, xmax, ymax in [0, 1], best first,
+none twice, and scores (n,), of which no two sources' compare.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+SMALLEST = 16
+"""Sides in pixels of the smallest photo that is handed to OpenCV; a smaller one gets no boxes."""
+
+_BLUR = 1.0  # sigma in pixels before the gradient, about that of the structured edges' smoothing
+
+
+class OpenCVMissingError(RuntimeError):
+    """OpenCV, or the part of it that a source needs, is not installed."""
+
+
+def require(module: str) -> ModuleType:
+    """Import cv2 with a module of its contrib build, on one thread: photos are what runs in parallel here.
+
+    Raises OpenCVMissingError, saying what to install.
+    """
+    remedy = 'install the extra: pip install "oac[proposals]" (or opencv-contrib-python-headless)'
+    try:
+        import cv2
+    except ImportError as error:
+        raise OpenCVMissingError(f"this source of proposals needs OpenCV ({error}); {remedy}") from None
+    if not hasattr(cv2, module):
+        raise OpenCVMissingError(f"OpenCV {cv2.__version__} is built without its module {module}; {remedy}")
+    cv2.setNumThreads(1)
+    return cv2
+
+
+@dataclass(frozen=True)
+class SelectiveSearch:
+    """Selective search; quality: more colour spaces and scales, five times slower, more boxes."""
+
+    quality: bool = False
+
+    def propose(self, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first `count` boxes in its order, which is random in part; the seed is fixed, so photos repeat."""
+        cv2 = require("ximgproc")
+        if min(image.shape[:2]) < SMALLEST:
+            return np.zeros((0, 4)), np.zeros(0)
+        ctypes.CDLL(None).srand(0)  # it ranks by C's rand(), which cv2.setRNGSeed does not reach
+        search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+        search.setBaseImage(np.ascontiguousarray(image[:, :, ::-1]))
+        if self.quality:
+            search.switchToSelectiveSearchQuality()
+        else:
+            search.switchToSelectiveSearchFast()
+        found = np.asarray(search.process(), dtype=np.float64).reshape(-1, 4)
+        return _ranked(np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1), image, count)
+
+
+@dataclass(frozen=True)
+class EdgeBoxes:
+    """Edge Boxes; model: file of the structured edge detector (ximgproc's model.yml.gz), None takes gradients."""
+
+    model: str | None = None
+
+    def propose(self, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The `count` best boxes. Raises FileNotFoundError where the model file is absent."""
+        cv2 = require("ximgproc")
+        if min(image.shape[:2]) < SMALLEST:
+            return np.zeros((0, 4)), np.zeros(0)
+        edges, orientation = self._edges(cv2, image)
+        finder = cv2.ximgproc.createEdgeBoxes()
+        finder.setMaxBoxes(count)
+        found = finder.getBoundingBoxes(edges, orientation)[0]
+        found = np.asarray(found, dtype=np.float64).reshape(-1, 4)
+        return _ranked(np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1), image, count)
+
+    def _edges(self, cv2: ModuleType, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Thinned edge strength in [0, 1] and the direction across the edge in [0, pi), float32 (H, W)."""
+        if self.model is None:
+            return gradient_edges(cv2, image)
+        if not Path(self.model).is_file():
+            raise FileNotFoundError(f"{self.model}, the model of the structured edge detector, does not exist")
+        detector = cv2.ximgproc.createStructuredEdgeDetection(self.model)
+        strength = detector.detectEdges(image.astype(np.float32) / np.float32(255))
+        orientation = detector.computeOrientation(strength)
+        return detector.edgesNms(strength, orientation), orientation
+
+
+def gradient_edges(cv2: ModuleType, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Thinned gradient of a blurred image, of the colour with the largest one, and its direction."""
+    smooth = cv2.GaussianBlur(image.astype(np.float32) / np.float32(255), (0, 0), _BLUR)
+    x, y = (cv2.Sobel(smooth, cv2.CV_32F, *order, ksize=3, scale=0.25) for order in ((1, 0), (0, 1)))
+    colour = (x**2 + y**2).argmax(axis=2)[:, :, None]
+    x, y = (np.take_along_axis(part, colour, axis=2)[:, :, 0] for part in (x, y))
+    strength = np.hypot(x, y)
+    # An edge is one pixel wide: what is not the largest along the gradient goes.
+    rows, columns = np.indices(strength.shape, dtype=np.float32)
+    length = np.maximum(strength, np.finfo(np.float32).tiny)
+    beside = [
+        cv2.remap(strength, columns + sign * x / length, rows + sign * y / length, cv2.INTER_LINEAR)
+        for sign in (np.float32(-1), np.float32(1))
+    ]
+    thin = np.where((strength >= beside[0]) & (strength >= beside[1]), strength, 0)
+    return np.minimum(thin, 1).astype(np.float32), np.mod(np.arctan2(y, x), np.float32(np.pi)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class OpenCVBing:
+    """BING as in OpenCV's saliency module; model: the folder with its nine files ObjNessB2W8*.yml.gz."""
+
+    model: str
+
+    def propose(self, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The `count` best boxes of the three colour spaces together. Raises FileNotFoundError without a model."""
+        cv2 = require("saliency")
+        # With a wrong path OpenCV says nothing and finds nothing.
+        if not (Path(self.model) / "ObjNessB2W8MAXBGR.wS1.yml.gz").is_file():
+            raise FileNotFoundError(f"{self.model} holds no BING model of OpenCV (ObjNessB2W8MAXBGR.wS1.yml.gz)")
+        if min(image.shape[:2]) < SMALLEST:
+            return np.zeros((0, 4)), np.zeros(0)
+        with _silent():
+            finder = cv2.saliency.ObjectnessBING_create()
+            finder.setTrainingPath(str(self.model))
+            _, found = finder.computeSaliency(np.ascontiguousarray(image[:, :, ::-1]))
+        boxes: Any = np.zeros((0, 4)) if found is None else np.reshape(found, (-1, 4)).astype(np.float64)
+        return _ranked(boxes - [1, 1, 0, 0], image, count)  # pixels from 1 on, both ends included
+
+
+def _ranked(boxes: np.ndarray, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel boxes, best first, as the first `count` distinct ones in [0, 1], with scores falling from 1 to 0."""
+    boxes = np.clip(boxes / np.tile(image.shape[1::-1], 2), 0.0, 1.0)
+    boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    _, first = np.unique(boxes.astype(np.float32), axis=0, return_index=True)
+    boxes = boxes[np.sort(first)[:count]]
+    return boxes, 1.0 - np.arange(len(boxes)) / max(len(boxes), 1)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """OpenCV's BING prints three lines for every image past Python's stdout."""
+    stdout, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    try:
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(null)

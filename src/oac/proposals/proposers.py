@@ -1,0 +1,36 @@
+"""The sources that look at photos, each as one function: an image and a number in, ranked boxes and scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from oac.proposals.bing import Bing
+from oac.proposals.opencv import EdgeBoxes, OpenCVBing, SelectiveSearch
+
+Proposer = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+"""Takes a uint8 RGB image (H, W, 3) and the number of boxes; returns boxes (n, 4) xmin, ymin, xmax, ymax in [0, 1],
+best first, n <= number, none twice, and scores (n,)."""
+
+
+def proposer(source: str, options: Mapping[str, Any], weights: str | None = None) -> Proposer:
+    """The proposer of a source with a study's options for it (proposals.{source}).
+
+    weights: the file of BING's, None for those in the package. Raises ValueError for a source that does not look at
+    photos, and what the source raises where a part of it is missing.
+    """
+    if source == "bing":
+        model = Bing.load(weights)
+        nms_iou = options.get("nms_iou")
+        return lambda image, count: model.propose(image, count, nms_iou=nms_iou)
+    if source == "opencv_bing":
+        return OpenCVBing(options["model"]).propose
+    if source == "edge_boxes":
+        return EdgeBoxes(options.get("model")).propose
+    if source == "selective_search":
+        return SelectiveSearch(bool(options.get("quality", False))).propose
+    raise ValueError(
+        f"{source} is no source that proposes from pixels: bing, opencv_bing, edge_boxes, selective_search"
+    )

@@ -16,6 +16,9 @@ from typing import Any
 # changed and this did not. Finished runs of an older version are then trained again.
 RECIPE_VERSION = 2
 
+# Raise this when BING proposes other boxes for the same options: its code is no part of this package's hash.
+BING_VERSION = 2
+
 UNTRAINED = "random"  # the method of the reference row: a network as it was initialised
 
 
@@ -74,7 +77,7 @@ def proposal_options(proposals: Mapping[str, Any], source: str) -> dict[str, Any
         return {}
     if source not in ("bing", "random"):
         return {"count": proposals["count"], source: proposals.get(source, {})}
-    return {"count": proposals["count"], "bing": proposals["bing"]} | (
+    return {"count": proposals["count"], "bing": proposals["bing"], "bing_version": BING_VERSION} | (
         {"random": proposals.get("random", {})} if source == "random" else {}
     )
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from oac.atomic import writing
 from oac.command import plain_errors
-from oac.pretrain.bench.measure import Bench, Setting
+from oac.pretrain.bench.measure import Bench
+from oac.pretrain.bench.setting import Setting
 from oac.pretrain.bench.table import table
 
 

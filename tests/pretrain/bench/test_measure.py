@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from oac.pretrain.bench import measure, yardstick
-from oac.pretrain.bench.measure import Bench, Setting
+from oac.pretrain.bench import setting, yardstick
+from oac.pretrain.bench.measure import Bench
 from oac.pretrain.bench.photos import write_photos
+from oac.pretrain.bench.setting import Setting
 from oac.pretrain.bench.table import table
 from oac.pretrain.methods.moco import Options
 
@@ -61,7 +62,7 @@ def test_bfloat16_is_measured_beside_float32(tmp_path):
 )
 def test_a_cpu_is_measured_in_what_it_multiplies(monkeypatch, flags, precision):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(measure, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(setting, "cpu_flags", lambda: flags)
     assert Setting.of_machine().precision == precision
 
 

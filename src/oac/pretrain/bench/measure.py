@@ -6,11 +6,10 @@ machines are shared and noisy, and medians are reported.
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from oac.pretrain import augment, methods
 from oac.pretrain.bench import yardstick
 from oac.pretrain.bench.photos import write_photos
-from oac.pretrain.bench.table import cpu_flags, machine
+from oac.pretrain.bench.setting import Setting
+from oac.pretrain.bench.table import machine
 from oac.pretrain.checkpoint import State
 from oac.pretrain.crops import CropPolicy
 from oac.pretrain.loader import Boxes, ViewBatches, stream
@@ -34,49 +34,6 @@ from oac.pretrain.resident import ResidentPhotos, open_photos
 
 # Peak of dense bfloat16 products, from data sheets; where a device is not listed a large product is timed instead.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is measured: a network, views of `view_size` px, `batch_size` photos a step, `photos` in the store."""
-
-    backbone: str
-    width: int
-    view_size: int
-    batch_size: int
-    photos: int
-    queue: int
-    threads: int
-    device: str
-    steps: int  # of one turn
-    turns: int
-    precision: str = "auto"
-
-    @classmethod
-    def of_machine(cls) -> Setting:
-        """ResNet-50 at 224 px where there is a GPU, else ResNet-18 at 64 px on all cores.
-
-        In bfloat16 on a processor that multiplies it: a study must ask for that, and whoever wants speed will.
-        """
-        cores = len(os.sched_getaffinity(0))
-        if torch.cuda.is_available():
-            return cls("resnet50", 0, 224, 256, 1024, 65536, cores, "cuda", 40, 3)
-        precision = "bf16" if cpu_flags() & {"avx512_bf16", "amx_bf16"} else "fp32"
-        return cls("resnet18", 0, 64, 64, 384, 16384, cores, "cpu", 12, 5, precision)
-
-    def recipe(self, policy: str = "scene-scene") -> dict[str, Any]:
-        """The run that is measured: MoCo-v2 as published, but for the queue's length."""
-        return {
-            "method": "moco_v2",
-            "seed": 0,
-            "backbone": {"name": self.backbone} | ({"width": self.width} if self.width else {}),
-            "crops": {"policy": policy},
-            "view_size": self.view_size,
-            "images_seen": self.steps * self.batch_size,
-            "precision": self.precision,
-            "augment": {},
-            "options": {"batch_size": self.batch_size, "lr": 0.03, "queue": self.queue},
-        }
 
 
 class Bench:

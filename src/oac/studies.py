@@ -29,10 +29,15 @@ POLICY_KEYS = {
 SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each is read for its own sources only
     "synthetic": ("synthetic",),
     "openimages": ("location", "photos", "verify"),
+    "dicts": ("location", "release", "photos", "verify"),
     "voc": ("location", "voc"),
+    "coco": ("location", "photos", "coco"),
+    "imagenet": ("location", "photos", "imagenet"),
+    "folder": ("location", "photos", "folder"),
 }
 FROM_PIXELS = ("bing", "opencv_bing", "edge_boxes", "selective_search")  # sources of boxes that look at photos
 BOX_SOURCES = (*FROM_PIXELS, "csv", "ground_truth", "random")  # all that a crop line can name
+TWO_SPLITS = ("dicts", "voc", "coco", "imagenet")  # sources without a validation split
 SGD_KEYS = ("lr", "epochs", "milestones", "batch_size")  # of `probe`; L-BFGS reads none of them
 UNCROPPED = "none"  # the crops name of methods that do not crop
 
@@ -204,8 +209,10 @@ def _check_study(study: dict[str, Any], file: Path) -> None:
     if edges != sorted(set(edges)):
         raise ConfigError(f"{file}: probe.size_edges must rise: {edges}")
     data = study["data"]
-    if data["source"] == "voc" and "validation" in data["store"]["shards"]:
-        raise ConfigError(f"{file}: data.store.shards.validation must go: VOC has no validation split")
+    if data["source"] in TWO_SPLITS and "validation" in data["store"]["shards"]:
+        raise ConfigError(
+            f"{file}: data.store.shards.validation must go: source {data['source']} has no validation split"
+        )
 
 
 def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: Path) -> None:

@@ -258,3 +258,27 @@ def test_a_full_disk_leaves_no_shard_behind(tmp_path: Path) -> None:
     write_shard(photos, tmp_path / "raw", *paths)
     assert sorted(os.listdir(paths[0].parent)) == sorted(path.name for path in paths)
     assert len(Store(tmp_path / "photos").read("train019")) > 0
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize("size", [(31, 47), (64, 64), (200, 9)])
+def test_images_have_the_pixels_that_any_reader_sees(tmp_path: Path, size: tuple[int, int], options: dict) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    (tmp_path / "raw").mkdir()
+    Image.fromarray(noise).save(tmp_path / "raw" / "a.jpg", quality=80, **options)
+    photos = pd.DataFrame({"image_id": ["a"], "path": ["a.jpg"], "rotation": [0]})
+    write_shard(photos, tmp_path / "raw", *shard_paths(tmp_path / "photos"))
+    seen = Image.open(tmp_path / "raw" / "a.jpg")
+    found = Store(tmp_path / "photos").image("a")
+    assert (found.mode, found.size) == ("RGB", size)
+    assert np.array_equal(np.asarray(found), np.asarray(seen))
+
+
+def test_an_index_that_is_wrong_about_a_size_is_no_harm(written: tuple[Path, pd.DataFrame]) -> None:
+    folder, _ = written
+    index = shard_paths(folder)[1]
+    table = pd.read_parquet(index)
+    before = Store(folder).image("train000")
+    table["height"] += 8
+    table.to_parquet(index, index=False)
+    assert np.array_equal(np.asarray(Store(folder).image("train000")), np.asarray(before))

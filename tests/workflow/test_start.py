@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 import yaml
 
@@ -74,7 +76,7 @@ def test_an_unknown_crop_line_in_a_path_names_those_there_are(fresh):
 def test_an_unknown_study_in_a_path_is_named_with_those_there_are(fresh, target):
     result = fresh.run("--dry-run", f"results/dmeo/{target}")
     assert result.code != 0
-    known = "demo, demo_methods, voc07, voc07_gpu, tiny"
+    known = "demo, demo_methods, ohms, voc07, voc07_gpu, tiny"
     assert f"there is no study 'dmeo' (did you mean demo?): there are {known}" in result.text
 
 
@@ -134,3 +136,14 @@ def test_a_data_set_that_is_not_there_is_named_with_the_key(fresh, tmp_path):
     result = fresh.run("--dry-run", config=fresh.changed(edits, tmp_path))
     assert result.code != 0
     assert "study tiny: data.location nowhere is no folder; put the data set there, or change data.loc" in result.text
+
+
+def test_the_study_of_the_papers_size_is_planned_in_five_seconds(fresh):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    plan = fresh.planned("results/ohms/report/tables/crops.md")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Of the processor, because tests share the machine; it is nearly one process's work, so about the time it takes.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+    assert plan.jobs["download_annotations"] == 7
+    assert plan.jobs["store_photos"] == 213 + 42 + 40
+    assert plan.jobs["pretrain"] == 10

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from oac import proposals, studies
-from oac.data import official
+from oac.data import sources
 from oac.data.openimages import annotation_files
 from oac.pretrain import recipe as recipes
 from snakemake.exceptions import WorkflowError
@@ -34,6 +34,9 @@ except studies.ConfigError as error:
 
 GPUS = studies.gpus(config["gpu"])
 COMPILE = "--compile" if config["compile"] and GPUS else ""
+# Shards that are fetched at a time, so that a machine of many cores is no burden for a server.
+if workflow.is_main_process and "downloads" not in workflow.global_resources:
+    workflow.register_resource("downloads", 4)
 # A job that a cluster runs is a call of Snakemake of its own, without the budget: its cards are counted already.
 if workflow.is_main_process:
     # A profile can be switched off or overridden; the budget of one GPU must survive that.
@@ -162,24 +165,31 @@ def release_location(wildcards):
     data = study_of(wildcards)["data"]
     if data["source"] == "synthetic":
         return f"resources/{wildcards.study}/published"
-    folder = data["location"].removeprefix("file://")
-    if "://" not in folder and not Path(folder).is_dir():
-        raise WorkflowError(
-            f"study {wildcards.study}: data.location {data['location']} is no folder; put the data set there, or"
-            f" change data.location in the study file"
-        )
-    return data["location"]
+    for place in (data["location"], sources.annotations_address(data)):
+        folder = place.removeprefix("file://")
+        if "://" not in folder and not Path(folder).is_dir():
+            raise WorkflowError(
+                f"study {wildcards.study}: data.location {place} is no folder; put the data set there, or"
+                f" change data.location in the study file"
+            )
+    return sources.annotations_address(data)
 
 
-def is_official(wildcards):
+def is_verified(wildcards):
     """Whether the annotation files of a study are compared with the published sizes and md5."""
-    data = study_of(wildcards)["data"]
-    return data.get("verify", data.get("location") == official.BASE)
+    return sources.is_verified(study_of(wildcards)["data"])
 
 
 def photo_location(wildcards):
     """Where the photos of a study are fetched from."""
-    return study_of(wildcards)["data"].get("photos") or release_location(wildcards)
+    data = study_of(wildcards)["data"]
+    release = release_location(wildcards)
+    return release if data["source"] == "synthetic" else sources.photos_address(data)
+
+
+def fetches(wildcards):
+    """Whether a shard's job asks a server: 1 or 0 of the budget `downloads`."""
+    return int(photo_location(wildcards).startswith("http"))
 
 
 def published_file(wildcards):
@@ -190,17 +200,17 @@ def published_file(wildcards):
     )
 
 
+def source_files(wildcards):
+    """The files of a study's source that lie where the study file says."""
+    release_location(wildcards)
+    return sources.local_files(study_of(wildcards)["data"])
+
+
 def release_files(wildcards):
-    """The annotation files that a study's subset is chosen from."""
-    data = study_of(wildcards)["data"]
-    location = release_location(wildcards)
-    if data["source"] == "voc":
-        return [
-            f"{location}/ImageSets/Main/{name}.txt" for name in data["voc"].values()
-        ]
+    """The annotation files that a study's subset is chosen from, downloaded."""
     return [
         f"resources/{wildcards.study}/release/{file}"
-        for file in annotation_files(list(data["store"]["shards"]))
+        for file in sources.annotation_files(study_of(wildcards)["data"])
     ]
 
 

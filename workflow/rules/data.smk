@@ -27,7 +27,7 @@ rule download_annotations:
         file="|".join(ANNOTATIONS),
     params:
         location=release_location,
-        verify=is_official,
+        verify=is_verified,
     message:
         "Fetching {wildcards.file} of {wildcards.study}"
     script:
@@ -38,6 +38,7 @@ rule download_annotations:
 # job starts. (update() would keep them, but then calls them finished under the new options.)
 rule check_subset:
     input:
+        source=source_files,
         release=release_files,
     output:
         steps="resources/{study}/subset_checked.json",
@@ -53,6 +54,7 @@ rule check_subset:
 
 rule select_subset:
     input:
+        source=source_files,
         release=release_files,
         checked=rules.check_subset.output.steps,
     output:
@@ -97,6 +99,11 @@ rule store_photos:
         missing="results/{study}/data/photos/{split}/{shard}.missing.csv",
     log:
         "logs/{study}/store_photos/{split}/{shard}.log",
+    # Photos are decoded on two cores while others are fetched. A server sees 16 connections of each job, so that only
+    # so many jobs may ask one at a time: --resources downloads=8 allows 8.
+    threads: 2
+    resources:
+        downloads=fetches,
     params:
         identity=photo_identity,
         location=photo_location,
@@ -108,7 +115,7 @@ rule store_photos:
     shell:
         'exec python "$SCRIPTS"/store_photos.py --selection {input.selection} --shard {wildcards.shard}'
         " --location {params.location:q} --long-side {params.long_side} --quality {params.quality}"
-        " --max-missing-share {params.max_missing_share}"
+        " --max-missing-share {params.max_missing_share} --threads {threads}"
         " --tar {output.tar} --index {output.index} --missing {output.missing} > {log} 2>&1"
 
 

@@ -8,20 +8,13 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
-from oac.data import openimages, voc
+from oac.data import sources
 from oac.data.account import account, page
 from oac.data.subset import Subset, assign_shards, select
-from oac.data.tables import Release, write_boxes
+from oac.data.tables import write_boxes
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import OutputFiles, Snakemake, snakemake
-
-
-def read(study: str, options: dict[str, Any], files: list[str]) -> Release:
-    """Read the study's release, of which `files` are some, into the canonical tables."""
-    if options["source"] == "voc":
-        return voc.read_release(Path(files[0]).parents[2], **options["voc"])  # {VOC2007}/ImageSets/Main/{list}.txt
-    return openimages.read_release(Path("resources") / study / "release", list(options["shards"]))
 
 
 def sharded(images: pd.DataFrame, shards: dict[str, int]) -> pd.DataFrame:
@@ -54,7 +47,8 @@ def write(study: str, options: dict[str, Any], subset: Subset, output: "OutputFi
 def main(smk: "Snakemake") -> None:
     """Choose; the rule that only tries the filters has the accounting for its output."""
     study, options = smk.wildcards.study, smk.params.options
-    subset = select(read(study, options, smk.input.release), **options["subset"])
+    release = sources.read(options, smk.input.source, Path("resources") / study / "release")
+    subset = select(release, **options["subset"])
     if smk.rule == "check_subset":
         with writing(smk.output.steps) as path:
             path.write_text(json.dumps(subset.steps, indent=2) + "\n")

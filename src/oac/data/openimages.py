@@ -91,7 +91,7 @@ def read_release(
     folder = Path(folder)
     _check_splits(splits)
     classes = read_classes(folder / CLASSES_FILE)
-    lists = [_read_images(folder / image_list_file(split), split) for split in splits]
+    lists = [read_images(folder, split) for split in splits]
     images = pd.concat(lists, ignore_index=True)
     parts = [_read_boxes(folder, split, listed, classes) for split, listed in zip(splits, lists, strict=True)]
     for part, first in zip(parts, np.cumsum([0, *map(len, lists)]), strict=False):
@@ -174,7 +174,9 @@ def _read_csv(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _read_images(path: Path, split: str) -> pd.DataFrame:
+def read_images(folder: Path, split: str) -> pd.DataFrame:
+    """The image list of a split (IMAGE_COLUMNS) in a release folder."""
+    path = folder / image_list_file(split)
     table = _read_csv(path, _IMAGE_TYPES)
     ids = table["ImageID"].to_pandas()
     # Unknown where the photo had left Flickr before its orientation was looked up: taken as upright.

@@ -45,7 +45,7 @@ class Store:
     """The photos of all shards under a folder, by image id.
 
     Safe to share between threads and to hand to other processes, forked or by pickle. Memory is that of the
-    index (about 70 bytes a photo), held in arrays that forked processes share.
+    index (72 bytes a photo with ids of 16 letters), held in arrays that forked processes share.
     """
 
     def __init__(self, folder: str | Path, *, verify: bool = True) -> None:
@@ -60,12 +60,13 @@ class Store:
         sizes = [_rows(path) for path in files]
         self._shard = np.repeat(np.arange(len(files), dtype=np.int32), sizes)
         self._offset, self._bytes = np.empty(sum(sizes), np.int64), np.empty(sum(sizes), np.int32)
+        self._size = np.empty((sum(sizes), 2), np.int32)
         self._sha256, self._ids = np.empty((sum(sizes), 32), np.uint8), np.empty(sum(sizes), "S16")
         for path, size, end in zip(files, sizes, np.cumsum(sizes), strict=True):
             self._fill(path, slice(end - size, end))
         order = np.argsort(self._ids, kind="stable")
         if (np.diff(order) != 1).any():
-            for name in ("_ids", "_shard", "_offset", "_bytes", "_sha256"):
+            for name in ("_ids", "_shard", "_offset", "_bytes", "_sha256", "_size"):
                 setattr(self, name, getattr(self, name)[order])
         twice = np.flatnonzero(self._ids[1:] == self._ids[:-1])
         if len(twice):
@@ -81,6 +82,7 @@ class Store:
         if ids.itemsize > self._ids.itemsize:
             self._ids = self._ids.astype(ids.dtype)
         self._ids[rows], self._offset[rows], self._bytes[rows] = ids, table["offset"], table["bytes"]
+        self._size[rows] = table[["width", "height"]]
         self._sha256[rows] = np.frombuffer(bytes.fromhex("".join(table["sha256"])), np.uint8).reshape(-1, 32)
 
     def __contains__(self, image_id: object) -> bool:
@@ -110,11 +112,18 @@ class Store:
     def image(self, image_id: str) -> Image.Image:
         """The photo as a PIL image, mode RGB."""
         data = self.read(image_id)
+        width, height = self._size[self._find(image_id)].tolist()
         try:
-            with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-                image.load()
-                # To convert what is RGB already would copy it, a tenth of the time that decoding takes.
-                return image if image.mode == "RGB" else image.convert("RGB")
+            # The kind of file, its mode and size are known: looking for them takes a twentieth of the time.
+            return Image.frombytes("RGB", (width, height), data, "jpeg", "RGB", "")
+        except ValueError:
+            return self._opened(image_id, data)
+
+    def _opened(self, image_id: str, data: bytes) -> Image.Image:
+        """The photo of a file that is not what the index says, if it is one."""
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return image.convert("RGB")
         except Exception as error:
             tar = self._tars[self._shard[self._find(image_id)]]
             raise DamagedPhotoError(f"{_damage(image_id, tar)} ({error})") from error

@@ -19,6 +19,11 @@ import pandas as pd
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
 
 
+def files(folder: str | Path, *, train: str = "train", test: str = "val") -> list[str]:
+    """The lists of photos."""
+    return [str(Path(folder) / "ImageSets" / "Main" / f"{name}.txt") for name in (train, test)]
+
+
 def read_release(folder: str | Path, *, train: str = "train", test: str = "val") -> Release:
     """Read the lists `ImageSets/Main/{train,test}.txt` and the annotation of every photo on them.
 

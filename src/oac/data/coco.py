@@ -1,0 +1,98 @@
+"""Reads COCO's `instances_*.json` (and files in its layout) into the canonical tables.
+
+Boxes are x, y, width, height in pixels of the photo as stored, so no photo is turned. `iscrowd` regions become
+group-of boxes. Corners a little outside the photo, which annotation tools write, are clipped to it; a box that has no
+area then is left out, as detection code does. Labels are the category names.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from oac.data.tables import IMAGE_COLUMNS, Release, check_release
+
+
+def files(folder: str | Path, *, train: str, test: str, **_: object) -> list[str]:
+    """The annotation files that `read_release` needs."""
+    return [str(Path(folder) / name) for name in (train, test)]
+
+
+def read_release(folder: str | Path, *, train: str, test: str, train_photos: str, test_photos: str) -> Release:
+    """Read an annotation file for each split; photos lie in the folders {split}_photos, all relative to `folder`.
+
+    Photos without any object are listed too. Raises FileNotFoundError, and ValueError, naming the file, where it is
+    not of that layout or the two files number their categories differently.
+    """
+    folder = Path(folder)
+    parts = [_read(folder / train, "train", train_photos), _read(folder / test, "test", test_photos)]
+    names = parts[0][2]
+    if names != parts[1][2]:
+        raise ValueError(f"{folder / train} and {folder / test} do not have the same categories")
+    classes = pd.DataFrame({"label": names, "name": names})
+    release = Release(
+        pd.concat([part[0] for part in parts], ignore_index=True),
+        pd.concat([part[1] for part in parts], ignore_index=True),
+        classes,
+    )
+    check_release(release, folder)
+    return release
+
+
+def _read(path: Path, split: str, photos: str) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; an instances_*.json file is expected there")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
+        images = pd.DataFrame(
+            [(entry["id"], entry["file_name"], entry["width"], entry["height"]) for entry in content["images"]],
+            columns=["id", "file_name", "width", "height"],
+        ).set_index("id")
+        rows = [(e["image_id"], e["category_id"], *e["bbox"], e.get("iscrowd", 0)) for e in content["annotations"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not laid out like COCO's instances_*.json: {type(error).__name__}: {error}"
+        ) from error
+    ids = images["file_name"].map(lambda name: PurePosixPath(name).stem)
+    table = pd.DataFrame(
+        {
+            "image_id": ids.astype("str"),
+            "split": split,
+            "path": f"{photos}/" + images["file_name"],
+            "rotation": np.zeros(len(images), np.int16),
+        }
+    ).reset_index(drop=True)[IMAGE_COLUMNS]
+    return table, _boxes(path, rows, images, ids, categories), [categories[key] for key in sorted(categories)]
+
+
+def _boxes(
+    path: Path, rows: list[tuple[Any, ...]], images: pd.DataFrame, ids: pd.Series, categories: dict[int, str]
+) -> pd.DataFrame:
+    found = pd.DataFrame(rows, columns=["image", "category", "x", "y", "w", "h", "crowd"])
+    for column, known, what in (("image", images.index, "image"), ("category", pd.Index(categories), "category")):
+        odd = ~found[column].isin(known)
+        if odd.any():
+            raise ValueError(
+                f"{path}: an annotation is of {what} {found[column][odd].iloc[0]}, which it does not list"
+            )
+    size = images.loc[found["image"], ["width", "height"]].to_numpy(float).reshape(-1, 2)
+    low = np.clip(found[["x", "y"]].to_numpy(float) / size, 0, 1).astype(np.float32)
+    high = np.clip((found[["x", "y"]].to_numpy(float) + found[["w", "h"]].to_numpy(float)) / size, 0, 1)
+    high = high.astype(np.float32)
+    table = pd.DataFrame(
+        {
+            "image_id": ids.loc[found["image"]].to_numpy(),
+            "label": found["category"].map(categories).astype("str"),
+            "xmin": low[:, 0],
+            "xmax": high[:, 0],
+            "ymin": low[:, 1],
+            "ymax": high[:, 1],
+            "is_group_of": found["crowd"].astype(bool),
+        }
+    )
+    return table[(low < high).all(axis=1)].reset_index(drop=True)

@@ -1,0 +1,68 @@
+"""Reads any folder of photos with a CSV of boxes into the canonical tables.
+
+The file has a line for each box and a header that names the columns, in any order:
+- path: the photo, relative to the folder;
+- label: the class;
+- xmin, xmax, ymin, ymax: the corners, in pixels or as shares of the photo (`units`), of the photo as it is stored;
+- split: train, validation or test;
+- optionally is_group_of (1 or 0) and rotation (degrees counter-clockwise that make the stored photo upright).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from oac.data.openimages import rotate_boxes
+from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_boxes, check_columns, check_release
+
+COLUMNS = ("path", "label", "xmin", "xmax", "ymin", "ymax", "split")
+
+
+def files(folder: str | Path, *, boxes: str, **_: object) -> list[str]:
+    """The file of boxes."""
+    return [str(Path(folder) / boxes)]
+
+
+def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Release:
+    """Read the file `boxes` in `folder`; units: share (0 to 1) or pixels, for which every photo's header is read.
+
+    The id of a photo is its path without the suffix, with "__" for each "/". Classes are those that occur, sorted.
+
+    Raises FileNotFoundError for an absent file or photo, ValueError, naming file and line, for a wrong one.
+    """
+    folder = Path(folder)
+    path = folder / boxes
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; a CSV file with the columns {', '.join(COLUMNS)} is expected"
+        )
+    table = pd.read_csv(path, dtype={"path": "str", "label": "str", "split": "str"}, keep_default_na=False)
+    check_columns(list(table.columns), COLUMNS, path)
+    if table.empty:
+        raise ValueError(f"{path} has no line of a box")
+    table["image_id"] = table["path"].str.replace(r"\.[^./]*$", "", regex=True).str.replace("/", "__")
+    table["rotation"] = table["rotation"].replace("", 0).astype(np.int16) if "rotation" in table else np.int16(0)
+    flags = table["is_group_of"] if "is_group_of" in table else pd.Series(0, index=table.index)
+    table["is_group_of"] = flags.astype(str).str.lower().isin(["1", "true"])
+    images = table[IMAGE_COLUMNS].drop_duplicates(ignore_index=True)
+    corners = table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float)
+    if units == "pixels":
+        sizes = {name: _size(folder / name) for name in images["path"]}
+        corners = corners / np.tile(np.array([sizes[name] for name in table["path"]], float), 2)
+    corners = rotate_boxes(corners, table["rotation"].to_numpy()).astype(np.float32)
+    for place, name in enumerate(("xmin", "ymin", "xmax", "ymax")):
+        table[name] = corners[:, place]
+    check_boxes(table, path)
+    labels = sorted(set(table["label"]))
+    release = Release(images, table[BOX_COLUMNS], pd.DataFrame({"label": labels, "name": labels}))
+    check_release(release, path)
+    return release
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size

@@ -1,0 +1,62 @@
+"""Reads a folder of one folder of photos per class, as ImageNet is usually unpacked, into the canonical tables.
+
+Such photos have a label and no boxes. So that everything downstream, which takes labels from boxes, needs no second
+way, each photo has one box: all of it. Boxes of the source `ground_truth` are therefore whole photos here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
+
+SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
+
+
+def files(folder: str | Path, *, train: str, test: str, **_: object) -> list[str]:
+    """The folders of the splits: a class that is added is noticed by their time, a photo is not."""
+    return [str(Path(folder) / split) for split in (train, test)]
+
+
+def read_release(folder: str | Path, *, train: str, test: str, names: str | None = None) -> Release:
+    """Read the class folders {train}/{class}/ and {test}/{class}/ below `folder`; classes are those of train, sorted.
+
+    names: a text file of a class folder's name, a space and the class's name in each line (LOC_synset_mapping.txt of
+    ImageNet), else a class is named like its folder. The id of a photo is its file's name without the suffix.
+
+    Raises FileNotFoundError for an absent folder, ValueError for a class of test that train does not have.
+    """
+    folder = Path(folder)
+    rows: list[tuple[str, str, str, str]] = []
+    for split, place in (("train", train), ("test", test)):
+        for entry in _folders(folder / place):
+            found = sorted(file.name for file in os.scandir(entry) if file.name.lower().endswith(SUFFIXES))
+            rows += [(name.rsplit(".", 1)[0], split, f"{place}/{entry.name}/{name}", entry.name) for name in found]
+    table = pd.DataFrame(rows, columns=["image_id", "split", "path", "label"])
+    labels = sorted(set(table["label"][table["split"] == "train"]))
+    unknown = set(table["label"]) - set(labels)
+    if unknown:
+        raise ValueError(f"{folder / test} has the class {min(unknown)}, which {folder / train} does not have")
+    known = {} if names is None else _names(folder / names)
+    classes = pd.DataFrame({"label": labels, "name": [known.get(label, label) for label in labels]})
+    boxes = table[["image_id", "label"]].assign(
+        xmin=np.float32(0), xmax=np.float32(1), ymin=np.float32(0), ymax=np.float32(1), is_group_of=False
+    )
+    release = Release(table.assign(rotation=np.int16(0))[IMAGE_COLUMNS], boxes[BOX_COLUMNS], classes)
+    check_release(release, folder)
+    return release
+
+
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} does not exist; a folder with one folder of photos per class is expected")
+    return sorted((entry for entry in os.scandir(folder) if entry.is_dir()), key=lambda entry: entry.name)
+
+
+def _names(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {label: name.strip() for label, _, name in (line.partition(" ") for line in lines if line.strip())}

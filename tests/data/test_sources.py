@@ -1,0 +1,205 @@
+"""Sources that lie in a folder: their tables, their errors, and where a study's files are looked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from oac.data import coco, folder, imagenet, official, sources, voc
+from oac.data.subset import select
+from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release
+
+COCO = {"train": "a/train.json", "test": "a/test.json", "train_photos": "t", "test_photos": "v"}
+
+
+def corners(release: Release) -> list[list[float]]:
+    return np.round(release.boxes[["xmin", "xmax", "ymin", "ymax"]].to_numpy(float), 4).tolist()
+
+
+def write_coco(root: Path, name: str, **changes: list) -> None:
+    content = {
+        "categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}],
+        "images": [
+            {"id": 11, "file_name": f"{name}_11.jpg", "width": 200, "height": 100},
+            {"id": 12, "file_name": f"{name}_12.jpg", "width": 50, "height": 50},
+        ],
+        "annotations": [
+            {"image_id": 11, "category_id": 7, "bbox": [20, 10, 40.0, 50], "iscrowd": 0},
+            {"image_id": 11, "category_id": 3, "bbox": [190, 90, 20, 30], "iscrowd": 1},
+            {"image_id": 11, "category_id": 3, "bbox": [10, 10, 0, 30], "iscrowd": 0},
+        ],
+    } | changes
+    path = root / "a" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def test_coco_becomes_canonical_tables(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train")
+    write_coco(tmp_path, "test")
+    release = coco.read_release(tmp_path, **COCO)
+    assert list(release.images.columns) == IMAGE_COLUMNS
+    assert list(release.boxes.columns) == BOX_COLUMNS
+    assert release.images.values.tolist() == [
+        ["train_11", "train", "t/train_11.jpg", 0],
+        ["train_12", "train", "t/train_12.jpg", 0],
+        ["test_11", "test", "v/test_11.jpg", 0],
+        ["test_12", "test", "v/test_12.jpg", 0],
+    ]
+    assert release.classes["label"].tolist() == ["cat", "dog"]  # by their number
+    # Corners beyond the photo are cut, boxes without area left out, crowds are groups.
+    assert corners(release) == [[0.1, 0.3, 0.1, 0.6], [0.95, 1.0, 0.9, 1.0]] * 2
+    assert release.boxes["label"].tolist() == ["dog", "cat"] * 2
+    assert release.boxes["is_group_of"].tolist() == [False, True] * 2
+    assert len(select(release, min_images_per_class=1).images) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (
+            {"annotations": [{"image_id": 99, "category_id": 7, "bbox": [1, 1, 2, 2]}]},
+            r"of image 99, which it does not",
+        ),
+        (
+            {"annotations": [{"image_id": 11, "category_id": 5, "bbox": [1, 1, 2, 2]}]},
+            r"of category 5, which it does",
+        ),
+        ({"annotations": [{"image_id": 11, "category_id": 7}]}, r"not laid out like COCO's .*KeyError: 'bbox'"),
+        ({"categories": [{"id": 7, "name": "dog"}]}, r"of category 3|do not have the same categories"),
+        ({"images": [], "annotations": []}, "not one box"),
+    ],
+)
+def test_wrong_coco_files_are_named(tmp_path: Path, changes: dict, named: str) -> None:
+    write_coco(tmp_path, "train", **changes)
+    write_coco(tmp_path, "test", **({"annotations": []} if "images" in changes else {}))
+    with pytest.raises(ValueError, match=named):
+        coco.read_release(tmp_path, **COCO)
+    (tmp_path / "a/test.json").unlink()
+    write_coco(tmp_path, "train")
+    with pytest.raises(FileNotFoundError, match=r"test\.json does not exist"):
+        coco.read_release(tmp_path, **COCO)
+    (tmp_path / "a/test.json").write_text("{")
+    with pytest.raises(ValueError, match="not laid out like COCO's"):
+        coco.read_release(tmp_path, **COCO)
+
+
+def test_a_folder_of_class_folders_has_one_label_a_photo(tmp_path: Path) -> None:
+    for path in ("train/n02/b.JPEG", "train/n01/a.JPEG", "train/n01/notes.txt", "val/n02/c.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "map.txt").write_text("n01 tench, Tinca tinca\nn02 goldfish\n")
+    release = imagenet.read_release(tmp_path, train="train", test="val", names="map.txt")
+    assert release.images.values.tolist() == [
+        ["a", "train", "train/n01/a.JPEG", 0],
+        ["b", "train", "train/n02/b.JPEG", 0],
+        ["c", "test", "val/n02/c.jpg", 0],
+    ]
+    assert release.classes.values.tolist() == [["n01", "tench, Tinca tinca"], ["n02", "goldfish"]]
+    assert corners(release) == [[0, 1, 0, 1]] * 3
+    chosen = select(release, min_classes_per_image=1, min_images_per_class=1)
+    assert chosen.classes["train_images"].tolist() == [1, 1]
+    (tmp_path / "val/n03").mkdir()
+    (tmp_path / "val/n03/d.jpg").touch()
+    with pytest.raises(ValueError, match=r"val has the class n03, which .*train does not have"):
+        imagenet.read_release(tmp_path, train="train", test="val")
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+        imagenet.read_release(tmp_path, train="train", test="nowhere")
+
+
+HEADER = "split,label,path,xmin,ymin,xmax,ymax,is_group_of,rotation\n"
+
+
+@pytest.mark.parametrize("units", ["share", "pixels"])
+def test_a_csv_of_boxes_beside_photos(tmp_path: Path, units: str) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("in/a.b.jpg", "c.png"):
+        Image.new("RGB", (200, 100)).save(tmp_path / name)
+    width, height = (200, 100) if units == "pixels" else (1, 1)
+    rows = [
+        f"train,cat,in/a.b.jpg,{0.1 * width},{0.2 * height},{0.3 * width},{0.6 * height},1,",
+        f"train,dog,in/a.b.jpg,0,0,{width},{height},0,",
+        f"test,cat,c.png,{0.1 * width},{0.2 * height},{0.3 * width},{0.6 * height},false,90",
+    ]
+    (tmp_path / "boxes.csv").write_text(HEADER + "\n".join(rows) + "\n")
+    release = folder.read_release(tmp_path, boxes="boxes.csv", units=units)
+    assert release.images.values.tolist() == [["in__a.b", "train", "in/a.b.jpg", 0], ["c", "test", "c.png", 90]]
+    assert release.boxes["is_group_of"].tolist() == [True, False, False]
+    # The last photo is turned, and its box with it.
+    assert corners(release) == [[0.1, 0.3, 0.2, 0.6], [0, 1, 0, 1], [0.2, 0.6, 0.7, 0.9]]
+    assert release.classes["label"].tolist() == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (HEADER, "has no line of a box"),
+        (HEADER.replace("label", "class"), "column label is missing"),
+        (HEADER + "train,cat,a.jpg,0.5,0.1,0.4,0.2,0,\n", r"line 2: box of image a has xmin 0\.5 and xmax 0\.4"),
+        (HEADER + "dev,cat,a.jpg,0.1,0.1,0.4,0.2,0,\n", "the split dev"),
+        (HEADER + "train,cat,a.jpg,0.1,0.1,0.4,0.2,0,45\n", "rotation must be one of"),
+    ],
+)
+def test_wrong_csv_files_are_named(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "boxes.csv").write_text(text)
+    with pytest.raises(ValueError, match=named):
+        folder.read_release(tmp_path, boxes="boxes.csv")
+    with pytest.raises(FileNotFoundError, match=r"other\.csv does not exist"):
+        folder.read_release(tmp_path, boxes="other.csv")
+
+
+@pytest.mark.parametrize("module", [coco, folder, imagenet, voc])
+def test_a_source_is_read_where_its_files_lie(tmp_path: Path, module: object) -> None:
+    name = module.__name__.rsplit(".", 1)[-1]  # type: ignore[attr-defined]
+    own = {"coco": COCO, "folder": {"boxes": "boxes.csv"}, "imagenet": {"train": "a/t", "test": "v"}, "voc": {}}[name]
+    data = {"source": name, "location": str(tmp_path), name: own, "store": {"shards": {"train": 1, "test": 1}}}
+    assert sources.annotation_files(data) == []
+    files = sources.local_files(data)
+    assert all(Path(file).is_relative_to(tmp_path) for file in files)
+    seen = []
+
+    def read_release(place: Path, **options: object) -> str:
+        seen.append((place, options))
+        return "tables"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "read_release", read_release)
+        assert sources.read({"source": name, name: own, "shards": {}}, files, tmp_path / "release") == "tables"
+    assert seen == [(tmp_path, own)]
+
+
+def test_photos_of_the_official_release_come_from_the_bucket() -> None:
+    data = {"source": "openimages", "location": official.BASE, "store": {"shards": {"train": 1, "test": 1}}}
+    assert sources.photos_address(data) == official.PHOTOS
+    assert sources.is_verified(data)
+    assert not sources.is_verified(data | {"verify": False})
+    mirror = data | {"location": "file:///mirror"}
+    assert (sources.photos_address(mirror), sources.is_verified(mirror)) == ("file:///mirror", False)
+    assert sources.photos_address(mirror | {"photos": "/p"}) == "/p"
+    dicts = {"source": "dicts", "location": "/dicts", "store": {"shards": {"train": 1, "test": 1}}}
+    assert sources.photos_address(dicts) == official.PHOTOS
+    assert "oidv6-train-annotations-bbox.csv" not in sources.annotation_files(dicts)
+    assert len(sources.local_files(dicts)) == 3
+
+
+def test_real_voc_annotations_agree_with_themselves_as_csv(shared: Path, tmp_path: Path) -> None:
+    """The same photos through two sources give the same boxes."""
+    release = voc.read_release(shared / "voc2007")
+    some = release.images.groupby("split", group_keys=False).head(40)
+    boxes = release.boxes[release.boxes["image_id"].isin(some["image_id"])].merge(some, on="image_id")
+    for path in some["path"]:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).symlink_to((shared / "voc2007" / path).resolve())
+    boxes.to_csv(tmp_path / "boxes.csv", index=False)
+    found = folder.read_release(tmp_path, boxes="boxes.csv")
+    assert set(found.images["path"]) == set(some["path"])
+    np.testing.assert_allclose(
+        found.boxes[["xmin", "xmax", "ymin", "ymax"]], boxes[["xmin", "xmax", "ymin", "ymax"]], atol=1e-6
+    )
+    assert found.boxes["label"].tolist() == boxes["label"].tolist()
+    assert isinstance(found.classes, pd.DataFrame)

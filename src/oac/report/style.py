@@ -47,9 +47,17 @@ POLICY_COLOURS = {
 METHOD_COLOURS = {"supervised": "#000000", "random": GREY, "byol": "#009E73", "swav": "#882255", "cmc": "#999933"}
 OTHER_COLOUR = "#8C564B"  # a method or policy without a colour of its own
 # How much black (negative) or white (positive) the source of the boxes mixes into the colour.
-BOX_SHADES = {"bing": 0.0, "ground_truth": -0.4, "random": 0.4}
+BOX_SHADES = {"bing": 0.0, "ground_truth": -0.4, "random": 0.4, "edge_boxes": -0.2, "selective_search": 0.2}
 INK = 0.18  # relative luminance of text, about: a contrast of 4 to 1 on white or more
-BOX_MARKERS = {"bing": "o", "ground_truth": "s", "random": "^"}
+BOX_MARKERS = {
+    "bing": "o",
+    "ground_truth": "s",
+    "random": "^",
+    "edge_boxes": "v",
+    "selective_search": "P",
+    "opencv_bing": "X",
+    "csv": "d",
+}
 
 RC: dict[Any, Any] = {
     "font.size": 9,

@@ -33,7 +33,6 @@ except studies.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 GPUS = studies.gpus(config["gpu"])
-COMPILE = "--compile" if config["compile"] and GPUS else ""
 # Shards that are fetched at a time, so that a machine of many cores is no burden for a server.
 if workflow.is_main_process and "downloads" not in workflow.global_resources:
     workflow.register_resource("downloads", 4)

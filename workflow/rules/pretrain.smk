@@ -24,6 +24,8 @@ rule pretrain:
     threads: 8 * GPUS if GPUS else 1
     resources:
         gpu=GPUS,
+        # No parameter: those make a run train again.
+        compile=int(config["compile"] and GPUS > 0),
     params:
         recipe=run_recipe,
         state=state_folder,
@@ -33,7 +35,8 @@ rule pretrain:
     shell:
         'exec python "$SCRIPTS"/pretrain.py --images {input.images} --boxes {input.boxes}'
         " --classes {input.classes} --photos {params.photos} --proposals '{input.proposals}'"
-        " --recipe {params.recipe:q} --state {params.state} --threads {threads} --gpus {resources.gpu} {COMPILE}"
+        " --recipe {params.recipe:q} --state {params.state} --threads {threads} --gpus {resources.gpu}"
+        " --compile {resources.compile}"
         " --out {output.encoder} --history {output.history} > {log} 2>&1"
 
 

@@ -29,7 +29,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="compute threads, shared by the run's processes")
     parser.add_argument("--gpus", type=int, default=0, help="cards, each with a process of its own")
     parser.add_argument("--processes", type=int, default=1, help="processes of a run on a CPU")
-    parser.add_argument("--compile", action="store_true", help="compile the networks first")
+    parser.add_argument("--compile", type=int, choices=[0, 1], default=0, help="whether networks are compiled first")
     parser.add_argument("--checkpoint-seconds", type=float, default=120.0, help="time between checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="encoder to write")
     parser.add_argument("--history", type=Path, required=True, help="history to write")
@@ -70,7 +70,7 @@ def train(options: argparse.Namespace) -> None:
                 threads=max(1, options.threads // world()),
                 device=device,
                 checkpoint_seconds=options.checkpoint_seconds,
-                compiled=options.compile,
+                compiled=bool(options.compile),
             )
     except Preempted as stop:
         print(stop, file=sys.stderr)

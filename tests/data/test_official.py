@@ -39,6 +39,15 @@ def test_the_table_has_every_file_that_is_read_and_the_published_numbers(shared:
     assert {name: (file.bytes, file.md5) for name, file in FILES.items()} == {name: published[name] for name in FILES}
 
 
+def test_the_documentation_has_the_same_table() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `") and line.count("|") == 5 and ".csv`" in line]
+    assert len(rows) == len(FILES)
+    for file in FILES.values():
+        place = file.place.removesuffix(file.name)
+        assert f"| `{file.name}` | `{place}` | {file.bytes:,} | `{file.md5}` |" in rows
+
+
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("layout", ["official", "plain"])
 def test_a_mirror_may_have_either_layout(server: Any, tmp_path: Path, layout: str) -> None:

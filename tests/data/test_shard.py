@@ -253,3 +253,24 @@ def test_bytes_that_arrived_outlive_the_process(tmp_path: Path) -> None:
     assert journal.entries[row] == Entry(0, 8, journal.entries[row].sha256, 1, 2)
     journal.remove()
     assert os.listdir(tmp_path) == []
+
+
+def test_odd_ids_make_an_archive_that_other_readers_group_right(tmp_path: Path) -> None:
+    """The key of a WebDataset sample ends at the first dot of the name; long and foreign names must fit as well."""
+    Image.new("RGB", (20, 20)).save(tmp_path / "photo.jpg")
+    ids = ["a.b.c", "d/e", "ü" * 40, "x" * 180]
+    photos = pd.DataFrame({"image_id": ids, "path": "photo.jpg", "rotation": 0})
+    paths = [tmp_path / "photos" / f"train-000{end}" for end in (".tar", ".index.parquet", ".missing.csv")]
+    write_shard(photos, tmp_path, *paths)
+    with tarfile.open(paths[0]) as archive:
+        names = archive.getnames()
+    assert [name.split(".", 1) for name in names] == [
+        ["a_b_c", "jpg"],
+        ["d__e", "jpg"],
+        ["ü" * 40, "jpg"],
+        ["x" * 180, "jpg"],
+    ]
+    listed = subprocess.run(["tar", "tf", paths[0], "--quoting-style=literal"], check=True, capture_output=True)
+    assert listed.stdout.decode().splitlines() == names
+    store = Store(tmp_path / "photos")
+    assert {store.read(image_id) for image_id in ids} == {(tmp_path / "photo.jpg").read_bytes()}

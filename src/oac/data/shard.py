@@ -162,7 +162,9 @@ def _pack(rows: list[Row], journal: Journal, tar: Path, index: Path) -> None:
         for row in rows:
             entry = journal.entries[row]
             if not entry.reason:
-                offset = append_member(file, f"{row.image_id}.jpg", journal.read(entry))
+                # Readers of WebDataset take what stands before the first dot for the key of a sample.
+                name = row.image_id.replace(".", "_").replace("/", "__") + ".jpg"
+                offset = append_member(file, name, journal.read(entry))
                 places.append((row.image_id, offset, entry.bytes, entry.sha256, entry.width, entry.height))
         # Two empty blocks end an archive; tar pads to whole records.
         file.write(bytes(2 * _BLOCK))
@@ -177,7 +179,8 @@ def append_member(file: IO[bytes], name: str, data: bytes) -> int:
     """Add a member to a tar file; return where its data begin. Owner and time are constant."""
     header = tarfile.TarInfo(name)
     header.size = len(data)
-    file.write(header.tobuf(tarfile.USTAR_FORMAT))
+    # Plain ustar has room for 100 bytes of a name.
+    file.write(header.tobuf(tarfile.USTAR_FORMAT if len(name.encode()) <= 100 else tarfile.GNU_FORMAT))
     offset = file.tell()
     file.write(data)
     file.write(bytes(-len(data) % _BLOCK))

@@ -94,13 +94,13 @@ def test_the_best_boxes_are_among_opencvs_best(photos, oracle):
     assert share(bing, 0.8) > share(replace(bing, weights=bing.weights.T), 0.8) + 0.15
 
 
-def test_packaged_weights_find_as_many_objects_as_opencvs_on_200_photos():
-    # OpenCV's rates over the first 200 val photos, all three colour spaces, measured once. On fewer photos the
-    # difference of two trained models is noise: over 60 of them it reaches 0.03 either way.
+def test_packaged_weights_find_more_objects_than_opencv_with_ten_boxes_and_as_many_with_more():
+    # OpenCV's rates over the first 200 val photos, all three colour spaces and difficult objects included, measured
+    # once. At 100 and 1,000 boxes the two are equal within what 200 photos can tell (docs/proposals.md has 1,500).
     images, truth = read_photos(200)
     bing = Bing.load()
     boxes = [bing.propose(image, 1000)[0] for image in images]
     for average, opencv in (("image", (0.440, 0.758, 0.937)), ("object", (0.261, 0.573, 0.845))):
         rates = detection_rate(boxes, truth, COUNTS, average=average)
-        for count, theirs in zip(COUNTS, opencv, strict=True):
-            assert rates[count] > theirs - 0.02
+        for count, theirs, above in zip(COUNTS, opencv, (0.03, -0.02, -0.02), strict=True):
+            assert rates[count] > theirs + above

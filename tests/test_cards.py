@@ -1,9 +1,12 @@
 """Card leases, with processes that are killed and no card at all."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 
 import pytest
@@ -117,3 +120,29 @@ def test_jobs_of_slurm_do_not_wait_for_each_others_card_0(monkeypatch, tmp_path)
         monkeypatch.setenv("SLURM_JOB_ID", allocation)
         folders.add(cards.folder())
     assert len(folders) == 3
+
+
+def test_a_process_that_inherits_the_locks_keeps_the_cards_when_the_job_is_killed(tmp_path):
+    code = (
+        "import subprocess, sys; from pathlib import Path; from oac import cards\n"
+        "with cards.leased(1, ['0'], Path(sys.argv[1])):\n"
+        "    child = subprocess.Popen(['sleep', '60'], close_fds=False)\n"
+        "    print(child.pid, flush=True)\n"
+        "    child.wait()"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    child = int(job.stdout.readline())
+    job.kill()
+    job.wait()
+    with open(tmp_path / "0") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.kill(child, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)

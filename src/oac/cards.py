@@ -2,7 +2,7 @@
 
 Snakemake counts how many cards its jobs use and does not say which; a second Snakemake counts for itself. A job that
 was promised n cards takes n locks in a folder that all jobs of the user share. The kernel lets go of them however the
-job ends.
+job ends. A process that the job starts and lets inherit files holds on to them with it.
 """
 
 from __future__ import annotations
@@ -90,5 +90,6 @@ def _locked(path: Path, held: ExitStack) -> bool:
     except OSError:
         file.close()
         return False
+    os.set_inheritable(file.fileno(), True)
     held.enter_context(file)
     return True

@@ -6,6 +6,7 @@ import time
 
 import psutil
 import pytest
+import torch
 
 from .test_resume import assert_same_run, command, lines, steps_done
 
@@ -73,6 +74,28 @@ def test_a_killed_process_ends_the_job_with_an_error_and_leaves_none_behind(long
     assert process.returncode == 1
     _gone, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
+
+
+def test_a_killed_job_takes_its_processes_along_which_save_what_they_have(long_recipe, inputs, tmp_path):
+    process = start(long_recipe | {"images_seen": 10**7}, inputs, tmp_path, "--processes", "2")
+    wait_for_steps(tmp_path, process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate(timeout=60)
+    _gone, alive = psutil.wait_procs(family, timeout=40)
+    assert not alive
+    assert torch.load(tmp_path / "state" / "checkpoint.pt", weights_only=True)["step"] > 0
+
+
+def test_a_signal_to_every_process_of_a_job_ends_it_with_75_all_the_same(long_recipe, inputs, tmp_path):
+    """What a scheduler does: the watching process, torchrun and the two that train all get it."""
+    process = start(long_recipe | {"images_seen": 10**7}, inputs, tmp_path, "--processes", "2")
+    wait_for_steps(tmp_path, process)
+    for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+        member.terminate()
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 75, errors
+    assert torch.load(tmp_path / "state" / "checkpoint.pt", weights_only=True)["step"] > 0
 
 
 def test_more_cards_than_there_are_is_one_sentence(long_recipe, inputs, tmp_path, monkeypatch):

@@ -4,17 +4,20 @@ With several GPUs (or processes) the run is shared by as many processes, which t
 """
 
 import argparse
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from oac import cards
 from oac.command import plain_errors
 
 EXIT_PREEMPTED = 75  # as oac.pretrain.loop; here nothing that imports torch is needed until training starts
+LEAVE_SECONDS = 30.0  # what processes that were asked to stop may take for their checkpoint
 PREEMPTED = "preempted"  # written into the state folder by a run that stopped on request
 
 
@@ -80,22 +83,46 @@ def train(options: argparse.Namespace) -> None:
 
 
 def watch(options: argparse.Namespace, processes: int) -> None:
-    """Start the processes through torchrun, hand signals on to them, and end as they ended.
+    """Start the processes through torchrun, hand a signal on to them, and end as they ended.
 
     torchrun ends with 1 whatever its processes ended with; a file tells that they stopped on request.
     """
     note = options.state / PREEMPTED
     note.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    child = subprocess.Popen([*command, __file__, *sys.argv[1:]], start_new_session=True)
+    asked: list[int] = []
+    child: subprocess.Popen[bytes] | None = None
+
+    def stop(number: int, _: object) -> None:
+        asked.append(number)
+        if child is not None and len(asked) == 1:  # a second signal would break off torchrun's wait for its processes
+            child.terminate()
+
+    # In a session of its own torchrun gets Ctrl-C once, from here; its SIGTERM to the processes they answer.
     for number in (signal.SIGTERM, signal.SIGINT):
-        # In a session of its own torchrun gets Ctrl-C once, from here; its SIGTERM to the processes they answer.
-        signal.signal(number, lambda *_: child.terminate())
+        signal.signal(number, stop)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    # The locks of the leased cards go on to torchrun (close_fds). If this process is killed and can hand on nothing,
+    # the kernel tells torchrun, and its processes write a checkpoint before others get the cards.
+    child = subprocess.Popen(
+        [*command, __file__, *sys.argv[1:]], start_new_session=True, close_fds=False, preexec_fn=end_with_parent
+    )
+    if asked:
+        child.terminate()
     code = child.wait()
+    # A scheduler that signals every process can end torchrun before its processes have written their checkpoint.
+    deadline = time.monotonic() + LEAVE_SECONDS * bool(asked)
+    while not note.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
     if note.exists():
         note.unlink()
         sys.exit(EXIT_PREEMPTED)
     sys.exit(min(code, 1) if code >= 0 else 1)
+
+
+def end_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 if __name__ == "__main__":

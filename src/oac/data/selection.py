@@ -218,8 +218,7 @@ class Selection:
             by_place = np.argsort(place, kind="stable")
             rows, place = rows[by_place], place[by_place]
         images = release.images[IMAGE_COLUMNS].iloc[order].reset_index(drop=True)
-        small = np.int16 if len(chosen) < 2**15 else np.int32
-        number = np.cumsum(chosen, dtype=small) - small(1)
+        number = (np.cumsum(chosen) - 1).astype(np.int16 if len(chosen) < 2**15 else np.int32)
         label = number[self.label[rows]]
         return Subset(images, classes.reset_index(drop=True), self.steps, release, rows, place, label)
 

@@ -50,5 +50,5 @@ class Setting:
             "images_seen": self.steps * self.batch_size,
             "precision": self.precision,
             "augment": {},
-            "options": {"batch_size": self.batch_size, "lr": 0.03, "queue": self.queue},
+            "options": {"batch_size": self.batch_size, "lr": 0.03, "queue": self.queue, "groups": 1},
         }

@@ -39,6 +39,11 @@ def table(result: dict[str, Any]) -> str:
         ("augmentation alone", None, cpu["augmentation"]),
         ("**end to end**", result["end_to_end_pairs_per_s"], cpu["whole"]),
         ("end to end in float32", result["end_to_end_fp32_pairs_per_s"], cpu.get("whole_fp32")),
+        (
+            "end to end, photos decoded each time by workers",
+            result["end_to_end_streamed_pairs_per_s"],
+            cpu.get("whole_streamed"),
+        ),
         ("training step alone, compiled", result["compiled_step_pairs_per_s"], cpu.get("step_compiled")),
         ("yardstick's loader alone", result["yardstick_loader_pairs_per_s"], cpu["plain_loader"]),
         ("**yardstick end to end**", result["yardstick_pairs_per_s"], None),

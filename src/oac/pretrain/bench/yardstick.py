@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageFilter
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
 from oac.data.store import Store
@@ -60,18 +60,13 @@ class PlainPhotos(Dataset[tuple[Tensor, Tensor]]):
 
 
 def batches(photos: PlainPhotos, batch_size: int, workers: int, pin: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield shuffled batches without end."""
+    """Yield random batches without end."""
+    # One epoch that never ends: with as few photos as a benchmark has, its workers would idle at every epoch's end.
+    endless = RandomSampler(photos, replacement=True, num_samples=10**9)
     loader = DataLoader(
-        photos,
-        batch_size,
-        shuffle=True,
-        num_workers=workers,
-        pin_memory=pin,
-        drop_last=True,
-        persistent_workers=workers > 0,
+        photos, batch_size, sampler=endless, num_workers=workers, pin_memory=pin, persistent_workers=workers > 0
     )
-    while True:
-        yield from loader
+    return iter(loader)
 
 
 class PlainMoCo:

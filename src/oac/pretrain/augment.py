@@ -119,7 +119,7 @@ def augment(views: Tensor, parameters: Parameters) -> Tensor:
 
 def normalise(x: Tensor) -> Tensor:
     """Bring RGB in [0, 1], (n, 3, H, W), to zero mean and unit deviation of ImageNet."""
-    return (x - _channels(MEAN, x)) / _channels(STD, x)
+    return (x - channels(MEAN, x)) / channels(STD, x)
 
 
 def _apply(x: Tensor, chosen: np.ndarray, operation, values: np.ndarray) -> None:  # type: ignore[no-untyped-def]
@@ -134,7 +134,7 @@ def _apply(x: Tensor, chosen: np.ndarray, operation, values: np.ndarray) -> None
 
 def luma(x: Tensor) -> Tensor:
     """Grey value of RGB (n, 3, H, W) in [0, 1]: (n, 1, H, W)."""
-    return (x * _channels(_GREY, x)).sum(1, keepdim=True)
+    return (x * channels(_GREY, x)).sum(1, keepdim=True)
 
 
 def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
     by_red, by_green, by_blue = green - blue, blue - red, red - green
     distance = by_red + not_red * (by_green - by_red + not_green * (by_blue - by_green))
     hue = distance / chroma.clamp(min=1e-12) + not_red * (2 + 2 * not_green)
-    position = _channels((5.0, 3.0, 1.0), x) + (hue + 6 * turn[:, 0])[:, None]
+    position = channels((5.0, 3.0, 1.0), x) + (hue + 6 * turn[:, 0])[:, None]
     position -= (position / 6).floor_().mul_(6)
     return value[:, None] - chroma[:, None] * torch.minimum(position, 4 - position).clamp_(0, 1)
 
@@ -189,7 +189,8 @@ def solarise(x: Tensor) -> Tensor:
     return torch.minimum(x, 1 - x)
 
 
-def _channels(values: tuple[float, ...], x: Tensor) -> Tensor:
+def channels(values: tuple[float, ...], x: Tensor) -> Tensor:
+    """A number for each channel of x (n, 3, H, W), on its device and of its type: (1, 3, 1, 1)."""
     return _constant(values, x.device, x.dtype)
 
 

@@ -5,10 +5,12 @@ The constants are those of sRGB (IEC 61966-2-1) and of CIE 1976 Lab under daylig
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
-from oac.pretrain.augment import MEAN, STD
+from oac.pretrain.augment import MEAN, STD, channels
 
 _TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.95047, 1.0, 1.08883)
@@ -21,8 +23,7 @@ def rgb_to_lab(x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x = x.float().clamp(0, 1)
         linear = torch.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92)
-        matrix = torch.tensor(_TO_XYZ, device=x.device) / torch.tensor(_WHITE, device=x.device)[:, None]
-        xyz = torch.einsum("ij,bjhw->bihw", matrix, linear)
+        xyz = torch.einsum("ij,bjhw->bihw", _to_xyz(x.device), linear)
         f = torch.where(xyz > (6 / 29) ** 3, xyz.clamp(min=1e-6) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
         fx, fy, fz = f.unbind(1)
         return torch.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], dim=1)
@@ -30,9 +31,11 @@ def rgb_to_lab(x: Tensor) -> Tensor:
 
 def from_normalised(x: Tensor) -> Tensor:
     """Convert photos as encoders take them (`augment.normalise`) to Lab, each channel in about [-1, 1]."""
-    lab = rgb_to_lab(x * _column(STD, x) + _column(MEAN, x))
-    return (lab - _column(_MIDDLE, lab)) / _column(_REACH, lab)
+    lab = rgb_to_lab(x * channels(STD, x) + channels(MEAN, x))
+    return (lab - channels(_MIDDLE, lab)) / channels(_REACH, lab)
 
 
-def _column(values: tuple[float, ...], x: Tensor) -> Tensor:
-    return torch.tensor(values, device=x.device, dtype=x.dtype).view(1, 3, 1, 1)
+@functools.cache  # a constant is copied to a device once: each copy waits for it
+def _to_xyz(device: torch.device) -> Tensor:
+    """Linear RGB to XYZ as a share of the white point's."""
+    return torch.tensor(_TO_XYZ, device=device) / torch.tensor(_WHITE, device=device)[:, None]

@@ -42,6 +42,7 @@ class ResidentPhotos:
         width, height = photos.largest
         self.pixels = torch.zeros(len(photos), 3, height, width, dtype=torch.uint8, device=device)
         self._placed: list[Placed | None] = []
+        self._batch: tuple[Sequence[Placed], Tensor] | None = None
         with ThreadPoolExecutor(threads) as pool:
             for first in range(0, len(photos), AT_ONCE):
                 rows = range(first, min(first + AT_ONCE, len(photos)))
@@ -81,8 +82,14 @@ class ResidentPhotos:
             resize_weights(edges[:, axis], edges[:, axis + 2], size[:, axis], side, length).to(self.kind)[:, None]
             for axis, length in enumerate((self.pixels.shape[3], self.pixels.shape[2]))
         )
-        views = down @ self.pixels[rows].to(self.kind) @ across.transpose(2, 3)
+        views = down @ self._gathered(photos, rows) @ across.transpose(2, 3)
         return views.round_().clamp_(0, 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
+
+    def _gathered(self, photos: Sequence[Placed], rows: Tensor) -> Tensor:
+        """The pixels of a batch (B, 3, H, W) in the type they are multiplied in; kept for its further views."""
+        if self._batch is None or self._batch[0] is not photos:
+            self._batch = photos, self.pixels[rows].to(self.kind)
+        return self._batch[1]
 
 
 def open_photos(

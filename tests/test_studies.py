@@ -190,13 +190,30 @@ def test_byol_has_the_published_recipe_by_default_and_its_views_can_be_overridde
 
 
 def test_swav_has_the_published_recipe_by_default(load):
-    study = load(("  random:", "  swav: {batch_size: 256, lr: 0.6, final_lr: 0.0006}\n  random:"))
-    assert recipe.build(study, "swav", "object-dilate", 0)["options"] == {
+    study = load(("  random:", "  swav: {}\n  random:"))
+    run = recipe.build(study, "swav", "object-dilate", 0)
+    strong = {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
+    assert run["augment"]["query"] == run["augment"]["key"] == study["pretrain"]["augment"] | strong
+    assert run["options"] == {
         "lr": 0.6, "final_lr": 0.0006, "batch_size": 256, "optimizer": "larc", "weight_decay": 1e-6, "momentum": 0.9,
         "warmup": 0.0, "prototypes": 3000, "temperature": 0.1, "epsilon": 0.05, "sinkhorn": 3, "dim": 128,
         "hidden": 2048, "queue": 3840, "queue_from": 0.075, "freeze": 0.005,
         "small_views": {"count": 6, "size": 96, "scale": [0.05, 0.14]},
     }  # fmt: skip
+
+
+def test_moco_byol_and_cmc_have_their_published_batches_and_rates_by_default(load):
+    lines = TINY.read_text().splitlines(keepends=True)
+    start = lines.index("  moco_v2:\n")
+    end = next(row for row in range(start + 1, len(lines)) if not lines[row].startswith("    "))
+    study = load(("".join(lines[start:end]), "  moco_v2: {}\n  byol: {}\n  cmc: {}\n"))
+    made = {
+        method: recipe.build(study, method, "object-dilate", 0)["options"] for method in ("moco_v2", "byol", "cmc")
+    }
+    assert {method: (options["batch_size"], options["lr"]) for method, options in made.items()} == {
+        "moco_v2": (256, 0.03), "byol": (4096, 4.8), "cmc": (128, 0.03),
+    }  # fmt: skip
+    assert made["moco_v2"]["groups"] == 8  # shuffled batch norm on eight GPUs
 
 
 def test_keys_that_came_later_are_in_no_recipe_of_a_study_without_them(load):

@@ -13,7 +13,7 @@ from oac.pretrain.methods.moco import MoCo, Options
 from oac.pretrain.methods.supervised import Supervised
 
 NETWORK = {"name": "narrow", "width": 8}
-OPTIONS = Options(queue=20, key_momentum=0.9, temperature=0.2, dim=6, hidden=10, heads=1)
+OPTIONS = Options(queue=20, key_momentum=0.9, temperature=0.2, dim=6, hidden=10, heads=1, groups=1)
 
 
 def batch(size, swapped=None, classes=3):
@@ -125,7 +125,7 @@ def test_a_query_and_its_key_do_not_share_their_batch_statistics(head_norm):
 
 def test_a_network_that_tells_nothing_apart_has_the_chance_loss():
     torch.manual_seed(0)
-    method = MoCo(NETWORK, Options(queue=4096, dim=64, hidden=32, head_norm=True, temperature=1e4))
+    method = MoCo(NETWORK, Options(queue=4096, dim=64, hidden=32, head_norm=True, temperature=1e4, groups=1))
     loss, monitors = method.loss(*views(64), batch(64))
     assert method.chance == pytest.approx(math.log(4097))
     assert loss.item() == pytest.approx(method.chance, abs=1e-3)

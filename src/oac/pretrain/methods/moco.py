@@ -29,7 +29,7 @@ class Options:
     queue: keys kept (K). key_momentum: of the key encoder (m). temperature: T. dim, hidden: sizes of the head.
     heads: 1, or 2 for a head of its own for each of the policy's two views, where these differ in kind.
     head_norm: batch norm inside the head, which the paper does not have and small queues need.
-    groups: batch norm groups, the one-device equivalent of that many cards.
+    groups: batch norm groups, the one-device equivalent of that many cards, eight as published.
     """
 
     queue: int = 65536
@@ -39,7 +39,7 @@ class Options:
     hidden: int = 2048
     heads: int = 1
     head_norm: bool = False
-    groups: int = 1
+    groups: int = 8
 
 
 class MoCo(Method):

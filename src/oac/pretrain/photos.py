@@ -81,14 +81,24 @@ class Photos:
     def cut(photos: Sequence[Photo], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
         """Cut a box (B, 4), in pixels, from each of B photos and resize it with antialiasing.
 
-        factor: (B,) of LEVELS, how many times smaller each photo is decoded. Returns (B, 3, side, side) uint8 in
-        channels-last memory.
+        factor: (B,) of LEVELS, how many times smaller each photo is decoded. Beside a photo all is black, as far as
+        the box reaches. Returns (B, 3, side, side) uint8 in channels-last memory.
         """
         views = []
         for photo, level, edges in zip(photos, factor.tolist(), box, strict=True):
             image = photo.at(level)
             # A reduced photo is rounded up to whole pixels, so that its scale is not quite 1 / level.
             scale = np.tile(np.array(image.size) / photo.size, 2)
-            inside = tuple((edges * scale).tolist())
+            image, inside = _framed(image, edges * scale)
             views.append(np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=inside)))
         return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
+
+
+def _framed(image: Image.Image, box: np.ndarray) -> tuple[Image.Image, tuple[float, ...]]:
+    """Put a black margin around a photo where the box leaves it; return that and the box (4,) in its pixels."""
+    low = np.minimum(np.floor(box[:2]), 0)
+    high = np.maximum(np.ceil(box[2:]), image.size)
+    if not low.any() and (high == image.size).all():
+        return image, tuple(box.tolist())
+    frame = image.crop(tuple(np.concatenate([low, high]).astype(int).tolist()))  # Pillow fills with black
+    return frame, tuple((box - np.tile(low, 2)).tolist())

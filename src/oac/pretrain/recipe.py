@@ -43,6 +43,12 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     options = {key: value for key, value in study["methods"][method].items() if key not in ("crops", "seeds")}
     # A reference line may have a budget of its own; it is one of the run, not an option of the objective.
     shared = study["pretrain"] | {"images_seen": options.pop("images_seen", study["pretrain"]["images_seen"])}
+    # So may a line of the audit, which gives an arm the steps that the released code gives it.
+    if line.pop("budget", "photos") == "boxes":
+        shared["images_seen"] = round(shared["images_seen"] * study["data"]["boxes_per_photo"])
+    # Heads belong to the objective; a line that names them has its own number of them.
+    if (heads := line.pop("heads", None)) and "heads" in options:
+        options["heads"] = heads
     # A method may augment its two views apart. What it overrides is merged here, so that a shared value that neither
     # view takes is not in the recipe; the name of the shared augmentation stays for methods without.
     if views := options.pop("augment", None):

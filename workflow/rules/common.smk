@@ -62,6 +62,7 @@ wildcard_constraints:
     method="[a-z0-9_]+",
     crops="[a-z0-9-]+",
     seed="[0-9]+",
+    option="|".join(studies.ABLATIONS),
 
 
 def study_named(name):
@@ -395,14 +396,30 @@ def figure_files(study):
         names.append("ap_per_class")
     if any(method != recipes.UNTRAINED for method, _, _ in runs):
         names.append("training_curves")
+    names += ["audit"] if studies.is_audit(options) else []
+    names += [f"ablation_{option}" for option in studies.ablations(options)]
     if any(source != "ground_truth" for source in studies.box_sources(options)):
         names.append("recall")
     return [f"results/{study}/report/figures/{name}.png" for name in names]
 
 
+def table_names(study):
+    """The tables that a study has something to show in."""
+    options = study_named(study)
+    audit = ["audit"] if studies.is_audit(options) else []
+    ablations = [f"ablation_{option}" for option in studies.ablations(options)]
+    return ["crops", "methods", *audit, *ablations]
+
+
+def summary_tables(wildcards):
+    """The tables on a study's page."""
+    folder = f"results/{wildcards.study}/report/tables"
+    return [f"{folder}/{name}.md" for name in table_names(wildcards.study)]
+
+
 def report_files(study):
     """Everything of a study that the HTML report shows."""
-    pages = ["verdicts", "tables/crops", "tables/methods"]
+    pages = ["verdicts", *(f"tables/{name}" for name in table_names(study))]
     return [
         *(f"results/{study}/report/{page}.html" for page in pages),
         *figure_files(study),

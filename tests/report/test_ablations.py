@@ -57,8 +57,10 @@ def test_the_table_has_the_numbers_of_the_runs_and_the_differences_to_the_refere
 
 
 @pytest.mark.parametrize("option", ABLATIONS)
-def test_the_figure_shows_every_line_and_does_not_call_one_seed_an_order(metrics, option):
-    axes = ablation_figure(metrics, option).axes[0]
+def test_the_figure_shows_every_line_and_does_not_call_one_seed_an_order(metrics, option, check_texts):
+    figure = ablation_figure(metrics, option)
+    check_texts(figure)
+    axes = figure.axes[0]
     means = next(line for line in axes.lines if line.get_gid() == "mean").get_ydata()
     assert list(means) == pytest.approx([100 * score("moco_v2", name, 0) for name in LINES[option]])
     best = max(LINES[option], key=lambda name: score("moco_v2", name, 0))

@@ -76,6 +76,16 @@ class Line:
         """Whether all options of PROTOCOL have the published value."""
         return all(self.options.get(key) == value for key, (value, _) in PROTOCOL.items())
 
+    @property
+    def complete(self) -> bool:
+        """Whether all options of PROTOCOL have the released value."""
+        return set(self.released) == set(PROTOCOL)
+
+    @property
+    def scene(self) -> bool:
+        """Whether it is a baseline, which crops around no object."""
+        return bool(self.options["policy"] == "scene-scene")
+
     def others(self, *but: str) -> str:
         """Everything beside some options, to be compared."""
         kept = {key: value for key, value in self.options.items() if key not in but}
@@ -180,10 +190,11 @@ def steps(lines: Sequence[Line]) -> list[Step]:
 
 
 def readouts(lines: Sequence[Line]) -> list[Step]:
-    """What the released metric and its picking of an epoch add to the same runs, at both ends of the walk."""
+    """What the released metric and its picking of an epoch add to the same runs: the walk's ends, scene crops."""
     found = []
-    for line in lines:
-        if line.published or line.options["policy"] == "scene-scene" or set(line.released) == set(PROTOCOL):
+    shortest = min((line.images_seen for line in lines), default=0)
+    for line in (line for line in lines if line.images_seen == shortest):
+        if line.published or line.scene or line.complete:
             words = "over the test set", f"mean over batches of {BATCH}"
             found.append(Step("readout", "metric", line, line, words, ("map", "batch"), None))
             if all("best_map" in values for values in line.values.values()):
@@ -194,16 +205,15 @@ def readouts(lines: Sequence[Line]) -> list[Step]:
 
 def comparisons(lines: Sequence[Line]) -> list[Step]:
     """Object-aware cropping, as published and as released, against scene crops with as many steps or fewer."""
-    scenes = [line for line in lines if line.options["policy"] == "scene-scene"]
+    scenes = [line for line in lines if line.scene]
     found = []
     for after in lines:
-        complete = set(after.released) == set(PROTOCOL)
-        if not (complete or after.published):
+        if not (after.complete or after.published):
             continue
         for before in scenes:
             if before.images_seen <= after.images_seen:
                 budgets = f"{before.images_seen:,} photos", f"{after.images_seen:,} photos"
-                name = "as released" if complete else "as published"
+                name = "as released" if after.complete else "as published"
                 same = "equal steps" if budgets[0] == budgets[1] else MANY_TIMES
                 found.append(Step("comparison", f"{name}, {same}", before, after, budgets))
     return found

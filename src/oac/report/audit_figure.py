@@ -13,13 +13,18 @@ from oac.report.audit import BATCH, NAMES, Step, every_step, lines_of, paired
 from oac.report.statistics import Interval
 from oac.report.style import SMALL, WIDTH, styled
 
-# First and second time that an option is met on the walk: filled and open, so that neither hides the other.
-LOOKS = (
-    {"marker": "o", "color": "#0072B2", "mfc": "#0072B2"},
-    {"marker": "s", "color": "#D55E00", "mfc": "white"},
-)
-CONTEXTS = ("first context of the table (others mostly as published)", "second (others mostly as released)")
-ASIDE = 0.16  # rows between the two
+# Filled, open and grey, so that none hides another.
+LOOKS = {
+    "published": {"marker": "o", "color": "#0072B2", "mfc": "#0072B2"},
+    "released": {"marker": "s", "color": "#D55E00", "mfc": "white"},
+    "scene": {"marker": "D", "color": "#767676", "mfc": "#767676"},
+}
+NAMES_OF_LOOKS = {
+    "published": "other options mostly as published",
+    "released": "mostly as released",
+    "scene": "scene crops",
+}
+ASIDE = 0.44  # of a row, over which its markers are spread
 
 
 @styled
@@ -33,35 +38,46 @@ def audit_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
         groups.setdefault(_label(step), []).append(step)
     figure = Figure(figsize=(WIDTH, 1.5 + 0.42 * len(groups)))
     panels = figure.subplots(1, 2, sharey=True)
-    titles = "mAP over the test set", f"mean over batches of {BATCH} (released code)"
-    for axes, title, batch in zip(panels, titles, (False, True), strict=True):
+    for axes, title, batch in zip(
+        panels, ("mAP over the test set", f"mean over batches of {BATCH}"), (0, 1), strict=True
+    ):
         for row, members in enumerate(groups.values()):
-            _draw_row(axes, row, members, batch)
+            _draw_row(axes, row, members, bool(batch))
         axes.axvline(0, color="#767676", lw=0.8, zorder=0)
         axes.grid(axis="x", color="#E6E6E6", lw=0.7)
         axes.set_axisbelow(True)
         axes.set_title(title, fontsize=9)
-        axes.set_xlabel("change (points)")
+        axes.set_xlabel("change (points), 95 % t-interval")
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(range(len(groups)), list(groups), fontsize=SMALL)
     panels[0].set_ylim(len(groups) - 0.4, -0.6)
-    figure.suptitle("What each step from the paper to its released code is worth", x=0.01, ha="left", fontsize=10)
-    handles = [
-        Line2D([], [], ls="", mec=look["color"], ms=5, **look) for look in LOOKS[: max(map(len, groups.values()))]
-    ]
-    figure.legend(handles, CONTEXTS[: len(handles)], loc="outside lower left", ncols=2, fontsize=SMALL)
+    title = f"What each step from the paper to its released code is worth on {metrics[0]['study']}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    handles = [Line2D([], [], ls="", mec=look["color"], ms=5, **look) for look in LOOKS.values()]
+    figure.legend(handles, NAMES_OF_LOOKS.values(), loc="outside lower left", ncols=3, fontsize=SMALL)
     return figure
 
 
 def _label(step: Step) -> str:
     """The option and its two values; a comparison by what is compared."""
     if step.kind == "comparison":
-        return f"Object crops over scene crops,\n{step.option}"
-    if step.option in ("metric", "picked"):
-        return f"{NAMES[step.option]}: {step.values[1]}\n({step.before.name})"
+        kind = step.option.partition(",")[0]
+        steps = " against ".join(f"{line.images_seen / 1000:,.0f}k" for line in (step.after, step.before))
+        return f"Object crops ({kind})\nover scene crops, {steps} photos"
+    if step.kind == "readout":
+        return f"{NAMES[step.option]}:\n{step.values[1]}"
     if step.option == "budget":
-        return f"Steps: {step.after.images_seen / step.before.images_seen:.3g} times as many\n({step.before.name})"
+        return f"Steps:\n{step.after.images_seen / step.before.images_seen:.3g} times as many"
     return f"{NAMES[step.option]}: {step.values[0]}\n→ {step.values[1]}"
+
+
+def _look(step: Step, number: int) -> str:
+    """Which look a difference has: an option's two rows are in the order of the table, others go by their line."""
+    if step.kind == "option" and step.option != "budget":
+        return ("published", "released")[min(number, 1)]
+    if step.after.scene:
+        return "scene"
+    return "released" if step.after.complete else "published"
 
 
 def _draw_row(axes: Axes, row: int, members: Sequence[Step], batch: bool) -> None:
@@ -69,9 +85,8 @@ def _draw_row(axes: Axes, row: int, members: Sequence[Step], batch: bool) -> Non
         if batch and step.batch_keys is None:
             continue
         change = paired(*step.numbers(step.batch_keys if batch and step.batch_keys else step.keys))
-        look = LOOKS[min(number, len(LOOKS) - 1)]
-        height = row + (ASIDE * (2 * number - 1) if len(members) > 1 else 0.0)
-        _draw_change(axes, change, height, look)
+        height = row + ASIDE * (number / max(len(members) - 1, 1) - 0.5) * (len(members) > 1)
+        _draw_change(axes, change, height, LOOKS[_look(step, number)])
 
 
 def _draw_change(axes: Axes, change: Interval, height: float, look: Mapping[str, str]) -> None:

@@ -216,14 +216,13 @@ def run_boxes(wildcards):
 
 
 def crop_line(wildcards):
-    """How a crop line cuts, without its seeds."""
+    """How a crop line cuts."""
     lines = study_of(wildcards)["crops"]
     if wildcards.crops not in lines:
         raise WorkflowError(
             f"study {wildcards.study} has no {wildcards.crops!r} in `crops`: there are {', '.join(lines)}"
         )
-    line = lines[wildcards.crops]
-    return {key: value for key, value in line.items() if key != "seeds"}
+    return recipes.cuts(lines[wildcards.crops])
 
 
 def bing_training(wildcards):

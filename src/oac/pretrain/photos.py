@@ -94,11 +94,12 @@ class Photos:
         return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
 
 
-def _framed(image: Image.Image, box: np.ndarray) -> tuple[Image.Image, tuple[float, ...]]:
+def _framed(image: Image.Image, box: np.ndarray) -> tuple[Image.Image, tuple[float, float, float, float]]:
     """Put a black margin around a photo where the box leaves it; return that and the box (4,) in its pixels."""
     low = np.minimum(np.floor(box[:2]), 0)
     high = np.maximum(np.ceil(box[2:]), image.size)
-    if not low.any() and (high == image.size).all():
-        return image, tuple(box.tolist())
-    frame = image.crop(tuple(np.concatenate([low, high]).astype(int).tolist()))  # Pillow fills with black
-    return frame, tuple((box - np.tile(low, 2)).tolist())
+    if low.any() or (high != image.size).any():
+        left, upper, right, lower = np.concatenate([low, high]).astype(int).tolist()
+        image = image.crop((left, upper, right, lower))  # Pillow fills with black
+    x0, y0, x1, y1 = (box - np.tile(low, 2)).tolist()
+    return image, (x0, y0, x1, y1)

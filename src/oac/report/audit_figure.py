@@ -14,7 +14,7 @@ from oac.report.statistics import Interval
 from oac.report.style import SMALL, WIDTH, styled
 
 # Filled, open and grey, so that none hides another.
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     "published": {"marker": "o", "color": "#0072B2", "mfc": "#0072B2"},
     "released": {"marker": "s", "color": "#D55E00", "mfc": "white"},
     "scene": {"marker": "D", "color": "#767676", "mfc": "#767676"},
@@ -89,7 +89,7 @@ def _draw_row(axes: Axes, row: int, members: Sequence[Step], batch: bool) -> Non
         _draw_change(axes, change, height, LOOKS[_look(step, number)])
 
 
-def _draw_change(axes: Axes, change: Interval, height: float, look: Mapping[str, str]) -> None:
+def _draw_change(axes: Axes, change: Interval, height: float, look: Mapping[str, Any]) -> None:
     if change.half_width is not None:
         axes.plot([change.low, change.high], [height, height], color=look["color"], lw=1.6, gid="interval")
     axes.plot(change.mean, height, ms=5.5, mec=look["color"], gid="mean", **look)

@@ -143,5 +143,5 @@ def _judged(ours: Interval, holds: bool | None) -> dict[str, Any]:
 
 
 def _not_run(reason: str) -> dict[str, Any]:
-    empty = {"ours": None, "half_width": None, "n": 0, "lines": [], "compared": None}
+    empty: dict[str, Any] = {"ours": None, "half_width": None, "n": 0, "lines": [], "compared": None}
     return empty | {"status": NOT_RUN, "reason": reason}

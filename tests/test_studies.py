@@ -92,7 +92,8 @@ def in_part(name: str, path: str) -> bool:
 def test_policy_keys_cover_the_policies_and_their_options():
     assert tuple(studies.POLICY_KEYS) == POLICIES
     used = {key for keys in studies.POLICY_KEYS.values() for key in keys}
-    assert used == {field.name for field in fields(CropPolicy)} - {"policy"}
+    elsewhere = {"heads", "budget"}  # a line may set these, which a recipe has outside of its crops
+    assert used - elsewhere == {field.name for field in fields(CropPolicy)} - {"policy"}
 
 
 def test_all_study_files_load_and_have_a_recipe_for_each_run():
@@ -121,6 +122,61 @@ def test_an_unknown_study_is_answered_with_the_nearest_name_and_all_there_are():
         studies.find(known, "dmeo")
     with pytest.raises(studies.ConfigError, match=r"no study 'imagenet': there are demo, voc07$"):
         studies.find(known, "imagenet")
+
+
+def test_a_study_takes_from_its_base_what_it_lacks(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY.read_text())
+    own = {
+        "name": "other",
+        "base": "tiny",
+        "description": "Another.",
+        "pretrain": {"images_seen": 64},
+        "methods": {"supervised": None, "moco_v2": {"queue": 16}},
+        "crops": {"scene-scene": {"policy": "scene-scene", "seeds": [4]}},
+    }
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(own))
+    found = studies.load([tmp_path / "tiny.yaml", tmp_path / "other.yaml"], STUDY_SCHEMA)
+    other, base = found["other"], found["tiny"]
+    assert other["data"] == base["data"]
+    assert other["pretrain"] == base["pretrain"] | {"images_seen": 64}
+    assert other["methods"]["moco_v2"] == base["methods"]["moco_v2"] | {"queue": 16}
+    assert list(other["methods"]) == ["moco_v2", "random"]
+    assert list(other["crops"]) == ["scene-scene"]
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(own | {"base": "tinny"}))
+    with pytest.raises(studies.ConfigError, match=r"base is tinny, but the studies beside it are tiny"):
+        studies.load([tmp_path / "other.yaml"], STUDY_SCHEMA)
+    (tmp_path / "third.yaml").write_text(yaml.safe_dump(own | {"name": "third", "base": "other"}))
+    with pytest.raises(studies.ConfigError, match="base other has a base itself"):
+        studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
+
+
+@pytest.mark.parametrize("name", ["demo", "voc07", "voc07_gpu"])
+def test_the_audit_moves_to_another_study_by_one_word(name, tmp_path):
+    for file in (ROOT / "config/studies").glob("*.yaml"):
+        text = file.read_text()
+        if name == "voc07_gpu":
+            text = text.replace("  subset:\n", "  boxes_per_photo: 3.0\n  subset:\n", file.stem == name)
+        (tmp_path / file.name).write_text(text.replace("base: demo", f"base: {name}"))
+    audit = studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)["audit"]
+    assert audit["data"]["source"] == ("synthetic" if name == "demo" else "voc")
+    long, short = (recipe.build(audit, "moco_v2", line, 0) for line in ("scene-scene-long", "scene-scene"))
+    assert long["images_seen"] == round(short["images_seen"] * audit["data"]["boxes_per_photo"])
+    assert long["crops"] == short["crops"]
+
+
+def test_an_option_of_the_audit_without_a_meaning_is_refused(load):
+    line = "{policy: object-dilate, boxes: bing, seeds: [0]}"
+    with pytest.raises(studies.ConfigError, match="boxes_per_photo is missing, which crops"):
+        load((line, line.replace("}", ", budget: boxes}")))
+    ranges = ", scales: [[0, 1], [0.2, 1]]}"
+    assert "scale_lower" not in load((line, line.replace("}", ranges)))["crops"]["object-dilate"]
+    with pytest.raises(studies.ConfigError, match="scale_lower has no meaning"):
+        load((line, line.replace("}", ranges.replace("}", ", scale_lower: 0.5}"))))
+    scene = "{policy: scene-scene, seeds: [0]}"
+    with pytest.raises(studies.ConfigError, match="items has no meaning for scene-scene"):
+        load((scene, scene.replace("}", ", items: box}")))
+    assert studies.is_audit(load((line, line.replace("}", ", items: box}"))))
+    assert not studies.is_audit(load())
 
 
 def test_defaults_are_filled_in_at_every_depth_and_files_keep_their_order(load):

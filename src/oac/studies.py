@@ -18,14 +18,15 @@ import yaml
 
 # What each crop policy reads beside `policy` and `seeds`. A key that changes nothing is refused: it would make a
 # reader believe that it does.
-_BOX_KEYS = ("boxes", "scale_lower", "scale_cap")
+_BOX_KEYS = ("boxes", "scale_lower", "scale_cap", "smallest_box", "items", "count", "ratio", "budget")
 POLICY_KEYS = {
-    "scene-scene": ("scene_scale", "ratio"),
-    "object-scene": (*_BOX_KEYS, "scene_scale", "ratio"),
-    "object-object": (*_BOX_KEYS, "ratio"),
-    "object-shift": (*_BOX_KEYS, "ratio", "shift"),
-    "object-dilate": (*_BOX_KEYS, "ratio", "delta"),
+    "scene-scene": ("scene_scale", "ratio", "budget"),
+    "object-scene": (*_BOX_KEYS, "scene_scale", "heads"),
+    "object-object": (*_BOX_KEYS, "scales"),
+    "object-shift": (*_BOX_KEYS, "scales", "heads", "shift"),
+    "object-dilate": (*_BOX_KEYS, "scales", "heads", "delta", "dilation"),
 }
+RELEASED_KEYS = ("dilation", "scales", "smallest_box", "items", "budget")  # crop lines of the audit only
 SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each is read for its own sources only
     "synthetic": ("synthetic",),
     "openimages": ("location", "photos", "verify"),
@@ -35,6 +36,8 @@ SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each 
     "imagenet": ("location", "photos", "imagenet"),
     "folder": ("location", "photos", "folder"),
 }
+# The paper's ablations, and how many lines that differ in it make a table: two of one kind stand in other tables.
+ABLATIONS = {"delta": 3, "shift": 3, "count": 3, "boxes": 3, "scale_lower": 3, "scene_scale": 3, "heads": 2}
 FROM_PIXELS = ("bing", "opencv_bing", "edge_boxes", "selective_search")  # sources of boxes that look at photos
 BOX_SOURCES = (*FROM_PIXELS, "csv", "ground_truth", "random")  # all that a crop line can name
 TWO_SPLITS = ("dicts", "voc", "coco", "imagenet")  # sources without a validation split
@@ -51,12 +54,56 @@ def load(files: Iterable[str | Path], schema_file: str | Path) -> dict[str, dict
     schema = read_yaml(schema_file)
     studies: dict[str, dict[str, Any]] = {}
     for file in sorted(map(Path, files)):
-        study = checked(read_yaml(file), schema, file)
-        _check_study(study, file)
+        given = with_base(read_yaml(file), file)
+        study = checked(given, schema, file)
+        _check_study(study, given, file)
         if study["name"] in studies:
             raise ConfigError(f"{file}: another study file has the name {study['name']} too: rename one of them")
         studies[study["name"]] = study
     return studies
+
+
+def with_base(given: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Fill in what a study takes from its base, the file of that name beside it. Raises ConfigError."""
+    if not isinstance(name := given.get("base"), str):
+        return given
+    path = file.parent / f"{name}.yaml"
+    if not path.exists():
+        there = ", ".join(sorted(other.stem for other in file.parent.glob("*.yaml") if other != file))
+        raise ConfigError(f"{file}: base is {name}, but the studies beside it are {there}")
+    base = read_yaml(path)
+    if "base" in base:
+        raise ConfigError(f"{file}: base {name} has a base itself: name that one and write the rest here")
+    merged: dict[str, Any] = _merged(base | {"crops": {}}, given)
+    return merged
+
+
+def _merged(base: Any, given: Any) -> Any:
+    """Put `given` over `base`, key by key at every depth; a key that is given as null goes where the base has it."""
+    if not (isinstance(base, dict) and isinstance(given, dict)):
+        return given
+    kept = {key: value for key, value in base.items() if given.get(key, value) is not None}
+    own = {key: value for key, value in given.items() if value is not None or key not in base}
+    return kept | {key: _merged(kept.get(key), value) for key, value in own.items()}
+
+
+def is_audit(study: Mapping[str, Any]) -> bool:
+    """Whether some crop line of a study switches an option between the paper and the released code."""
+    return any(key in line for line in study["crops"].values() for key in RELEASED_KEYS)
+
+
+def ablations(study: Mapping[str, Any]) -> list[str]:
+    """List the options of ABLATIONS in which enough of MoCo-v2's crop lines differ, and in nothing else."""
+    names = {crops for method, crops, _ in runs(study) if method == "moco_v2"}
+    found = []
+    for option, least in ABLATIONS.items():
+        groups: dict[str, int] = {}
+        for line in (study["crops"][name] for name in names):
+            if option in POLICY_KEYS[line["policy"]]:
+                rest = repr(sorted((key, value) for key, value in line.items() if key not in (option, "seeds")))
+                groups[rest] = groups.get(rest, 0) + 1
+        found += [option] if max(groups.values(), default=0) >= least else []
+    return found
 
 
 def find(studies: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
@@ -177,18 +224,20 @@ def _as_yaml_number(text: str) -> str | None:
     return text.strip() if re.fullmatch(r"[+-]?\d+(\.\d*)?", text.strip()) else None
 
 
-def _check_study(study: dict[str, Any], file: Path) -> None:
+def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) -> None:
     """Check what no schema can say, and drop the defaults that a crop line's policy does not read."""
     if study["name"] != file.stem:
         raise ConfigError(f"{file}: name is {study['name']}, but a study is named like its file: write {file.stem}")
-    given = read_yaml(file)
     _check_meaning(study, given, file)
     for name, line in study["crops"].items():
-        used = ("policy", "seeds", *POLICY_KEYS[line["policy"]])
+        used = {"policy", "seeds", *POLICY_KEYS[line["policy"]]}
+        used -= {"scale_lower", "scale_cap"} if "scales" in line else set()  # ranges of their own need no s_min
         for key in [key for key in line if key not in used]:
             if key in given["crops"][name]:
                 raise ConfigError(f"{file}: crops.{name}.{key} has no meaning for {line['policy']} crops; remove it")
             del line[key]
+        if line.get("budget") == "boxes" and "boxes_per_photo" not in study["data"]:
+            raise ConfigError(f"{file}: data.boxes_per_photo is missing, which crops.{name}.budget multiplies by")
         if "boxes" in used and "boxes" not in line:
             raise ConfigError(f"{file}: crops.{name}.boxes is missing: {', '.join(BOX_SOURCES)}")
     for method, options in study["methods"].items():
@@ -218,9 +267,10 @@ def _check_study(study: dict[str, Any], file: Path) -> None:
 def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: Path) -> None:
     """Refuse what a file gives and nothing reads; defaults are not in `given`, the file as it was written."""
     source, backbone, solver = study["data"]["source"], study["backbone"]["name"], study["probe"]["solver"]
+    epochs = solver == "sgd" or study["probe"].get("best_epoch")
     others = {key for keys in SOURCE_KEYS.values() for key in keys} - set(SOURCE_KEYS[source])
     unread = [("data", key, f"with source: {source}") for key in sorted(others)]
-    unread += [("probe", key, f"with solver: {solver}") for key in SGD_KEYS if solver != "sgd"]
+    unread += [("probe", key, f"with solver: {solver}") for key in SGD_KEYS if not epochs]
     unread += [("backbone", "width", f"for {backbone}, whose width is fixed")] if backbone != "narrow" else []
     for part, key, reason in unread:
         if key in given[part]:

@@ -167,6 +167,7 @@ def with_broken(recipe, inputs, broken, count=40):
     batches, _ = training_batches(recipe, inputs)
     batches.photos, batches.labels = SomeBroken(count, broken), np.arange(count)[:, None]
     batches.boxes = Boxes.pack([np.array([[0.0, 0, 1, 1]])] * count)
+    batches.item_photo, batches.item_box = batches.boxes.items("image")
     return batches
 
 

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import matplotlib
 import pytest
+
+from oac import studies
+from oac.pretrain import recipe as recipes
 
 
 def undrawn_labels(figure):
@@ -34,3 +41,47 @@ def check_texts():
         assert not [(a, b) for i, (a, one) in enumerate(names) for b, two in names[i + 1 :] if one.overlaps(two)]
 
     return check
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _metrics_of(name: str, score: Callable[[str, str, int], float], best: bool = True) -> list[dict[str, Any]]:
+    """metrics.json of every run of a study, its mAP being score(method, crops, seed); batches give 0.2 more."""
+    files = (ROOT / "config/studies").glob("*.yaml")
+    study = studies.load(files, ROOT / "workflow/schemas/study.schema.yaml")[name]
+    found = []
+    for method, crops, seed in studies.runs(study):
+        recipe = recipes.build(study, method, crops, seed)
+        value = score(method, crops, seed)
+        entry = {
+            "study": name,
+            "method": method,
+            "crops": crops,
+            "seed": seed,
+            "policy": recipe.get("crops", {}).get("policy"),
+            "boxes": recipe.get("crops", {}).get("boxes"),
+            "map": value,
+            "map_batch": {"32": value + 0.3, "64": value + 0.25, "256": value + 0.2},
+            "test_images": 1500,
+            "classes": 12,
+            "train_images": 2704,
+            "images_seen": recipe.get("images_seen", 0),
+            "recipe": recipe,
+            "recipe_hash": recipes.digest(recipe),
+            "versions": {"oac": "0.1.0"},
+        }
+        if best:
+            last, picked = (
+                {"map": value - 0.01, "map_batch_256": value},
+                {"map": value, "map_batch_256": value + 0.05},
+            )
+            entry["best_epoch"] = {"last": last, "best": picked, "epoch": 3}
+        found.append(entry)
+    return found
+
+
+@pytest.fixture(scope="session")
+def metrics_of():
+    """A function that writes the metrics of a study's runs from numbers that the test chooses."""
+    return _metrics_of

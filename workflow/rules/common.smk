@@ -64,6 +64,7 @@ wildcard_constraints:
     method="[a-z0-9_]+",
     crops="[a-z0-9-]+",
     seed="[0-9]+",
+    option="|".join(studies.ABLATIONS),
 
 
 def study_named(name):
@@ -224,14 +225,13 @@ def run_boxes(wildcards):
 
 
 def crop_line(wildcards):
-    """How a crop line cuts, without its seeds."""
+    """How a crop line cuts."""
     lines = study_of(wildcards)["crops"]
     if wildcards.crops not in lines:
         raise WorkflowError(
             f"study {wildcards.study} has no {wildcards.crops!r} in `crops`: there are {', '.join(lines)}"
         )
-    line = lines[wildcards.crops]
-    return {key: value for key, value in line.items() if key != "seeds"}
+    return recipes.cuts(lines[wildcards.crops])
 
 
 def bing_training(wildcards):
@@ -404,14 +404,30 @@ def figure_files(study):
         names.append("ap_per_class")
     if any(method != recipes.UNTRAINED for method, _, _ in runs):
         names.append("training_curves")
+    names += ["audit"] if studies.is_audit(options) else []
+    names += [f"ablation_{option}" for option in studies.ablations(options)]
     if any(source != "ground_truth" for source in studies.box_sources(options)):
         names.append("recall")
     return [f"results/{study}/report/figures/{name}.png" for name in names]
 
 
+def table_names(study):
+    """The tables that a study has something to show in."""
+    options = study_named(study)
+    audit = ["audit"] if studies.is_audit(options) else []
+    ablations = [f"ablation_{option}" for option in studies.ablations(options)]
+    return ["crops", "methods", *audit, *ablations]
+
+
+def summary_tables(wildcards):
+    """The tables on a study's page."""
+    folder = f"results/{wildcards.study}/report/tables"
+    return [f"{folder}/{name}.md" for name in table_names(wildcards.study)]
+
+
 def report_files(study):
     """Everything of a study that the HTML report shows."""
-    pages = ["verdicts", "tables/crops", "tables/methods"]
+    pages = ["verdicts", *(f"tables/{name}" for name in table_names(study))]
     return [
         *(f"results/{study}/report/{page}.html" for page in pages),
         *figure_files(study),

@@ -41,6 +41,65 @@ rule make_tables:
         "../scripts/make_tables.py"
 
 
+rule make_audit:
+    input:
+        metrics=probe_files("metrics.json"),
+    output:
+        report(
+            "results/{study}/report/tables/audit.html",
+            caption="../report/audit.rst",
+            category="{study}",
+            subcategory="Audit",
+            labels={"figure": "Table of the audit"},
+        ),
+        collect(
+            "results/{{study}}/report/tables/audit.{suffix}",
+            suffix=["csv", "md", "tex"],
+        ),
+    log:
+        "logs/{study}/make_audit.log",
+    message:
+        "Writing what each option of the audit is worth on {wildcards.study}"
+    script:
+        "../scripts/make_audit.py"
+
+
+rule make_ablation:
+    input:
+        metrics=probe_files("metrics.json"),
+    output:
+        report(
+            "results/{study}/report/tables/ablation_{option}.html",
+            caption="../report/ablation.rst",
+            category="{study}",
+            subcategory="Ablations",
+            labels={"figure": "Table of {option}"},
+        ),
+        collect(
+            "results/{{study}}/report/tables/ablation_{{option}}.{suffix}",
+            suffix=["csv", "md", "tex"],
+        ),
+    log:
+        "logs/{study}/make_ablation/{option}.log",
+    message:
+        "Writing the ablation of {wildcards.option} on {wildcards.study}"
+    script:
+        "../scripts/make_ablation.py"
+
+
+rule check_paper:
+    input:
+        metrics=probe_files("metrics.json"),
+    output:
+        "results/{study}/report/check.json",
+    log:
+        "logs/{study}/check_paper.log",
+    message:
+        "Comparing {wildcards.study} with the paper's numbers: {output}"
+    script:
+        "../scripts/check_paper.py"
+
+
 rule draw_map_by_policy:
     input:
         metrics=probe_files("metrics.json"),
@@ -116,6 +175,38 @@ use rule draw_map_by_policy as draw_ap_by_frequency with:
         "logs/{study}/figures/ap_by_frequency.log",
     message:
         "Drawing AP by images per class of {wildcards.study}"
+
+
+use rule draw_map_by_policy as draw_audit with:
+    output:
+        report(
+            "results/{study}/report/figures/audit.png",
+            caption="../report/audit.rst",
+            category="{study}",
+            subcategory="Audit",
+            labels={"figure": "What each option of the audit is worth"},
+        ),
+        "results/{study}/report/figures/audit.pdf",
+    log:
+        "logs/{study}/figures/audit.log",
+    message:
+        "Drawing what each option of the audit is worth on {wildcards.study}"
+
+
+use rule draw_map_by_policy as draw_ablation with:
+    output:
+        report(
+            "results/{study}/report/figures/ablation_{option}.png",
+            caption="../report/ablation.rst",
+            category="{study}",
+            subcategory="Ablations",
+            labels={"figure": "mAP by {option}"},
+        ),
+        "results/{study}/report/figures/ablation_{option}.pdf",
+    log:
+        "logs/{study}/figures/ablation_{option}.log",
+    message:
+        "Drawing the ablation of {wildcards.option} on {wildcards.study}"
 
 
 rule draw_training_curves:
@@ -231,9 +322,7 @@ rule draw_objects_per_image:
 rule write_summary:
     input:
         verdicts=rules.make_tables.output.verdicts,
-        tables=collect(
-            "results/{{study}}/report/tables/{table}.md", table=["crops", "methods"]
-        ),
+        tables=summary_tables,
         figures=summary_figures,
         missing=rules.collect_images.output.missing,
         histories=histories,

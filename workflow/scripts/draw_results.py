@@ -8,6 +8,8 @@ import pandas as pd
 
 from oac.command import plain_errors
 from oac.report import figures
+from oac.report.ablations import ablation_figure
+from oac.report.audit_figure import audit_figure
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -19,6 +21,10 @@ def main(smk: "Snakemake") -> None:
     metrics = [json.loads(Path(path).read_text()) for path in smk.input.metrics]
     if stem.name == "map_by_policy":
         figure = figures.map_by_policy(figures.collect(metrics))
+    elif stem.name == "audit":
+        figure = audit_figure(metrics)
+    elif stem.name.startswith("ablation_"):
+        figure = ablation_figure(metrics, smk.wildcards.option)
     else:
         table = figures.stack(metrics, [pd.read_csv(path) for path in smk.input.tables])
         draw = {

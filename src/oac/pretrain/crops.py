@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oac.pretrain.released import dilate_coordinate, grow_small
+
 POLICIES = ("scene-scene", "object-scene", "object-object", "object-shift", "object-dilate")
+CHOICES = {"dilation": ("photo", "coordinate"), "smallest_box": ("none", "view"), "items": ("image", "box")}
 TRIES = 10  # attempts at a crop of random shape that fits, as in torchvision's RandomResizedCrop
 DRAWS_PER_CROP = 2 * TRIES + 2
 DRAWS = 2 * DRAWS_PER_CROP + 2 + 2 * TRIES  # two crops; which box, swap; shift directions and lengths
@@ -28,6 +31,16 @@ class CropPolicy:
     scale_lower: smallest area of a crop inside a box, as a share of the box; None computes it from the proposals
         of the study with `scale_lower_bound`.
     scene_scale: range of a scene crop's area as a share of the photo. ratio: range of width / height, all crops.
+
+    The others are for the audit (docs/audit.md); their defaults are what the paper says.
+    dilation: object-dilate, what `delta` is a share of: the photo's side, clipped to the photo; or the coordinate of
+        the edge itself, past the photo's border, as in the released code.
+    scales: ranges of a crop's area in the regions of the first and of the second view, in place of s_min to 1; the
+        released code has 0 to 1 and 0.2 to 1.
+    smallest_box: view lets boxes and dilated boxes that are shorter than a view's side grow by it, as the released
+        code does with its 224 px; none does not.
+    items: image draws one box of a photo each time; box makes an item of every box, so that an epoch shows a photo as
+        often as it has boxes. count: only the best so many boxes of a photo; None takes all.
     """
 
     policy: str
@@ -38,12 +51,20 @@ class CropPolicy:
     scale_cap: float = 0.5
     scene_scale: tuple[float, float] = (0.2, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    dilation: str = "photo"
+    scales: tuple[tuple[float, float], tuple[float, float]] | None = None
+    smallest_box: str = "none"
+    items: str = "image"
+    count: int | None = None
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise ValueError(f"unknown crop policy {self.policy!r}: choose one of {', '.join(POLICIES)}")
         if self.needs_boxes and not self.boxes:
             raise ValueError(f"crop policy {self.policy} needs `boxes`: bing, ground_truth or random")
+        for key, known in CHOICES.items():
+            if getattr(self, key) not in known:
+                raise ValueError(f"{key} is {getattr(self, key)!r}: choose one of {', '.join(known)}")
 
     @property
     def needs_boxes(self) -> bool:
@@ -86,21 +107,32 @@ def draw_views(
     counts: np.ndarray,
     size: np.ndarray,
     u: np.ndarray,
+    chosen: np.ndarray | None = None,
+    view_size: int = 0,
 ) -> Views:
     """Cut two views of n photos.
 
     scale_lower: s_min in (0, 1]; proposals: (n, k, 4) shares of the photo, of which the first counts[i] are
-    valid (n,); size: (n, 2) width and height in pixels; u: (n, DRAWS) in [0, 1).
+    valid (n,); size: (n, 2) width and height in pixels; u: (n, DRAWS) in [0, 1); chosen: (n,) which proposal to cut
+    around, where items are boxes; None draws one; view_size: side of a view in pixels, for `smallest_box`. Only the
+    released code's options cut outside of the photo.
     """
     n = len(size)
     photo = np.concatenate([np.zeros((n, 2)), size], axis=1)
     box = photo
     if policy.needs_boxes:
-        drawn = np.minimum((u[:, -1] * counts).astype(int), counts - 1)
+        drawn = np.minimum((u[:, -1] * counts).astype(int), counts - 1) if chosen is None else chosen
         box = _usable(proposals[np.arange(n), drawn] * np.tile(size, 2), size)
     first, second = _regions(policy, photo, box, size, u[:, 2 * DRAWS_PER_CROP : -2])
+    if policy.smallest_box == "view":
+        first, second = (
+            region if region is photo else grow_small(region, view_size, size) for region in (first, second)
+        )
     # A scene view is the same crop in every policy; only crops inside boxes use s_min.
-    scales = [policy.scene_scale if region is photo else (scale_lower, 1.0) for region in (first, second)]
+    inside = policy.scales or ((scale_lower, 1.0), (scale_lower, 1.0))
+    scales = [
+        policy.scene_scale if region is photo else own for region, own in zip((first, second), inside, strict=True)
+    ]
     views = np.stack(
         [
             random_crop(first, scales[0], policy.ratio, u[:, :DRAWS_PER_CROP]),
@@ -123,17 +155,20 @@ def _regions(
     if policy.policy == "object-scene":
         return box, photo
     if policy.policy == "object-object":
-        return box, box
-    if policy.policy == "object-shift":
-        return box, shift(box, policy.shift, size, u)
-    return box, dilate(box, policy.delta, size)
+        second = box
+    elif policy.policy == "object-shift":
+        second = shift(box, policy.shift, size, u)
+    elif policy.dilation == "coordinate":
+        second = dilate_coordinate(box, policy.delta)
+    else:
+        second = dilate(box, policy.delta, size)
+    return box, second
 
 
 def dilate(box: np.ndarray, delta: float, size: np.ndarray) -> np.ndarray:
     """Move each edge outwards by `delta` times the photo's width or height, and clip to the photo.
 
-    box: (n, 4) pixels; size: (n, 2) pixels. (The released code scales the coordinate instead, which leaves edges
-    near the origin where they are.)
+    box: (n, 4) pixels; size: (n, 2) pixels. (The released code scales the coordinate instead: `dilate_coordinate`.)
     """
     margin = delta * size
     return np.concatenate([np.maximum(box[:, :2] - margin, 0), np.minimum(box[:, 2:] + margin, size)], axis=1)
@@ -168,6 +203,10 @@ def random_crop(
     shape = np.exp(np.log(ratio[0]) + (np.log(ratio[1]) - np.log(ratio[0])) * u[:, TRIES : 2 * TRIES])
     w, h = np.sqrt(area * shape), np.sqrt(area / shape)
     fits = (w <= width[:, None]) & (h <= height[:, None])
+    if (
+        scale[0] == 0
+    ):  # such a range can ask for less than a pixel, which torchvision rounds to nothing and draws again
+        fits &= np.minimum(w, h) > 0.5
     rows, first, any_fits = np.arange(len(region)), fits.argmax(1), fits.any(1)
     whole_shape = np.clip(width / height, *ratio)
     w = np.where(any_fits, w[rows, first], np.minimum(width, height * whole_shape))

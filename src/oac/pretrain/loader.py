@@ -1,7 +1,8 @@
 """Photos and boxes to batches of uint8 views.
 
 A batch is a function of its step number: step t holds places t * B to (t + 1) * B of an endless sequence of
-shuffled epochs, and every crop is addressed by (seed, epoch, image). So any step can be made by any worker.
+shuffled epochs, and every crop is addressed by (seed, epoch, item). So any step can be made by any worker. An item
+is a photo, or, as in the released code, a box of one (`items` of a crop line); a budget counts photos seen in both.
 """
 
 from __future__ import annotations
@@ -41,6 +42,14 @@ class Boxes:
         box[np.arange(box.shape[1]) < count[:, None]] = np.concatenate(boxes)
         return cls(box, count)
 
+    def items(self, kind: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """List what an epoch goes through: the photo of each item (m,), and its box (m,) where items are boxes."""
+        photo = np.arange(len(self.count))
+        if kind == "image":
+            return photo, None
+        first = np.cumsum(self.count) - self.count
+        return np.repeat(photo, self.count), np.arange(self.count.sum()) - np.repeat(first, self.count)
+
 
 @dataclass(frozen=True)
 class SmallViews:
@@ -58,8 +67,9 @@ class SmallViews:
 class Batch:
     """Two views of B photos as the loader cuts them.
 
-    query, key: (B, 3, S, S) uint8 in channels-last memory, on the device where the photos lie there; epoch, image:
-    (B,) int64, the address of a sample; swapped: (B,) bool, whether the query is the policy's second view; labels:
+    query, key: (B, 3, S, S) uint8 in channels-last memory, on the device where the photos lie there; epoch, item:
+    (B,) int64, the address of a sample; image: (B,) int64, its photo's number, which is the item where items are
+    photos; swapped: (B,) bool, whether the query is the policy's second view; labels:
     (B, C) float32, classes of the photo; damaged: how many photos could not be read and were replaced; small: None,
     or (n * B, 3, s, s) the n small views, all photos' first ones first: uint8 from the loader, augmented float32 when
     a method sees them.
@@ -68,6 +78,7 @@ class Batch:
     query: Tensor
     key: Tensor
     epoch: np.ndarray
+    item: np.ndarray
     image: np.ndarray
     swapped: Tensor
     labels: Tensor
@@ -116,6 +127,7 @@ class ViewBatches(Dataset[Batch]):
             raise ValueError(f"a batch of {batch_size} does not divide among {part[1]} processes")
         self.photos, self.boxes, self.labels = photos, boxes, labels
         self.policy, self.scale_lower = policy, scale_lower
+        self.item_photo, self.item_box = boxes.items(policy.items)
         self.seed, self.batch_size, self.view_size, self.small = seed, batch_size, view_size, small
         self.reduce = reduce
         rank, self.world = part
@@ -123,31 +135,30 @@ class ViewBatches(Dataset[Batch]):
         self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     def address(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return epoch and image number of each of this process' samples of a step; a batch may span two epochs."""
+        """Return epoch and item number of each of this process' samples of a step; a batch may span two epochs."""
         place = step * self.batch_size + self.rows
-        epoch, position = np.divmod(place, len(self.photos))
+        epoch, position = np.divmod(place, len(self.item_photo))
         return epoch, np.array([self._order(e)[p] for e, p in zip(epoch, position, strict=True)])
 
     def _order(self, epoch: int) -> np.ndarray:
         if self._epoch[0] != epoch:
-            self._epoch = (epoch, permutation(self.seed, int(epoch), len(self.photos)))
+            self._epoch = (epoch, permutation(self.seed, int(epoch), len(self.item_photo)))
         return self._epoch[1]
 
     def __getitem__(self, step: int) -> Batch:
-        epoch, image = self.address(step)
-        photos, image, damaged = self._readable(image)
+        epoch, item = self.address(step)
+        photos, item, damaged = self._readable(item)
+        image = self.item_photo[item]
         size = np.array([photo.size for photo in photos], float)
-        u = uniform(self.seed, epoch, image, crops.DRAWS, "crops")
-        views = crops.draw_views(
-            self.policy, self.scale_lower, self.boxes.box[image], self.boxes.count[image], size, u
-        )
-        small = self._small_boxes(epoch, image, size)
+        views = self.cut_where(epoch, item, size)
+        small = self._small_boxes(epoch, item, size)
         side = self.small.size if self.small else 0
         factor = self._factors([views.query, views.key], self.view_size, small, side)
         return Batch(
             query=self.photos.cut(photos, factor, views.query, self.view_size),
             key=self.photos.cut(photos, factor, views.key, self.view_size),
             epoch=epoch,
+            item=item,
             image=image,
             swapped=torch.from_numpy(views.swapped),
             labels=torch.from_numpy(self.labels[image].astype(np.float32)),
@@ -155,11 +166,27 @@ class ViewBatches(Dataset[Batch]):
             small=torch.cat([self.photos.cut(photos, factor, box, side) for box in small]) if small else None,
         )
 
-    def _small_boxes(self, epoch: np.ndarray, image: np.ndarray, size: np.ndarray) -> list[np.ndarray]:
+    def cut_where(self, epoch: np.ndarray, item: np.ndarray, size: np.ndarray) -> crops.Views:
+        """Draw where the two views of items are cut, from photos of `size` (B, 2) width and height in pixels."""
+        image = self.item_photo[item]
+        u = uniform(self.seed, epoch, item, crops.DRAWS, "crops")
+        chosen = None if self.item_box is None else self.item_box[item]
+        return crops.draw_views(
+            self.policy,
+            self.scale_lower,
+            self.boxes.box[image],
+            self.boxes.count[image],
+            size,
+            u,
+            chosen=chosen,
+            view_size=self.view_size,
+        )
+
+    def _small_boxes(self, epoch: np.ndarray, item: np.ndarray, size: np.ndarray) -> list[np.ndarray]:
         """Draw the small views of photos of `size` (B, 2), (B, 4) pixels each; their draws have their own address."""
         if self.small is None:
             return []
-        u = uniform(self.seed, epoch, image, self.small.count * crops.DRAWS_PER_CROP, "small")
+        u = uniform(self.seed, epoch, item, self.small.count * crops.DRAWS_PER_CROP, "small")
         photo = np.concatenate([np.zeros_like(size), size], axis=1)
         return [
             crops.random_crop(photo, self.small.scale, self.policy.ratio, part)
@@ -174,10 +201,10 @@ class ViewBatches(Dataset[Batch]):
         enough = np.min(spare, axis=0)[:, None] / self.reduce >= np.array(LEVELS[1:])
         return np.array(LEVELS)[enough.sum(axis=1)]
 
-    def _readable(self, image: np.ndarray) -> tuple[list[Any], np.ndarray, int]:
+    def _readable(self, item: np.ndarray) -> tuple[list[Any], np.ndarray, int]:
         """Fetch the photos of a batch; an unreadable one is replaced by the next readable one in order."""
-        image, photos, damaged = image.copy(), [], 0
-        for place, index in enumerate(image):
+        item, photos, damaged = item.copy(), [], 0
+        for place, index in enumerate(self.item_photo[item]):
             for offset in range(REPLACEMENTS):
                 photo = self.photos[(int(index) + offset) % len(self.photos)]
                 if photo is not None:
@@ -186,9 +213,10 @@ class ViewBatches(Dataset[Batch]):
             else:
                 name = self.photos.image_ids[int(index)]
                 raise OSError(f"{name} and the {REPLACEMENTS - 1} photos after it are unreadable: fetch them again")
-            image[place] = (int(index) + offset) % len(self.photos)
+            if offset:  # of another photo its first item
+                item[place] = np.searchsorted(self.item_photo, (int(index) + offset) % len(self.photos))
             photos.append(photo)
-        return photos, image, int(damaged)
+        return photos, item, int(damaged)
 
 
 def _sides(box: np.ndarray) -> np.ndarray:

@@ -127,8 +127,8 @@ class Trainer:
         return {"loss": loss.detach(), **monitors}
 
     def _augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Augment both views with random numbers addressed by (seed, epoch, image)."""
-        draws = augment.view_draws(self.batches.seed, batch.epoch, batch.image)
+        """Augment both views with random numbers addressed by (seed, epoch, item)."""
+        draws = augment.view_draws(self.batches.seed, batch.epoch, batch.item)
         views = []
         for view, settings, u in zip((batch.query, batch.key), self.augmentations, draws, strict=True):
             parameters = augment.draw_parameters(settings, u, self.batches.view_size)
@@ -139,7 +139,7 @@ class Trainer:
         """Put augmented small views in the place of the cut ones; they are augmented like the query."""
         if batch.small is None:
             return batch
-        u = augment.small_draws(self.batches.seed, batch.epoch, batch.image, len(batch.small) // len(batch.query))
+        u = augment.small_draws(self.batches.seed, batch.epoch, batch.item, len(batch.small) // len(batch.query))
         parameters = augment.draw_parameters(self.augmentations[0], u, batch.small.shape[-1])
         return replace(batch, small=augment.augment(batch.small.to(self.device, non_blocking=True), parameters))
 
@@ -162,7 +162,7 @@ class Trainer:
         rate = steps * self.batches.batch_size / max(seconds, 1e-9)
         line = {
             "step": self.step,
-            "epoch": round(self.step * self.batches.batch_size / len(self.batches.photos), 3),
+            "epoch": round(self.step * self.batches.batch_size / len(self.batches.item_photo), 3),
             "images_seen": self.step * self.batches.batch_size,
             "loss": round(means.pop("loss"), 5),
             "chance": round(self.method.chance, 5),

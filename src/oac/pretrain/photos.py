@@ -81,14 +81,25 @@ class Photos:
     def cut(photos: Sequence[Photo], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
         """Cut a box (B, 4), in pixels, from each of B photos and resize it with antialiasing.
 
-        factor: (B,) of LEVELS, how many times smaller each photo is decoded. Returns (B, 3, side, side) uint8 in
-        channels-last memory.
+        factor: (B,) of LEVELS, how many times smaller each photo is decoded. Beside a photo all is black, as far as
+        the box reaches. Returns (B, 3, side, side) uint8 in channels-last memory.
         """
         views = []
         for photo, level, edges in zip(photos, factor.tolist(), box, strict=True):
             image = photo.at(level)
             # A reduced photo is rounded up to whole pixels, so that its scale is not quite 1 / level.
             scale = np.tile(np.array(image.size) / photo.size, 2)
-            inside = tuple((edges * scale).tolist())
+            image, inside = _framed(image, edges * scale)
             views.append(np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=inside)))
         return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
+
+
+def _framed(image: Image.Image, box: np.ndarray) -> tuple[Image.Image, tuple[float, float, float, float]]:
+    """Put a black margin around a photo where the box leaves it; return that and the box (4,) in its pixels."""
+    low = np.minimum(np.floor(box[:2]), 0)
+    high = np.maximum(np.ceil(box[2:]), image.size)
+    if low.any() or (high != image.size).any():
+        left, upper, right, lower = np.concatenate([low, high]).astype(int).tolist()
+        image = image.crop((left, upper, right, lower))  # Pillow fills with black
+    x0, y0, x1, y1 = (box - np.tile(low, 2)).tolist()
+    return image, (x0, y0, x1, y1)

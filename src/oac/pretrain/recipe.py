@@ -39,10 +39,17 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     }
     if method == UNTRAINED:
         return recipe
-    line = {key: value for key, value in study["crops"][crops].items() if key != "seeds"}
+    given = study["crops"][crops]
+    line = cuts(given)
     options = {key: value for key, value in study["methods"][method].items() if key not in ("crops", "seeds")}
     # A reference line may have a budget of its own; it is one of the run, not an option of the objective.
     shared = study["pretrain"] | {"images_seen": options.pop("images_seen", study["pretrain"]["images_seen"])}
+    # So may a line of the audit, which gives an arm the steps that the released code gives it.
+    if given.get("budget") == "boxes":
+        shared["images_seen"] = round(shared["images_seen"] * study["data"]["boxes_per_photo"])
+    # Heads belong to the objective; a line that names them has its own number of them.
+    if "heads" in given and "heads" in options:
+        options["heads"] = given["heads"]
     # A method may augment its two views apart. What it overrides is merged here, so that a shared value that neither
     # view takes is not in the recipe; the name of the shared augmentation stays for methods without.
     if views := options.pop("augment", None):
@@ -51,6 +58,11 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     if "boxes" in line:
         recipe["proposals"] = proposal_options(study["proposals"], line["boxes"])
     return recipe
+
+
+def cuts(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick what a crop line says of where is cut; the rest stands elsewhere in a recipe, or in none."""
+    return {key: value for key, value in line.items() if key not in ("seeds", "heads", "budget")}
 
 
 def data_identity(data: Mapping[str, Any], splits: Collection[str] = ("train",)) -> dict[str, Any]:

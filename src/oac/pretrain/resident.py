@@ -7,6 +7,7 @@ The weights are Pillow's, so a view differs from one that a worker cuts by a gre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ class ResidentPhotos:
 
     def cut(self, photos: Sequence[Placed], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
         """Cut and resize as `Photos.cut` does, from whole photos whatever their `factor` allows."""
+        # Known here, before the boxes are on their way to the device, which nothing then has to wait for.
+        beside = [_reach(photos, box, axis) for axis in (0, 1)]
         rows, size, edges = (
             torch.from_numpy(values).to(self.device, non_blocking=True)
             for values in (
@@ -79,9 +82,10 @@ class ResidentPhotos:
             )
         )
         across, down = (
-            resize_weights(edges[:, axis], edges[:, axis + 2], size[:, axis], side, length).to(self.kind)[:, None]
+            resize_weights(edges[:, axis], edges[:, axis + 2], size[:, axis], side, length, beside[axis])
             for axis, length in enumerate((self.pixels.shape[3], self.pixels.shape[2]))
         )
+        across, down = (weights.to(self.kind)[:, None] for weights in (across, down))
         views = down @ self._gathered(photos, rows) @ across.transpose(2, 3)
         return views.round_().clamp_(0, 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
 
@@ -103,18 +107,32 @@ def open_photos(
     return Photos(folder, images, reduced=reduced)
 
 
-def resize_weights(low: Tensor, high: Tensor, extent: Tensor, side: int, length: int) -> Tensor:
-    """Weights of antialiased bilinear resizing along one axis: (B, side, length), rows sum to 1.
+def resize_weights(
+    low: Tensor, high: Tensor, extent: Tensor, side: int, length: int, beside: tuple[int, int] = (0, 0)
+) -> Tensor:
+    """Weights of antialiased bilinear resizing along one axis: (B, side, length), rows sum to 1 inside a photo.
 
     low, high: (B,) where the boxes begin and end, in pixels; extent: (B,) the photos' sides, beyond which nothing
-    is read; length: the side of the memory that holds them. A triangle as wide as two pixels of the view, or two of
-    the photo where that is coarser (Pillow's BILINEAR with `box`).
+    is read but black, as far as a box reaches; length: the side of the memory that holds them; beside: pixels before
+    0 and past `length` that some box reaches. A triangle as wide as two pixels of the view, or two of the photo where
+    that is coarser (Pillow's BILINEAR with `box`).
     """
-    scale = ((high - low) / side).view(-1, 1, 1)
-    centre = low.view(-1, 1, 1) + (torch.arange(side, device=low.device).view(1, -1, 1) + 0.5) * scale
-    pixel = torch.arange(length, device=low.device).view(1, 1, -1)
-    weights = (1 - (pixel + 0.5 - centre).abs() / scale.clamp(min=1)).clamp(min=0) * (pixel < extent.view(-1, 1, 1))
-    return weights / weights.sum(-1, keepdim=True)
+    low, high, extent = (values.view(-1, 1, 1) for values in (low, high, extent))
+    scale = (high - low) / side
+    centre = low + (torch.arange(side, device=low.device).view(1, -1, 1) + 0.5) * scale
+    pixel = torch.arange(-beside[0], length + beside[1], device=low.device).view(1, 1, -1)
+    read = (pixel >= low.floor().clamp(max=0)) & (pixel < torch.maximum(high.ceil(), extent))
+    weights = (1 - (pixel + 0.5 - centre).abs() / scale.clamp(min=1)).clamp(min=0) * read
+    # What is beside the photo is black and adds nothing, but has its share of the weight.
+    weights = weights / weights.sum(-1, keepdim=True)
+    return weights[..., beside[0] : beside[0] + length]
+
+
+def _reach(photos: Sequence[Placed], box: np.ndarray, axis: int) -> tuple[int, int]:
+    """How many pixels the boxes (B, 4) reach before 0 and past their photos along an axis, rounded up."""
+    extent = np.array([photo.size[axis] for photo in photos])
+    past = box[:, axis + 2] - extent
+    return max(0, math.ceil(-box[:, axis].min())), max(0, math.ceil(past.max()))
 
 
 def _decoded(photo: Photo | None) -> Tensor | None:

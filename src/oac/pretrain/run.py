@@ -132,8 +132,12 @@ def training_batches(
 
 def crop_policy(line: dict[str, Any]) -> CropPolicy:
     """Read a crop line of a study; lists, which is what YAML and JSON have, become tuples."""
-    fields = dict[str, Any]((key, tuple(value) if isinstance(value, list) else value) for key, value in line.items())
-    return CropPolicy(**fields)
+    return CropPolicy(**{key: _frozen(value) for key, value in line.items()})
+
+
+def _frozen(value: Any) -> Any:
+    """Make tuples of lists, at every depth."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def small_views(options: dict[str, Any]) -> SmallViews | None:
@@ -145,7 +149,7 @@ def small_views(options: dict[str, Any]) -> SmallViews | None:
 
 
 def training_boxes(policy: CropPolicy, proposals: Path | None, image_ids: Sequence[str]) -> list[np.ndarray]:
-    """Read the proposals (n, 4) of each photo, best first; none where the policy looks at no boxes."""
+    """Read the proposals (n, 4) of each photo that the policy takes, best first; none where it looks at no boxes."""
     if not policy.needs_boxes:
         return [np.zeros((0, 4), np.float32)] * len(image_ids)
     if proposals is None:
@@ -156,7 +160,7 @@ def training_boxes(policy: CropPolicy, proposals: Path | None, image_ids: Sequen
     boxes = boxes_by_image(table, image_ids)
     if not any(map(len, boxes)):
         raise ValueError(f"{proposals} has no box of any training photo: make it again for this study")
-    return boxes
+    return [best[: policy.count] for best in boxes]
 
 
 def smallest_scale(policy: CropPolicy, boxes: Sequence[np.ndarray]) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 from oac import __version__
 from oac.data.tables import label_matrix
 from oac.pretrain.recipe import digest
+from oac.probe.best_epoch import best_epoch
 from oac.probe.features import Features
 from oac.probe.linear import Choice, choose, hold_out
 from oac.probe.metrics import average_precision, average_precision_by_size, batch_averaged_map
@@ -82,6 +83,15 @@ def evaluate(
         "probe": {**options, "weight_decay": choice.weight_decay, "validation_map": choice.validation_map},
         "versions": versions(),
     }
+    if options.get("best_epoch"):
+        metrics["best_epoch"] = best_epoch(
+            (features["train"].values, targets["train"]),
+            (test.values, targets["test"]),
+            seed=recipe["seed"],
+            weight_decay=choice.weight_decay,
+            standardize=options["standardize"],
+            **{key: options[key] for key in _SGD_OPTIONS},
+        )
     return Evaluation(
         metrics, table, _by_size(scores, targets["test"], boxes, test.image_ids, labels, options["size_edges"])
     )

@@ -6,7 +6,7 @@ Tensors: features (N, D), targets (N, C) in {0, 1} as float32, mean and scale (D
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -48,8 +48,11 @@ def sgd(
     momentum: float,
     weight_decay: float,
     seed: int,
+    before_epoch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Weight (C, D) and bias (C,) after SGD on (features - mean) / scale, all on one device.
+
+    before_epoch: shown the weight and the bias as they stand before each epoch.
 
     The same steps as `torch.optim.SGD` on the same loss; the gradient of a linear classifier is two
     lines, and saves autograd and the optimiser's seconds of start-up, which are most of a small probe's time.
@@ -61,6 +64,8 @@ def sgd(
     bias = torch.zeros(classes, device=features.device)
     weight_velocity, bias_velocity = torch.zeros_like(weight), torch.zeros_like(bias)
     for epoch in range(epochs):
+        if before_epoch:
+            before_epoch(weight, bias)
         rate = lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
         order = torch.randperm(len(features), generator=generator).to(features.device)
         for batch in order.split(batch_size):

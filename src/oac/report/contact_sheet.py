@@ -14,8 +14,7 @@ from matplotlib.patheffects import Normal, withStroke
 from PIL import Image
 from torch import Tensor
 
-from oac.pretrain import augment, crops
-from oac.pretrain.addressed import uniform
+from oac.pretrain import augment
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import CropPolicy, Views
 from oac.pretrain.loader import Batch, Boxes, ViewBatches
@@ -106,8 +105,7 @@ def draw_samples(
     found = [photos[int(index)] for index in batch.image]
     shown = [None if photo is None else photo.at(1) for photo in found]
     size = np.array([photo.size for photo in shown if photo is not None], float)
-    u = uniform(seed, batch.epoch, batch.image, crops.DRAWS, "crops")
-    cut = crops.draw_views(policy, scale_lower, boxes.box[batch.image], boxes.count[batch.image], size, u)
+    cut = batches.cut_where(batch.epoch, batch.item, size)
     views = {"query": _pixels(batch.query), "key": _pixels(batch.key)}
     if augmentation:
         views |= _augmented(batch, augmentation, seed, view_size)
@@ -151,7 +149,7 @@ def _pixels(views: Tensor) -> np.ndarray:
 
 def _augmented(batch: Batch, settings: Augmentation, seed: int, view_size: int) -> dict[str, np.ndarray]:
     """The views after augmentation with the run's own random numbers, brought back to the range of a picture."""
-    query, key = augment.view_draws(seed, batch.epoch, batch.image)
+    query, key = augment.view_draws(seed, batch.epoch, batch.item)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (augment.MEAN, augment.STD))
     views = {}
     for name, view, draws in (("query", batch.query, query), ("key", batch.key, key)):
@@ -178,6 +176,11 @@ def _draw_photo(axes: Axes, sample: Sample, policy: CropPolicy) -> None:
         _outline(axes, region, COLOURS[name], 1.3, dashes=(4 * number, (4, 4)), halo=0.0)
     for name, cut in sample.cuts.items():
         _outline(axes, cut, COLOURS[name], 1.6)
+    # As released, regions leave the photo; beside it all is black.
+    reach = np.stack([*sample.regions.values(), *sample.cuts.values()])
+    axes.set_facecolor("black")
+    axes.set_xlim(min(0, reach[:, 0].min()), max(width, reach[:, 2].max()))
+    axes.set_ylim(max(height, reach[:, 3].max()), min(0, reach[:, 1].min()))
 
 
 def _outline(
@@ -224,11 +227,15 @@ def _title(name: str, policy: CropPolicy, scale_lower: float) -> str:
     parts = [name if name == policy.policy else f"{name}: {policy.policy}"]
     if policy.needs_boxes:
         source = policy.boxes or ""
-        parts += [f"{BOX_NAMES.get(source, source)} boxes", rf"$s_\mathrm{{min}}$ = {scale_lower:.2f}"]
+        parts += [f"{BOX_NAMES.get(source, source)} boxes" + (", each an item" if policy.items == "box" else "")]
+        ranges = [f"{100 * low:g}–{100 * high:g} %" for low, high in policy.scales or ()]
+        parts += [f"crops {' and '.join(ranges)}" if ranges else rf"$s_\mathrm{{min}}$ = {scale_lower:.2f}"]
     if policy.policy in ("scene-scene", "object-scene"):
         parts.append(f"scene crops {100 * policy.scene_scale[0]:g}–{100 * policy.scene_scale[1]:g} % of the photo")
     if policy.policy == "object-dilate":
-        parts.append(f"δ = {policy.delta:g}")
+        parts.append(f"δ = {policy.delta:g}" + (" of the coordinate" if policy.dilation == "coordinate" else ""))
+    if policy.smallest_box == "view":
+        parts.append("small boxes grown")
     return "  ·  ".join(parts)
 
 

@@ -209,7 +209,7 @@ class Bench:
 
         def work(steps: int) -> None:
             for _ in range(steps):
-                draws = augment.view_draws(0, batch.epoch, batch.image)
+                draws = augment.view_draws(0, batch.epoch, batch.item)
                 for view, options, u in zip((batch.query, batch.key), settings, draws, strict=True):
                     parameters = augment.draw_parameters(options, u, self.setting.view_size)
                     augment.augment(view.to(self.device), parameters)

@@ -1,0 +1,35 @@
+"""Where the code that the paper's authors released cuts otherwise than the paper says, as pure geometry.
+
+Each function is one option of a crop line and is off by default (docs/audit.md has the list). Written from a
+description of shlokk/object-cropping-ssl at 066a788, `datasets/openimages_dataset_bing.py`; line numbers are of that
+file. Boxes are (n, 4) pixels, xmin, ymin, xmax, ymax, and may leave the photo: what is beside it is black.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def dilate_coordinate(box: np.ndarray, delta: float) -> np.ndarray:
+    """Move each edge outwards by `delta` times its own coordinate, and clip nothing (lines 166 to 170).
+
+    An edge near the origin stays where it is and a far one moves by up to `delta` of the photo, past its border.
+    """
+    return np.concatenate([box[:, :2] * (1 - delta), box[:, 2:] * (1 + delta)], axis=1)
+
+
+def grow_small(box: np.ndarray, side: float, size: np.ndarray) -> np.ndarray:
+    """Enlarge what is shorter than `side` along an axis; by `side`, not to it (lines 171 to 200, side 224 px).
+
+    The low edge moves down by half of `side`, or, if that would go below 0, the interval becomes 0 to `side`. Then
+    the high edge moves up by half, or, if that would leave the photo, the low edge becomes the high one less `side`.
+    So a short box near the origin becomes the same whether it was dilated or not, a low edge can be negative, and a
+    photo shorter than `side` is left on the far side. size: (n, 2) width and height.
+    """
+    low, high = box[:, :2], box[:, 2:]
+    short = high - low < side
+    at_origin = low - side / 2 < 0
+    below, reached = np.where(at_origin, 0.0, low - side / 2), np.where(at_origin, side, high)
+    at_border = reached + side / 2 > size
+    below, above = np.where(at_border, reached - side, below), np.where(at_border, reached, reached + side / 2)
+    return np.concatenate([np.where(short, below, low), np.where(short, above, high)], axis=1)

@@ -1,0 +1,176 @@
+"""The paper's ablations: lines of a study that differ in one option, as a table and a figure for each option.
+
+Which lines belong together is found by their recipes, as in `oac.report.audit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from oac.report.audit import Line, lines_of, paired
+from oac.report.formats import Column, Table, half_width, points, text
+from oac.report.statistics import t_interval
+from oac.report.style import POLICY_COLOURS, SMALL, WIDTH, styled
+from oac.report.tables import BOX_NAMES
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """An option that the paper varies: its name for people, and what the paper says of it, with the place."""
+
+    title: str
+    paper: str
+
+
+ABLATIONS = {
+    "delta": Ablation(
+        "Dilation (share of the photo's side)", "best at 0.1, COCO detection (table 9); values unknown"
+    ),
+    "shift": Ablation("Shift radius (share of the photo's side)", "figures 6 and 7, right; values unknown"),
+    "count": Ablation("Proposals per photo", "table 8; values unknown"),
+    "boxes": Ablation("Kind of proposals", "other methods are adequate (table 6); values unknown"),
+    "scale_lower": Ablation("Smallest crop inside boxes (share of the box)", "s_min of section 4.1; values unknown"),
+    "scene_scale": Ablation("Scene crops (share of the photo)", "table 2: none closes the gap; values unknown"),
+    "heads": Ablation("Projection heads", "two are worth 1.1 points (section 4.1)"),
+}
+
+
+def sweep(metrics: Sequence[Mapping[str, Any]], option: str) -> list[Line]:
+    """The largest group of lines that differ in one option only, ordered by its value where it has an order.
+
+    Raises ValueError for an option that is no ablation, and where fewer than two lines differ in it.
+    """
+    if option not in ABLATIONS:
+        raise ValueError(f"{option!r} is no ablation: there are {', '.join(ABLATIONS)}")
+    groups: dict[str, list[Line]] = {}
+    for line in lines_of(metrics):
+        if option in line.options:
+            groups.setdefault(line.others(option, *_follows(option)), []).append(line)
+    lines = max(groups.values(), key=len, default=[])
+    if len(lines) < 2:
+        raise ValueError(f"no two lines of this study differ in {option} only: see config/studies/ablations.yaml")
+    return lines if option == "boxes" else sorted(lines, key=lambda line: _order(line.options[option]))
+
+
+def _follows(option: str) -> tuple[str, ...]:
+    """What an option leaves without a meaning."""
+    return ("scale_cap",) if option == "scale_lower" else ()
+
+
+def _order(value: Any) -> list[float]:
+    """Sort key of a value; None, which is the default, comes last."""
+    if value is None:
+        return [float("inf")]
+    return [float(number) for number in value] if isinstance(value, list) else [float(value)]
+
+
+def value_name(option: str, value: Any) -> str:
+    """The value of an option in words."""
+    if value is None:
+        return {"count": "all", "scale_lower": "s_min"}[option]
+    if option == "boxes":
+        return BOX_NAMES.get(value, str(value))
+    return " to ".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}"
+
+
+def reference(lines: Sequence[Line], option: str) -> Line:
+    """The line with the paper's value, which the others are compared with; the first where there is none."""
+    wanted = {
+        "delta": 0.1,
+        "shift": [0.08, 0.1],
+        "count": None,
+        "boxes": "bing",
+        "scale_lower": None,
+        "scene_scale": [0.2, 1.0],
+        "heads": 1,
+    }[option]
+    return next((line for line in lines if line.options[option] == wanted), lines[0])
+
+
+def ablation_table(metrics: Sequence[Mapping[str, Any]], option: str) -> Table:
+    """mAP for each value of an option, and the difference to the paper's value, paired by seed."""
+    lines = sweep(metrics, option)
+    base = reference(lines, option)
+    rows = []
+    for line in lines:
+        mean = t_interval([values["map"] for values in line.values.values()])
+        seeds = set(line.values) & set(base.values)
+        change = paired(*({s: side.values[s]["map"] for s in seeds} for side in (base, line))) if seeds else None
+        rows.append(
+            {
+                "option": option,
+                "value": value_name(option, line.options[option]),
+                "crops": line.name,
+                "n": len(line.values),
+                "map_percent": mean.mean,
+                "map_half_width_percent": mean.half_width,
+                "reference": base.name,
+                "difference_points": change.mean if change and line is not base else None,
+                "difference_half_width_points": change.half_width if change and line is not base else None,
+                "map_batch_256_percent": t_interval([values["batch"] for values in line.values.values()]).mean,
+                "paper": ABLATIONS[option].paper,
+            }
+        )
+    recipes = "; ".join(
+        f"{line.name} "
+        + ", ".join(e["recipe_hash"] for e in metrics if (e["method"], e["crops"]) == ("moco_v2", line.name))
+        for line in lines
+    )
+    caption = f"{ABLATIONS[option].title} on {metrics[0]['study']}: mAP of a linear probe"
+    notes = [f"Paper: {ABLATIONS[option].paper}.", f"Differences are to {base.name}.", f"Recipes: {recipes}."]
+    return Table(pd.DataFrame(rows), _columns(option), caption, notes)
+
+
+def _columns(option: str) -> list[Column]:
+    def change(row: pd.Series) -> str:
+        shown, width = points(row.difference_points, signed=True), row.difference_half_width_points
+        return shown if pd.isna(width) else f"{shown} {half_width(width)}"
+
+    return [
+        Column(ABLATIONS[option].title, lambda row: row.value, number=False),
+        Column("Crops", lambda row: row.crops, number=False),
+        Column("n", lambda row: text(row.n)),
+        Column("mAP (%)", lambda row: points(row.map_percent)),
+        Column("95 % interval (points)", lambda row: half_width(row.map_half_width_percent)),
+        Column("Difference (points)", change),
+        Column("Mean over batches of 256 (%)", lambda row: points(row.map_batch_256_percent)),
+    ]
+
+
+@styled
+def ablation_figure(metrics: Sequence[Mapping[str, Any]], option: str) -> Figure:
+    """mAP by the values of an option: means, seeds, 95 % t-intervals from three seeds on; the reference ringed."""
+    lines = sweep(metrics, option)
+    base = reference(lines, option)
+    figure = Figure(figsize=(WIDTH, 3.2))
+    axes = figure.add_subplot()
+    colour = POLICY_COLOURS.get(lines[0].options["policy"], "#4D5566")
+    means = []
+    for place, line in enumerate(lines):
+        values = [run["map"] for run in line.values.values()]
+        estimate = t_interval(values)
+        means.append(estimate.mean)
+        if estimate.half_width is not None:
+            axes.plot([place, place], [estimate.low, estimate.high], color=colour, lw=2.0)
+        if len(values) > 1:
+            axes.plot([place + 0.08] * len(values), values, ".", color=colour, alpha=0.6)
+    axes.plot(range(len(lines)), means, "o" if option == "boxes" else "o-", color=colour, ms=7, gid="mean")
+    at = lines.index(base)
+    axes.plot(at, means[at], "o", ms=13, mfc="none", mec="black", mew=1.0)
+    axes.annotate("reference", (at, means[at]), (0, 11), textcoords="offset points", ha="center", fontsize=SMALL)
+    axes.set_xticks(range(len(lines)), [value_name(option, line.options[option]) for line in lines])
+    axes.set_xlim(-0.5, len(lines) - 0.5)
+    axes.margins(y=0.2)
+    axes.set_xlabel(ABLATIONS[option].title)
+    axes.set_ylabel("mAP (%)")
+    best = lines[max(range(len(lines)), key=means.__getitem__)]
+    seeds = sorted({len(line.values) for line in lines})
+    n = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+    caution = "; one seed tells no order" if seeds[-1] < 3 else ""
+    axes.set_title(f"Highest mAP at {value_name(option, best.options[option])} (n = {n}{caution})")
+    return figure

@@ -1,0 +1,323 @@
+"""What each difference between the paper and its released code is worth.
+
+A study of the audit has lines that differ in one option. They are found here by their recipes, so no list says which
+belong together: `steps` pairs two lines that differ in one option of PROTOCOL and in nothing else, the published side
+first. Differences are paired by seed. `docs/audit.md` says what the options are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import pandas as pd
+
+from oac.report.formats import Column, Table, half_width, points, text
+from oac.report.statistics import Interval, t_interval
+from oac.report.tables import BOX_NAMES
+
+BATCH = "256"  # images a batch of the released metric has on one GPU
+MANY_TIMES = "more steps"
+NOTHING = "no two lines of this study differ in one option of the audit: see config/studies/audit.yaml"
+
+# option -> (published, released), as a recipe has them; `scales` of None are s_min to 1.
+PROTOCOL: dict[str, tuple[Any, Any]] = {
+    "boxes": ("bing", "ground_truth"),
+    "dilation": ("photo", "coordinate"),
+    "delta": (0.1, 0.2),
+    "items": ("image", "box"),
+    "scales": (None, [[0.0, 1.0], [0.2, 1.0]]),
+    "smallest_box": ("none", "view"),
+    "heads": (2, 1),
+}
+NAMES = {
+    "boxes": "Boxes",
+    "dilation": "Dilation of",
+    "delta": "Dilation by",
+    "items": "Items of an epoch",
+    "scales": "Crop scale inside boxes",
+    "smallest_box": "Smallest box",
+    "heads": "Projection heads",
+    "budget": "Steps",
+    "metric": "Metric",
+    "picked": "Model picked",
+}
+VALUE_NAMES = {
+    ("dilation", "photo"): "the photo's side",
+    ("dilation", "coordinate"): "the edge's coordinate",
+    ("scales", None): "s_min to 1",
+    ("smallest_box", "none"): "as it is",
+    ("smallest_box", "view"): "grown by a view's side",
+    ("items", "image"): "photos",
+    ("items", "box"): "boxes",
+}
+DEFAULTS = {"dilation": "photo", "items": "image", "scales": None, "smallest_box": "none", "count": None}
+
+
+@dataclass(frozen=True)
+class Line:
+    """The runs of a crop line: its options, and by seed the mAP, the batch-averaged mAP and the best epoch's."""
+
+    name: str
+    options: dict[str, Any]
+    images_seen: int
+    values: dict[int, dict[str, float]]
+
+    @property
+    def released(self) -> list[str]:
+        """The options of PROTOCOL that have the released value."""
+        return [key for key, (_, value) in PROTOCOL.items() if self.options.get(key) == value]
+
+    @property
+    def published(self) -> bool:
+        """Whether all options of PROTOCOL have the published value."""
+        return all(self.options.get(key) == value for key, (value, _) in PROTOCOL.items())
+
+    @property
+    def complete(self) -> bool:
+        """Whether all options of PROTOCOL have the released value."""
+        return set(self.released) == set(PROTOCOL)
+
+    @property
+    def scene(self) -> bool:
+        """Whether it is a baseline, which crops around no object."""
+        return bool(self.options["policy"] == "scene-scene")
+
+    def others(self, *but: str) -> str:
+        """Everything beside some options, to be compared."""
+        kept = {key: value for key, value in self.options.items() if key not in but}
+        return json.dumps([kept, None if "budget" in but else self.images_seen], sort_keys=True)
+
+
+def lines_of(metrics: Iterable[Mapping[str, Any]]) -> list[Line]:
+    """Gather the MoCo-v2 runs among the contents of metrics.json files by crop line, in the order given."""
+    found: dict[str, Line] = {}
+    for entry in metrics:
+        if entry["method"] != "moco_v2":
+            continue
+        recipe = entry["recipe"]
+        line = found.setdefault(entry["crops"], Line(entry["crops"], _options(recipe), int(entry["images_seen"]), {}))
+        line.values[entry["seed"]] = _values(entry)
+    return list(found.values())
+
+
+def _options(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a crop line can say, with defaults for what it does not, and the heads of the method."""
+    crops = dict(recipe["crops"])
+    heads = recipe["options"].get("heads", 1) if crops["policy"] != "scene-scene" else 1
+    if crops["policy"] == "scene-scene":
+        return crops
+    if crops.get("scales") is None:
+        crops.pop("scales", None)
+    else:  # these say nothing beside ranges of their own, and are absent there
+        crops = {key: value for key, value in crops.items() if key not in ("scale_lower", "scale_cap")}
+    return {**DEFAULTS, **crops, "heads": heads}
+
+
+def _values(entry: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a run, in percent."""
+    values = {"map": entry["map"], "batch": entry["map_batch"][BATCH]}
+    if picked := entry.get("best_epoch"):
+        for when in ("last", "best"):
+            values |= {f"{when}_map": picked[when]["map"], f"{when}_batch": picked[when][f"map_batch_{BATCH}"]}
+    return {key: 100 * value for key, value in values.items()}
+
+
+def paired(before: Mapping[int, float], after: Mapping[int, float]) -> Interval:
+    """Mean and t interval of after - before over the seeds that both have. Raises ValueError where there is none."""
+    seeds = sorted(set(before) & set(after))
+    if not seeds:
+        raise ValueError("two lines without a common seed cannot be compared: give them the same seeds")
+    return t_interval([after[seed] - before[seed] for seed in seeds])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row: an option, its two values, and two lists of numbers by seed."""
+
+    kind: str  # option, readout or comparison
+    option: str
+    before: Line
+    after: Line
+    values: tuple[str, str]  # what the option is before and after, in words
+    keys: tuple[str, str] = ("map", "map")  # which number is compared before and after ...
+    batch_keys: tuple[str, str] | None = ("batch", "batch")  # ... and which batch-averaged one
+
+    def numbers(self, keys: tuple[str, str]) -> tuple[dict[int, float], dict[int, float]]:
+        """A number of both sides by seed; seeds without it are left out."""
+        sides = zip((self.before, self.after), keys, strict=True)
+        first, second = (
+            {seed: values[key] for seed, values in line.values.items() if key in values} for line, key in sides
+        )
+        return first, second
+
+    @property
+    def context(self) -> str:
+        """Which other options have the released value on both sides."""
+        if self.kind == "comparison":
+            return ""
+        common = [key for key in self.before.released if key in self.after.released and key != self.option]
+        if not common:
+            return "none"
+        others = [key for key in PROTOCOL if key != self.option]
+        return "all" if common == others else ", ".join(common)
+
+
+def steps(lines: Sequence[Line]) -> list[Step]:
+    """Every pair of lines that differ in one option, and longer against shorter runs.
+
+    They are in the order of PROTOCOL; of an option, those with fewer other options as released come first.
+    """
+    found = []
+    for option, (published, released) in PROTOCOL.items():
+        hidden = (option, "scale_lower", "scale_cap") if option == "scales" else (option,)
+        for before, after in permutations(lines, 2):
+            if option not in before.options or before.others(*hidden) != after.others(*hidden):
+                continue
+            if (before.options[option], after.options.get(option)) == (published, released):
+                words = value_name(option, published), value_name(option, released)
+                found.append(Step("option", option, before, after, words))
+    order = list(PROTOCOL)
+    found.sort(key=lambda step: (order.index(step.option), len(step.before.released)))
+    for before, after in permutations(lines, 2):
+        if before.images_seen < after.images_seen and before.others("budget") == after.others("budget"):
+            words = f"{before.images_seen:,} photos", f"{after.images_seen:,}"
+            found.append(Step("option", "budget", before, after, words))
+    return found
+
+
+def readouts(lines: Sequence[Line]) -> list[Step]:
+    """What the released metric and its picking of an epoch add to the same runs: the walk's ends, scene crops."""
+    found = []
+    shortest = min((line.images_seen for line in lines), default=0)
+    for line in (line for line in lines if line.images_seen == shortest):
+        if line.published or line.scene or line.complete:
+            words = "over the test set", f"mean over batches of {BATCH}"
+            found.append(Step("readout", "metric", line, line, words, ("map", "batch"), None))
+            if all("best_map" in values for values in line.values.values()):
+                keys = ("last_map", "best_map"), ("last_batch", "best_batch")
+                found.append(Step("readout", "picked", line, line, ("last epoch", "best on the test photos"), *keys))
+    return sorted(found, key=lambda step: step.option)
+
+
+def comparisons(lines: Sequence[Line]) -> list[Step]:
+    """Object-aware cropping, as published and as released, against scene crops with as many steps or fewer."""
+    scenes = [line for line in lines if line.scene]
+    found = []
+    for after in lines:
+        if not (after.complete or after.published):
+            continue
+        for before in scenes:
+            if before.images_seen <= after.images_seen:
+                budgets = f"{before.images_seen:,} photos", f"{after.images_seen:,} photos"
+                name = "as released" if after.complete else "as published"
+                same = "equal steps" if budgets[0] == budgets[1] else MANY_TIMES
+                found.append(Step("comparison", f"{name}, {same}", before, after, budgets))
+    return found
+
+
+def every_step(lines: Sequence[Line]) -> list[Step]:
+    """All rows of the audit, in order. Raises ValueError where no two lines differ in one option."""
+    found = steps(lines)
+    if not found:
+        raise ValueError(NOTHING)
+    return [*found, *readouts(lines), *comparisons(lines)]
+
+
+def value_name(option: str, value: Any) -> str:
+    """The value of an option in words."""
+    if not isinstance(value, list) and (option, value) in VALUE_NAMES:
+        return VALUE_NAMES[option, value]
+    if option == "boxes":
+        return BOX_NAMES.get(value, str(value))
+    if option == "scales":
+        return " and ".join(f"{low:g} to {high:g}" for low, high in value)
+    return f"{100 * value:g} %" if option == "delta" else str(value)
+
+
+def audit_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
+    """One row for each option in each context, each read-out and each comparison with scene crops.
+
+    metrics: contents of metrics.json files of one study. Raises ValueError where no two lines differ in one option.
+    """
+    lines = lines_of(metrics)
+    rows = every_step(lines)
+    first = metrics[0]
+    caption = (
+        f"What each difference between paper and released code is worth on {first['study']}: change of the mAP of a"
+        f" linear probe over {first['test_images']} test images, paired by seed, with 95 % t-interval"
+    )
+    return Table(pd.DataFrame([_row(step) for step in rows]), _columns(), caption, _notes(metrics))
+
+
+def _row(step: Step) -> dict[str, Any]:
+    """One line of the table at full precision, in percent and points."""
+    before, after = step.numbers(step.keys)
+    change = paired(before, after)
+    seeds = sorted(set(before) & set(after))
+    batch = paired(*step.numbers(step.batch_keys)) if step.batch_keys else Interval(float("nan"), None)
+    has_best = "best_batch" in step.before.values[seeds[0]] and "best_batch" in step.after.values[seeds[0]]
+    reported = paired(*step.numbers(("best_batch", "best_batch"))) if has_best and step.kind != "readout" else None
+    return {
+        "kind": step.kind,
+        "option": step.option,
+        "from": step.values[0],
+        "to": step.values[1],
+        "released_already": step.context,
+        "crops_before": step.before.name,
+        "crops_after": step.after.name,
+        "n": len(seeds),
+        "before_percent": sum(before[seed] for seed in seeds) / len(seeds),
+        "after_percent": sum(after[seed] for seed in seeds) / len(seeds),
+        "map_points": change.mean,
+        "map_half_width_points": change.half_width,
+        "batch_points": batch.mean,
+        "batch_half_width_points": batch.half_width,
+        "reported_points": reported.mean if reported else None,
+        "reported_half_width_points": reported.half_width if reported else None,
+        "images_seen_before": step.before.images_seen,
+        "images_seen_after": step.after.images_seen,
+    }
+
+
+def _columns() -> list[Column]:
+    """How a row reads in Markdown and LaTeX."""
+
+    def change(name: str) -> Any:
+        def cell(row: pd.Series) -> str:
+            shown, width = points(row[f"{name}_points"], signed=True), row[f"{name}_half_width_points"]
+            return shown if pd.isna(width) else f"{shown} {half_width(width)}"
+
+        return cell
+
+    return [
+        Column("Option", lambda row: NAMES.get(row.option, f"Object crops over scene crops, {row.option}"), False),
+        Column("From", lambda row: row["from"], False),
+        Column("To", lambda row: row["to"], False),
+        Column("Released already", lambda row: text(row.released_already or None), False),
+        Column("Lines", lambda row: ", ".join(dict.fromkeys((row.crops_before, row.crops_after))), False),
+        Column("n", lambda row: text(row.n)),
+        Column("Before (%)", lambda row: points(row.before_percent)),
+        Column("After (%)", lambda row: points(row.after_percent)),
+        Column("Worth in mAP (points)", change("map")),
+        Column(f"Worth in the mean over batches of {BATCH} (points)", change("batch")),
+        Column("The same at the best epoch, as the released code reports (points)", change("reported")),
+    ]
+
+
+def _notes(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the columns mean, and the recipe of every run."""
+    recipes: dict[str, list[str]] = {}
+    for entry in metrics:
+        recipes.setdefault(f"{entry['method']}/{entry['crops']}", []).append(entry["recipe_hash"])
+    return [
+        "Each option is compared twice where the study walks there and back: with the others mostly as published, and"
+        " mostly as released; the fourth column names those that are as released in both lines.",
+        "Before and after are mAP over the test set. A metric's worth is the number it reports less that mAP;"
+        " picking's is the best of the SGD probe's epochs on the test photos less its last.",
+        "Budgets count photos seen and are equal but where Steps says otherwise.",
+        "Recipes: " + "; ".join(f"{line} {', '.join(hashes)}" for line, hashes in recipes.items()) + ".",
+    ]

@@ -1,0 +1,147 @@
+"""The paper's numbers against ours: reproduced, not reproduced, or not run.
+
+A mean AP compares with the paper's on the paper's data only. Elsewhere a value is `not run`, whatever ours is, and of
+a difference the sign is compared: `reproduced` there says that our 95 % interval lies on the paper's side of 0. On
+OHMS with a ResNet-50 both are compared by value: it is reproduced where our interval holds the paper's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from oac.report.audit import DEFAULTS
+from oac.report.paper import DELTAS, UNBOXED_POLICIES, UNCROPPED_METHODS, VALUES, Key, PaperDelta
+from oac.report.statistics import Interval, t_interval, welch_interval
+
+REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
+TOO_FEW = "fewer than 3 seeds, so there is no interval"
+ELSEWHERE = "the paper's value is for OHMS with a ResNet-50; this study has other data or another network"
+
+Runs = Sequence[Mapping[str, Any]]
+
+
+def check(metrics: Runs) -> dict[str, Any]:
+    """Compare the runs of a study with every number that `oac.report.paper` knows.
+
+    metrics: contents of metrics.json files. Returns what goes into check.json: `study`, `counts` of each status, and
+    `values`, in the paper's order; of each `what`, `paper` (percent or points), `source`, `status`, `ours`,
+    `half_width` (None without an interval), `n`, `lines` (method/crops), `compared` (value or sign) and a `reason`.
+    """
+    ohms = bool(metrics) and all(map(_on_ohms, _trained(metrics)))
+    found = [_check_value(metrics, key, ohms) for key in VALUES]
+    found += [
+        {"what": f"{_words(key)}, ImageNet top-1", "paper": value.top1_percent, "source": value.source}
+        | _not_run("no study of this workflow runs on ImageNet")
+        for key, value in VALUES.items()
+        if value.top1_percent is not None
+    ]
+    found += [_check_delta(metrics, delta, ohms) for delta in DELTAS]
+    counts = Counter(entry["status"] for entry in found)
+    return {
+        "study": metrics[0]["study"] if metrics else None,
+        "counts": {status: counts[status] for status in (REPRODUCED, NOT_REPRODUCED, NOT_RUN)},
+        "values": found,
+    }
+
+
+def _check_value(metrics: Runs, key: Key, ohms: bool) -> dict[str, Any]:
+    """One row of the paper: its mAP in our interval, or not."""
+    paper = VALUES[key]
+    entry = {"what": f"{_words(key)}, mAP", "paper": paper.map_percent, "source": paper.source}
+    runs = runs_of(metrics, key)
+    if not runs:
+        return entry | _not_run("no such line in this study")
+    ours = t_interval(list(_by_seed(runs).values()))
+    entry |= _ours(ours, len(runs), runs, "value")
+    if not ohms:
+        return entry | {"status": NOT_RUN, "reason": ELSEWHERE}
+    return entry | _judged(ours, None if ours.half_width is None else ours.low <= paper.map_percent <= ours.high)
+
+
+def _check_delta(metrics: Runs, delta: PaperDelta, ohms: bool) -> dict[str, Any]:
+    """One difference of the paper: its value in our interval, or elsewhere than on OHMS its sign."""
+    entry = {"what": delta.what, "paper": delta.points, "source": delta.source}
+    if delta.first is None:
+        return entry | _not_run("no study of this workflow runs on ImageNet")
+    heads = delta.heads or (None, None)
+    first = runs_of(metrics, delta.first, heads[0])
+    others = [runs_of(metrics, key, heads[1]) for key in delta.second]
+    if not first or not all(others):
+        return entry | _not_run("no such lines in this study")
+    ours, n = _difference(_by_seed(first), [_by_seed(runs) for runs in others])
+    entry |= _ours(ours, n, [*first, *(run for runs in others for run in runs)], "value" if ohms else "sign")
+    if ours.half_width is None:
+        return entry | _judged(ours, None)
+    same_side = ours.low > 0 if delta.points > 0 else ours.high < 0
+    return entry | _judged(ours, ours.low <= delta.points <= ours.high if ohms else same_side)
+
+
+def _difference(first: dict[int, float], others: list[dict[int, float]]) -> tuple[Interval, int]:
+    """First less the mean of the others: paired over the seeds that all have, Welch's where these are too few."""
+    seeds = sorted(set(first).intersection(*others))
+    if len(seeds) >= 3:
+        return t_interval([first[seed] - fmean(other[seed] for other in others) for seed in seeds]), len(seeds)
+    if len(others) == 1:
+        return welch_interval(list(first.values()), list(others[0].values())), min(len(first), len(others[0]))
+    means = [fmean(other.values()) for other in others]
+    return Interval(fmean(first.values()) - fmean(means), None), len(seeds)
+
+
+def runs_of(metrics: Runs, key: Key, heads: int | None = None) -> list[Mapping[str, Any]]:
+    """The runs of the line that a row of the paper is about, as the paper has it; of several the one with most seeds.
+
+    Lines with an option of the released code, with another dilation than 0.1 or a longer budget are others.
+    """
+    method, policy, boxes = key
+    lines: dict[str, list[Mapping[str, Any]]] = {}
+    shortest = min((entry["images_seen"] for entry in metrics if entry["method"] == method), default=0)
+    for entry in metrics:
+        if entry["method"] == method and entry["images_seen"] == shortest and _fits(entry, policy, boxes, heads):
+            lines.setdefault(entry["crops"], []).append(entry)
+    return max(lines.values(), key=len, default=[])
+
+
+def _fits(entry: Mapping[str, Any], policy: str | None, boxes: str | None, heads: int | None) -> bool:
+    if entry["method"] in UNCROPPED_METHODS:
+        return True
+    line = entry["recipe"]["crops"]
+    own = None if line["policy"] in UNBOXED_POLICIES else line.get("boxes")
+    usual = all(line.get(option, value) == value for option, value in DEFAULTS.items())
+    if heads is not None and entry["recipe"]["options"].get("heads", 1) != heads:
+        return False
+    return (line["policy"], own) == (policy, boxes) and usual and line.get("delta", 0.1) == 0.1
+
+
+def _trained(metrics: Runs) -> Runs:
+    return [entry for entry in metrics if "data" in entry["recipe"]]
+
+
+def _on_ohms(entry: Mapping[str, Any]) -> bool:
+    return entry["recipe"]["data"]["source"] == "openimages" and entry["recipe"]["backbone"]["name"] == "resnet50"
+
+
+def _by_seed(runs: Runs) -> dict[int, float]:
+    return {entry["seed"]: 100 * entry["map"] for entry in runs}
+
+
+def _words(key: Key) -> str:
+    return ", ".join(part for part in key if part)
+
+
+def _ours(ours: Interval, n: int, runs: Runs, compared: str) -> dict[str, Any]:
+    lines = list(dict.fromkeys(f"{entry['method']}/{entry['crops']}" for entry in runs))
+    return {"ours": ours.mean, "half_width": ours.half_width, "n": n, "lines": lines, "compared": compared}
+
+
+def _judged(ours: Interval, holds: bool | None) -> dict[str, Any]:
+    if holds is None:
+        return {"status": NOT_RUN, "reason": TOO_FEW}
+    return {"status": REPRODUCED if holds else NOT_REPRODUCED, "reason": None}
+
+
+def _not_run(reason: str) -> dict[str, Any]:
+    empty: dict[str, Any] = {"ours": None, "half_width": None, "n": 0, "lines": [], "compared": None}
+    return empty | {"status": NOT_RUN, "reason": reason}

@@ -1,0 +1,174 @@
+"""The audit finds its own pairs and gives an option the worth that the numbers were made with."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from scipy import stats
+
+from oac.pretrain.recipe import canonical
+from oac.report.audit import PROTOCOL, audit_table, comparisons, lines_of, paired, steps
+from oac.report.audit_figure import audit_figure
+from oac.report.formats import latex, markdown
+
+# What each option adds when it is switched to the released value, in points, and what three seeds differ by.
+WORTH = {
+    "boxes": 3.0,
+    "dilation": -1.0,
+    "delta": 0.5,
+    "items": 2.0,
+    "scales": -4.0,
+    "smallest_box": 1.5,
+    "heads": -1.1,
+}
+SEEDS = {0: -0.4, 1: 0.1, 2: 0.3}
+LONG = 6.0
+
+
+def score(method, crops, seed):
+    """An additive world: a line has the worth of each of its released options; a seed shifts all lines alike."""
+    order = list(PROTOCOL)
+    if method == "random":
+        return 0.1
+    if crops.startswith("scene"):
+        value = 30.0
+    else:
+        there = crops.partition("-")[0]
+        count = {"published": 0, "released": len(order)}.get(there)
+        if there == "to":
+            switched = order[: int(crops.split("-")[1])]
+        elif there == "back":
+            switched = order[int(crops.split("-")[1]) :]
+        else:
+            switched = order[:count]
+        value = 40 + sum(WORTH[option] for option in switched)
+    return (value + LONG * crops.endswith("-long") + SEEDS[seed]) / 100
+
+
+@pytest.fixture(scope="module")
+def metrics(metrics_of):
+    return metrics_of("audit", score)
+
+
+def test_every_option_is_met_on_the_way_there_and_on_the_way_back(metrics):
+    found = steps(lines_of(metrics))
+    assert [step.option for step in found] == [option for option in PROTOCOL for _ in range(2)] + ["budget"] * 3
+    for option in PROTOCOL:
+        pair = [step for step in found if step.option == option]
+        before = list(PROTOCOL)[: list(PROTOCOL).index(option)]
+        after = list(PROTOCOL)[list(PROTOCOL).index(option) + 1 :]
+        assert sorted(step.before.released for step in pair) == sorted([before, after])
+        assert all(set(step.after.released) == {*step.before.released, option} for step in pair)
+        assert len(pair[0].before.released) <= len(pair[1].before.released), "the more published context first"
+
+
+def test_an_options_worth_is_what_it_adds_in_every_context(metrics):
+    frame = audit_table(metrics).frame
+    for option, worth in WORTH.items():
+        rows = frame[frame.option == option]
+        assert len(rows) == 2
+        assert rows.map_points.tolist() == pytest.approx([worth, worth])
+        assert rows.batch_points.tolist() == pytest.approx([worth, worth])
+        assert rows.reported_points.tolist() == pytest.approx([worth, worth])
+        assert rows.map_half_width_points.tolist() == pytest.approx([0, 0], abs=1e-9), "seeds shift both lines alike"
+        assert (rows.images_seen_before == rows.images_seen_after).all(), "at equal budgets"
+    longer = frame[frame.option == "budget"]
+    assert longer.map_points.tolist() == pytest.approx([LONG] * 3)
+    assert (longer.images_seen_after > 4 * longer.images_seen_before).all()
+    assert frame[frame.option == "metric"].batch_points.isna().all()
+    assert frame[frame.option == "metric"].map_points.tolist() == pytest.approx([20.0] * 3)
+    picked = frame[frame.option == "picked"]
+    assert picked.map_points.tolist() == pytest.approx([1.0] * 3)
+    assert picked.batch_points.tolist() == pytest.approx([5.0] * 3)
+
+
+def test_object_crops_are_compared_at_equal_steps_and_as_the_released_code_does(metrics):
+    found = {(step.before.name, step.after.name): step for step in comparisons(lines_of(metrics))}
+    assert set(found) == {
+        ("scene-scene", "published"),
+        ("scene-scene", "released"),
+        ("scene-scene", "published-long"),
+        ("scene-scene", "released-long"),
+        ("scene-scene-long", "published-long"),
+        ("scene-scene-long", "released-long"),
+    }
+    assert found["scene-scene-long", "released-long"].option == "as released, equal steps"
+    assert found["scene-scene", "released-long"].option == "as released, more steps"
+    frame = audit_table(metrics).frame.set_index(["crops_before", "crops_after"])
+    gain = 10 + sum(WORTH.values())
+    assert frame.loc[("scene-scene", "released-long"), "map_points"] == pytest.approx(gain + LONG)
+    assert frame.loc[("scene-scene-long", "released-long"), "map_points"] == pytest.approx(gain)
+
+
+def test_differences_are_paired_by_seed_and_have_the_t_interval_of_the_pairs():
+    before, after = {0: 1.0, 1: 5.0, 2: 3.0, 7: 100.0}, {2: 3.5, 0: 2.0, 1: 5.3}
+    found = paired(before, after)
+    differences = [1.0, 0.3, 0.5]
+    low, high = stats.t.interval(0.95, 2, loc=sum(differences) / 3, scale=stats.sem(differences))
+    assert found.mean == pytest.approx(0.6)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert paired({0: 1.0}, {0: 2.0}).half_width is None
+    with pytest.raises(ValueError, match="same seeds"):
+        paired({0: 1.0}, {1: 2.0})
+
+
+def test_two_lines_that_differ_in_more_than_one_option_are_no_step(metrics):
+    """Of 18 lines 14 pairs differ in one option of the protocol: a brute search over the recipes agrees."""
+    recipes = {entry["crops"]: entry["recipe"] for entry in metrics if entry["method"] == "moco_v2"}
+    defaults = {"dilation": "photo", "items": "image", "smallest_box": "none", "scales": None}
+
+    def flat(recipe):
+        ranges = {"scale_lower": None, "scale_cap": None}  # say nothing beside scales
+        line = {**defaults, **recipe["crops"], **ranges, "heads": recipe["options"]["heads"]}
+        return {key: json.dumps(value) for key, value in line.items()} | {"images_seen": recipe["images_seen"]}
+
+    names = sorted(name for name in recipes if not name.startswith("scene"))
+    one = {
+        frozenset((a, b))
+        for a in names
+        for b in names
+        if sum(flat(recipes[a])[key] != flat(recipes[b])[key] for key in flat(recipes[a])) == 1
+    }
+    found = {frozenset((step.before.name, step.after.name)) for step in steps(lines_of(metrics))}
+    assert {pair for pair in found if not any(name.startswith("scene") for name in pair)} == one
+    assert len({canonical(recipe) for recipe in recipes.values()}) == len(recipes)
+
+
+def test_the_table_reads_as_text_and_says_where_its_numbers_come_from(metrics):
+    table = audit_table(metrics)
+    page = markdown(table)
+    assert "| Boxes | BING | true | none | published, to-1-boxes | 3 | 40.0 | 43.0 | +3.0" in page
+    assert "s_min to 1 | 0 to 1 and 0.2 to 1" in page
+    assert "Object crops over scene crops, as released, equal steps" in page
+    assert r"\toprule" in latex(table)
+    hashes = {entry["recipe_hash"] for entry in metrics}
+    assert all(digest in page for digest in hashes)
+
+
+def test_a_probe_without_epochs_has_no_row_of_picking_and_no_reported_worth(metrics_of):
+    frame = audit_table(metrics_of("audit", score, best=False)).frame
+    assert not (frame.option == "picked").any()
+    assert frame.reported_points.isna().all()
+
+
+def test_a_study_without_such_lines_is_told_so(metrics_of):
+    metrics = [entry for entry in metrics_of("audit", score) if entry["crops"] in ("none", "scene-scene")]
+    for report in (audit_figure, audit_table):
+        with pytest.raises(ValueError, match="config/studies/audit"):
+            report(metrics)
+
+
+def test_the_figure_shows_every_difference_of_the_table(metrics, check_texts):
+    figure = audit_figure(metrics)
+    frame = audit_table(metrics).frame
+    left, right = figure.axes
+    for axes, column in ((left, "map_points"), (right, "batch_points")):
+        drawn = sorted(float(line.get_xdata()[0]) for line in axes.lines if line.get_gid() == "mean")
+        assert drawn == pytest.approx(sorted(value for value in frame[column] if not math.isnan(value)))
+    labels = [text.get_text() for text in left.get_yticklabels()]
+    assert len(labels) == len(set(labels))
+    assert len(labels) == len(PROTOCOL) + 3 + 6
+    assert "worth on audit" in figure.get_suptitle()
+    check_texts(figure)

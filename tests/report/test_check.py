@@ -1,0 +1,105 @@
+"""Verdicts on the paper's numbers: each status is reached, and none without an interval."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from oac.report.check import NOT_REPRODUCED, NOT_RUN, REPRODUCED, check
+from oac.report.paper import DELTAS, VALUES
+
+
+@pytest.fixture
+def made(metrics_of):
+    """A function that makes runs of three seeds around numbers in percent; other lines of the study are left out."""
+
+    def make(values, study="demo", ohms=False):
+        spread = {0: -0.3, 1: 0.0, 2: 0.3}
+        every = metrics_of(study, lambda m, c, s: (values.get((m, c), 0) + spread[s]) / 100)
+        runs = copy.deepcopy([entry for entry in every if (entry["method"], entry["crops"]) in values])
+        for entry in runs if ohms else []:
+            entry["recipe"]["data"]["source"] = "openimages"
+            entry["recipe"]["backbone"] = {"name": "resnet50"}
+        return runs
+
+    return make
+
+
+def statuses(result):
+    return {entry["what"]: entry["status"] for entry in result["values"]}
+
+
+SCENE, DILATE = ("moco_v2", "scene-scene"), ("moco_v2", "object-dilate")
+TABLE = "object-dilate over scene-scene, table"
+VALUE = "moco_v2, object-dilate, bing, mAP"
+
+
+def test_every_number_of_the_paper_is_there_once_with_its_source(made):
+    result = check(made({SCENE: 40.0}))
+    top1 = sum(value.top1_percent is not None for value in VALUES.values())
+    assert len(result["values"]) == len({e["what"] for e in result["values"]}) == len(VALUES) + top1 + len(DELTAS)
+    assert sum(result["counts"].values()) == len(result["values"])
+    assert all(entry["source"] and entry["paper"] for entry in result["values"])
+
+
+def test_elsewhere_than_on_ohms_the_sign_of_a_difference_is_compared_and_no_value(made):
+    for dilated, status in ((48.0, REPRODUCED), (40.1, NOT_REPRODUCED), (30.0, NOT_REPRODUCED)):
+        result = check(made({SCENE: 40.0, DILATE: dilated}))
+        found = next(entry for entry in result["values"] if entry["what"] == TABLE)
+        # Seeds shift both lines alike, so that the paired interval is a point; 0.1 is above 0.
+        assert found["status"] == (REPRODUCED if dilated > 40 else status)
+        assert found["compared"] == "sign"
+        assert found["ours"] == pytest.approx(dilated - 40)
+        assert found["lines"] == ["moco_v2/object-dilate", "moco_v2/scene-scene"]
+        value = next(entry for entry in result["values"] if entry["what"] == VALUE)
+        assert value["status"] == NOT_RUN
+        assert "OHMS" in value["reason"]
+        assert value["ours"] == pytest.approx(dilated), "ours is given all the same"
+
+
+def test_a_difference_whose_interval_holds_zero_is_not_reproduced(made):
+    runs = made({SCENE: 40.0, DILATE: 40.5})
+    for entry in runs:
+        if entry["crops"] == "object-dilate":
+            entry["map"] += {0: 0.03, 1: -0.03, 2: 0.0}[entry["seed"]]
+    found = next(entry for entry in check(runs)["values"] if entry["what"] == TABLE)
+    assert found["ours"] == pytest.approx(0.5)
+    assert found["half_width"] > 0.5
+    assert found["status"] == NOT_REPRODUCED
+
+
+def test_on_ohms_the_papers_value_must_lie_in_our_interval(made):
+    found = statuses(check(made({SCENE: 49.9, DILATE: 58.0}, ohms=True)))
+    assert found["moco_v2, scene-scene, mAP"] == REPRODUCED
+    assert found[VALUE] == REPRODUCED  # 58.0 with 0.75 around it holds 58.6
+    assert found[TABLE] == NOT_REPRODUCED  # 8.1, exactly, is not 8.8
+    assert statuses(check(made({SCENE: 40.0}, ohms=True)))["moco_v2, scene-scene, mAP"] == NOT_REPRODUCED
+
+
+def test_what_is_not_there_or_has_two_seeds_is_not_run(made):
+    two = [entry for entry in made({SCENE: 40.0, DILATE: 50.0}) if entry["seed"] < 2]
+    found = next(entry for entry in check(two)["values"] if entry["what"] == TABLE)
+    assert (found["status"], found["half_width"]) == (NOT_RUN, None)
+    assert "3 seeds" in found["reason"]
+    assert statuses(check(made({SCENE: 40.0})))[TABLE] == NOT_RUN
+
+
+def test_lines_with_an_option_of_the_released_code_are_not_the_papers(made):
+    """In the audit's study only `published`, `scene-scene` and the lines with one head are what the paper means."""
+    runs = made(
+        {("moco_v2", c): v for c, v in (("published", 45.0), ("back-6-smallest", 44.0), ("released", 70.0),
+         ("to-1-boxes", 60.0), ("scene-scene", 40.0), ("scene-scene-long", 55.0), ("published-long", 66.0))},
+        study="audit",
+    )  # fmt: skip
+    result = {entry["what"]: entry for entry in check(runs)["values"]}
+    assert result[TABLE]["ours"] == pytest.approx(5.0)
+    heads = result["two projection heads instead of one, object-dilate"]
+    assert heads["ours"] == pytest.approx(1.0)
+    assert heads["status"] == REPRODUCED
+    assert heads["lines"] == ["moco_v2/published", "moco_v2/back-6-smallest"]
+
+
+def test_a_mean_over_methods_needs_all_of_them(made):
+    what = "supervised over the mean of the four self-supervised methods, OHMS"
+    assert statuses(check(made({SCENE: 40.0})))[what] == NOT_RUN

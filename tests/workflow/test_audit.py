@@ -1,0 +1,58 @@
+"""The audit from its rules: lines with every option are trained, probed, compared and checked against the paper."""
+
+import json
+
+import pandas as pd
+
+REPORT = "results/tiny/report"
+DILATE = {"policy": "object-dilate", "boxes": "bing", "seeds": [0]}
+RELEASED = {
+    "boxes": "ground_truth",
+    "dilation": "coordinate",
+    "delta": 0.2,
+    "items": "box",
+    "scales": [[0.0, 1.0], [0.2, 1.0]],
+    "smallest_box": "view",
+}
+
+
+def test_a_study_with_the_released_codes_options_runs_to_its_table_figure_and_check(finished, tmp_path):
+    edits = {
+        "data.boxes_per_photo": 4.5,
+        "methods.supervised": None,
+        "probe.best_epoch": True,
+        "probe.epochs": 4,
+        "probe.milestones": [2],
+        "crops": {
+            "scene-scene": {"policy": "scene-scene", "seeds": [0]},
+            "scene-scene-long": {"policy": "scene-scene", "budget": "boxes", "seeds": [0]},
+            "published": {**DILATE, "heads": 2},
+            "one-head": {**DILATE, "heads": 1},
+            "released": {**DILATE, **RELEASED, "heads": 1},
+            "released-two": {**DILATE, **RELEASED, "heads": 2},
+        },
+    }
+    config = finished.changed(edits, tmp_path)
+    targets = [f"{REPORT}/tables/audit.md", f"{REPORT}/figures/audit.png", f"{REPORT}/check.json"]
+    targets += [f"{REPORT}/tables/ablation_heads.md", f"{REPORT}/figures/ablation_heads.png"]
+    targets += [f"{REPORT}/figures/crops_released.png"]
+    plan = finished.planned(*targets, config=config)
+    assert "moco_v2 on scene-scene, seed 0" not in plan.trained, "absent options leave a finished run as it is"
+    result = finished.run(*targets, "--cores", "2", config=config)
+    assert result.code == 0, result.text
+
+    table = pd.read_csv(finished.folder / REPORT / "tables/audit.csv").set_index(["option", "crops_before"])
+    metrics = {
+        crops: json.loads((finished.folder / f"results/tiny/probe/moco_v2/{crops}/seed0/metrics.json").read_text())
+        for crops in edits["crops"]
+    }
+    heads = table.loc["heads"]
+    assert set(heads.index) == {"published", "released-two"}
+    worth = 100 * (metrics["one-head"]["map"] - metrics["published"]["map"])
+    assert abs(heads.map_points["published"] - worth) < 1e-9
+    assert table.loc[("budget", "scene-scene"), "images_seen_after"] == 1152  # 256 x 4.5
+    assert metrics["released"]["best_epoch"]["best"]["map"] > 0
+    check = json.loads((finished.folder / REPORT / "check.json").read_text())
+    assert check["counts"]["not run"] == len(check["values"]), "one seed has no interval"
+    for target in targets:
+        assert (finished.folder / target).stat().st_size > 300

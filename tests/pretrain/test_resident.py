@@ -105,10 +105,11 @@ def test_a_run_trains_from_them(recipe, inputs, tmp_path):
     assert trainer.step == trainer.steps
 
 
-@pytest.mark.parametrize(("free", "fits"), [(10**9, True), (10**4, False)])
-def test_a_gpu_with_the_room_gets_the_photos(inputs, monkeypatch, free, fits):
+@pytest.mark.parametrize(("share", "fits"), [(0.39, True), (0.41, False)])
+def test_a_gpu_with_the_room_gets_the_photos(inputs, monkeypatch, share, fits):
     images = pd.read_parquet(inputs.images)
     images = images[images.split == "train"]
+    free = int(len(images) * 3 * 72 * 72 / share)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**10))
     monkeypatch.setattr(resident.ResidentPhotos, "__init__", lambda self, photos, device, threads: None)
     opened = open_photos(inputs.photos, images, torch.device("cuda"), threads=2)

@@ -6,6 +6,7 @@ no declared output of the workflow, which would remove it when a job fails.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -16,7 +17,7 @@ from typing import Any
 
 import torch
 
-from oac.atomic import writing
+from oac.atomic import DiskFullError, writing
 from oac.pretrain.recipe import canonical
 
 
@@ -86,9 +87,17 @@ class State:
             temporary.write_text("\n".join(lines) + "\n")
 
     def log(self, line: dict[str, Any]) -> None:
-        """Append one line to the history."""
-        with open(self.history, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        """Append one line to the history. Raises DiskFullError."""
+        try:
+            with open(self.history, "a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DiskFullError(
+                error.errno,
+                f"no room to write {self.history}: free some space and run again; the run goes on where it was",
+            ) from error
 
 
 def _step(line: str, otherwise: int) -> int:

@@ -1,0 +1,74 @@
+"""What the loop does around a step: precision, memory layout, and states that must not be saved."""
+
+import pytest
+import torch
+from torch import nn
+
+from oac.atomic import DiskFullError
+from oac.pretrain import methods
+from oac.pretrain.checkpoint import State
+from oac.pretrain.loader import Batch
+from oac.pretrain.loop import Trainer
+from oac.pretrain.run import training_batches
+
+
+@pytest.fixture
+def trainer(recipe, inputs, tmp_path):
+    def build(**changes):
+        batches, labels = training_batches(recipe | changes, inputs)
+        torch.manual_seed(0)
+        return Trainer(
+            recipe | changes, methods.build(recipe | changes, labels), batches, State(tmp_path, recipe, "data")
+        )
+
+    return build
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_convolutions_run_in_the_precision_asked_for_and_in_channels_last(trainer, precision, kind):
+    ours, seen = trainer(precision=precision), []
+    for module in ours.method.modules():
+        if isinstance(module, nn.Conv2d):
+            assert module.weight.is_contiguous(memory_format=torch.channels_last)
+            module.register_forward_hook(lambda _module, inputs, output: seen.append((inputs[0], output)))
+    monitors = ours._train_step(ours.batches[0])
+    assert {output.dtype for _, output in seen} == {kind}
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x, _ in seen)
+    assert monitors["loss"].dtype == torch.float32  # whatever the network computes in
+
+
+@pytest.mark.parametrize("bad", ["weights", "loss"])
+def test_a_state_that_has_gone_bad_is_not_saved_whichever_part_of_it_has(trainer, bad):
+    ours = trainer()
+    ours._accumulate(ours._train_step(ours.batches[0]))
+    ours._save()
+    before = ours.state.checkpoint.read_bytes()
+    if bad == "weights":
+        with torch.no_grad():
+            next(ours.method.parameters()).fill_(float("nan"))
+    else:
+        ours.sums["loss"] = torch.tensor(float("inf"))
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        ours._save()
+    assert ours.state.checkpoint.read_bytes() == before
+
+
+def test_a_history_that_finds_no_room_is_one_sentence(recipe, tmp_path, monkeypatch):
+    state = State(tmp_path, recipe, "data")
+
+    def full(*_arguments, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("builtins.open", full)
+    with pytest.raises(DiskFullError, match=r"no room to write .*history\.jsonl"):
+        state.log({"step": 1})
+
+
+def test_pinned_is_what_lies_on_the_host_and_nothing_else(trainer, monkeypatch):
+    batch = trainer().batches[0]
+    batch.query = batch.query.to("meta")  # stands in for a device
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    again = batch.pin_memory()
+    assert isinstance(again, Batch)
+    assert {id(x) for x in pinned} == {id(batch.key), id(batch.swapped), id(batch.labels)}

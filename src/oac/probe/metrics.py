@@ -35,8 +35,7 @@ def average_precision(scores: Tensor, targets: Tensor) -> Tensor:
     Raises:
         ValueError: shapes differ, a score is NaN, or a target is neither 0 nor 1.
     """
-    scores, positive = _checked(scores, targets)
-    return _ap(scores, positive)
+    return torch.from_numpy(_ap(*_checked(scores, targets))).to(scores.device)
 
 
 def mean_average_precision(scores: Tensor, targets: Tensor) -> float:
@@ -66,18 +65,19 @@ def batch_averaged_map(scores: Tensor, targets: Tensor, batch_size: int) -> floa
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    scores, positive = _checked(scores, targets)
-    whole = len(scores) // batch_size * batch_size
+    values, positive = _checked(scores, targets)
+    whole = len(values) // batch_size * batch_size
     total, images = 0.0, 0
-    for start, end, size in ((0, whole, batch_size), (whole, len(scores), len(scores) - whole)):
+    for start, end, size in ((0, whole, batch_size), (whole, len(values), len(values) - whole)):
         if start == end:
             continue
         # The classes of every batch side by side, as if they were different classes of `size` images.
-        shape = (-1, size, scores.shape[1])
-        columns = (part[start:end].reshape(shape).transpose(0, 1).flatten(1) for part in (scores, positive))
-        mean = _ap(*columns).view(-1, scores.shape[1]).nanmean(1)
-        total += size * float(mean.nansum())
-        images += size * int((~mean.isnan()).sum())
+        shape = (-1, size, values.shape[1])
+        columns = (part[start:end].reshape(shape).swapaxes(0, 1).reshape(size, -1) for part in (values, positive))
+        ap = _ap(*columns).reshape(-1, values.shape[1])
+        ap = ap[~np.isnan(ap).all(1)]
+        total += size * float(np.nanmean(ap, axis=1).sum())
+        images += size * len(ap)
     if images == 0:
         raise ValueError("no class has a positive image, so there is no mean average precision")
     return total / images
@@ -112,107 +112,106 @@ def average_precision_by_size(
     Raises:
         ValueError: as `average_precision`; area does not fit the targets; edges do not increase.
     """
-    scores, positive = _checked(scores, targets)
+    values, positive = _checked(scores, targets)
     if area.shape != scores.shape:
         raise ValueError(f"area has shape {tuple(area.shape)}, scores {tuple(scores.shape)}")
-    area = area.to(scores.device, torch.float64)
-    wrong = (area.isnan() == positive).nonzero()
+    share = area.cpu().numpy().astype(np.float64)
+    wrong = np.argwhere(np.isnan(share) == positive)
     if len(wrong):
-        row, column = wrong[0].tolist()
+        row, column = wrong[0]
         raise ValueError(f"area must be NaN exactly where the target is 0; image {row}, class {column} is not so")
-    bounds = torch.as_tensor(edges, dtype=torch.float64, device=scores.device)
-    if bounds.ndim != 1 or len(bounds) < 2 or not bool((bounds[1:] > bounds[:-1]).all()):
+    bounds = np.asarray(edges, np.float64)
+    if bounds.ndim != 1 or len(bounds) < 2 or not (np.diff(bounds) > 0).all():
         raise ValueError(f"edges must be at least two increasing numbers, not {bounds.tolist()}")
+    found, classes = _find(values, positive), values.shape[1]
+    size = share[found.image, found.row]
     ap, positives = [], []
-    found = _find(scores, positive)
-    size = area[found.image, found.row]
     for index, (low, high) in enumerate(pairwise(bounds)):
         inside = (size >= low) & (size <= high if index == len(bounds) - 2 else size < high)
         kept = _Found(*(part[inside] for part in found))
-        ap.append(_mean_precision(kept, scores.shape[1]))
-        positives.append(kept.row.bincount(minlength=scores.shape[1]))
-    return SizeAP(torch.stack(ap), torch.stack(positives))
+        ap.append(_mean_precision(kept, classes))
+        positives.append(np.bincount(kept.row, minlength=classes))
+    return SizeAP(*(torch.from_numpy(np.stack(part)).to(scores.device) for part in (ap, positives)))
 
 
-def _checked(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores and boolean targets (N, C) on one device. Raises ValueError where they are not usable."""
+def _checked(scores: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and boolean targets (N, C) on the host. Raises ValueError where they are not usable."""
     if scores.ndim != 2 or scores.shape != targets.shape:
         raise ValueError(
             f"scores and targets must both be (images, classes), not {tuple(scores.shape)} and {tuple(targets.shape)}"
         )
-    nan = scores.isnan().nonzero()
-    if len(nan):
-        row, column = nan[0].tolist()
+    # Half precision is widened, which keeps the order: numpy knows no bfloat16.
+    values = (scores.float() if scores.dtype.itemsize < 4 else scores).detach().cpu().numpy()
+    if np.isnan(values).any():
+        nan = np.argwhere(np.isnan(values))
+        row, column = nan[0]
         raise ValueError(
             f"{len(nan)} scores are NaN, the first of image {row}, class {column}: did the probe diverge?"
         )
-    if not bool(((targets == 0) | (targets == 1)).all()):
+    present, positive = targets.cpu().numpy(), (targets == 1).cpu().numpy()
+    if present.dtype != np.bool_ and not (positive | (present == 0)).all():
         raise ValueError("targets must be 0 or 1")
-    # Half precision is widened, which keeps the order: numpy knows no bfloat16.
-    scores = scores.detach()
-    return (scores.float() if scores.dtype.itemsize < 4 else scores), (targets == 1).to(scores.device)
+    return values, positive
 
 
 class _Found(NamedTuple):
     """The positive images of n classes, one entry each, sorted by class and within it by score."""
 
-    row: Tensor
+    row: np.ndarray
     """(P,) int64: the class"""
-    image: Tensor
+    image: np.ndarray
     """(P,) int64"""
-    score: Tensor
+    score: np.ndarray
     """(P,)"""
-    absent: Tensor
+    absent: np.ndarray
     """(P,) int64: images without the class that have this score or a higher one"""
 
 
-def _ap(scores: Tensor, positive: Tensor) -> Tensor:
+def _ap(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """AP (C,) of each class; both arguments (N, C), the second boolean."""
     width = max(1, _BLOCK_ELEMENTS // max(1, len(scores)))
-    blocks = zip(scores.split(width, dim=1), positive.split(width, dim=1), strict=True)
-    return torch.cat([_mean_precision(_find(*block), block[0].shape[1]) for block in blocks])
+    blocks = [slice(start, start + width) for start in range(0, scores.shape[1], width)]
+    parts = [_mean_precision(_find(scores[:, part], positive[:, part]), scores[:, part].shape[1]) for part in blocks]
+    return np.concatenate([np.empty(0), *parts])
 
 
-def _find(scores: Tensor, positive: Tensor) -> _Found:
-    """Look up every positive image of each class in the sorted scores of its class."""
+def _find(scores: np.ndarray, positive: np.ndarray) -> _Found:
+    """Look up every positive image of each class in the sorted scores of its class.
+
+    In numpy, because it sorts bare values twenty times as fast as torch, whose sort always carries the places along.
+    """
     images, classes = scores.shape
-    columns = scores.T.contiguous()
-    row, image = positive.T.nonzero(as_tuple=True)
+    columns = np.array(scores.T, order="C")  # a copy in any case: it is sorted below
+    row, image = np.nonzero(positive.T)
     score = columns[row, image]
-    order = score.argsort()
-    order = order[row[order].argsort(stable=True)]
+    order = np.lexsort((score, row))
     row, image, score = row[order], image[order], score[order]
-    # A search by halves for all positives at once: of the sorted class, `low` scores are known to be smaller.
-    ordered = _sorted(columns).flatten()
+    columns.sort(axis=1)
+    ordered = columns.ravel()
+    # A search by halves for all positives at once: of a class's scores, those before `low` are known to be smaller.
     low, high = row * images, (row + 1) * images
     for _ in range(images.bit_length()):
         middle = (low + high) // 2
-        smaller = ordered[middle.clamp(max=len(ordered) - 1)] < score
-        open_ = low < high
-        low, high = torch.where(smaller & open_, middle + 1, low), torch.where(smaller, high, middle)
+        smaller = (ordered[np.minimum(middle, len(ordered) - 1)] < score) & (low < high)
+        low, high = np.where(smaller, middle + 1, low), np.where(smaller, high, middle)
     at_least = (row + 1) * images - low
     return _Found(row, image, score, at_least - _hits(row, score, classes))
 
 
-def _mean_precision(found: _Found, classes: int) -> Tensor:
+def _mean_precision(found: _Found, classes: int) -> np.ndarray:
     """AP (classes,): the mean over a class's positive images of the precision down to the score of each.
 
     Grouped by equal scores this is the sum of (recall gained at a score) * (precision down to it).
     """
-    hits = _hits(found.row, found.score, classes).double()
-    total = hits.new_zeros(classes).index_add_(0, found.row, hits / (hits + found.absent))
-    return total / found.row.bincount(minlength=classes)  # 0 / 0 = NaN without positives
+    hits = _hits(found.row, found.score, classes)
+    total = np.bincount(found.row, hits / (hits + found.absent), classes)
+    with np.errstate(invalid="ignore"):
+        return total / np.bincount(found.row, minlength=classes)  # 0 / 0 = NaN without positives
 
 
-def _hits(row: Tensor, score: Tensor, classes: int) -> Tensor:
+def _hits(row: np.ndarray, score: np.ndarray, classes: int) -> np.ndarray:
     """How many entries of the same class have this score or a higher one; sorted as in `_Found`."""
-    place = torch.arange(len(row), device=row.device)
-    first = torch.ones_like(row, dtype=torch.bool)
+    first = np.ones(len(row), bool)
     first[1:] = (row[1:] != row[:-1]) | (score[1:] != score[:-1])
-    return row.bincount(minlength=classes).cumsum(0)[row] - torch.where(first, place, 0).cummax(0).values
-
-
-def _sorted(rows: Tensor) -> Tensor:
-    """Each row in ascending order."""
-    # numpy sorts bare values twenty times as fast as torch, whose sort always carries the places along.
-    return torch.from_numpy(np.sort(rows.numpy())) if rows.device.type == "cpu" else rows.sort().values
+    start = np.maximum.accumulate(np.where(first, np.arange(len(row)), 0))
+    return np.bincount(row, minlength=classes).cumsum()[row] - start

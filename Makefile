@@ -4,13 +4,15 @@
 # make bench-data     the data stage at the real size: annotations, a shard, a large store (10 GB of disk)
 # make check-sources  asks the servers of Open Images whether the files of docs/data.md are there and as large
 # make bench-proposals PHOTOS=folder   BING's speed and memory, OPENCV_MODEL=folder beside OpenCV's
+# make bench-probe  average precision beside scikit-learn's, and a linear probe of the paper's size
+# make report STUDY=demo   one HTML file of a study: tables, figures, cost and provenance
 # make lint   formatting, types, workflow rules
 # Each sets up .venv first, once; another Python: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test bench bench-data bench-proposals check-sources lint
+.PHONY: demo test bench bench-data bench-proposals bench-probe check-sources report lint
 
 demo: .venv/.installed
 	snakemake results/demo/report/summary.md
@@ -33,6 +35,15 @@ check-sources: .venv/.installed
 
 bench-proposals: .venv/.installed
 	python workflow/scripts/bench_proposals.py $(PHOTOS) $(if $(OPENCV_MODEL),--opencv-model $(OPENCV_MODEL))
+
+bench-probe: .venv/.installed
+	python workflow/scripts/bench_probe.py
+
+STUDY ?= demo
+report: .venv/.installed
+	snakemake --config studies='[$(STUDY)]' -- report
+	snakemake --quiet rules --config studies='[$(STUDY)]' --report results/$(STUDY)/report.html -- report
+	@echo "HTML report: results/$(STUDY)/report.html"
 
 lint: .venv/.installed
 	ruff check .

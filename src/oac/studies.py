@@ -254,7 +254,10 @@ def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) ->
     for source in {*box_sources(study), *study["proposals"]["evidence"]["sources"]} & {"csv", "opencv_bing"}:
         if source not in study["proposals"]:
             raise ConfigError(f"{file}: proposals.{source} is missing, which says where the files of that source are")
-    edges = study["probe"]["size_edges"]
+    probe = study["probe"]
+    if probe["solver"] == "sgd" and probe.get("views", 1) > probe["epochs"]:
+        raise ConfigError(f"{file}: probe.views {probe['views']} is more than its {probe['epochs']} epochs will see")
+    edges = probe["size_edges"]
     if edges != sorted(set(edges)):
         raise ConfigError(f"{file}: probe.size_edges must rise: {edges}")
     data = study["data"]

@@ -123,8 +123,36 @@ def test_choose_takes_the_best_on_validation_and_nothing_else():
 def test_choose_refits_on_both_parts():
     features, targets = problem(images=160)
     parts = (features[:100], targets[:100], features[100:], targets[100:])
-    choice = choose(*parts, weight_decays=[1e-3], refit=True, solver="lbfgs")
+    choice = choose(*parts, weight_decays=[1e-3], refit=(features, targets), solver="lbfgs")
     assert torch.equal(choice.probe.weight, fit(features, targets, solver="lbfgs", weight_decay=1e-3).weight)
+
+
+def test_epochs_go_through_the_views_in_turn():
+    """SGD by hand on view e mod V in epoch e, beside the solver with momentum 0."""
+    features, targets = problem(images=40)
+    views = torch.stack([features, features.flip(0), features * 0.5])
+    ours = fit(views, targets, lr=0.5, momentum=0.0, epochs=5, milestones=(4,), batch_size=16, seed=2)
+    generator = torch.Generator().manual_seed(2)
+    weight, bias = torch.randn(3, 10, generator=generator) * 0.01, torch.zeros(3)
+    for epoch in range(5):
+        for batch in torch.randperm(40, generator=generator).split(16):
+            inputs = views[epoch % 3][batch]
+            residual = ((inputs @ weight.T + bias).sigmoid() - targets[batch]) / (len(batch) * 3)
+            rate = 0.05 if epoch >= 4 else 0.5
+            weight, bias = weight - rate * residual.T @ inputs, bias - rate * residual.sum(0)
+    torch.testing.assert_close(ours.weight, weight, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(ours.bias, bias, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("standardize", [False, True])
+def test_one_view_is_no_view_and_equal_views_count_once(solver, standardize):
+    features, targets = problem(images=80)
+    options = {"solver": solver, "lr": 0.1, "epochs": 6, "weight_decay": 1e-2, "standardize": standardize}
+    plain = fit(features, targets, **options)
+    assert torch.equal(fit(features[None], targets, **options).weight, plain.weight)
+    thrice = fit(features.expand(3, -1, -1), targets, **options)
+    torch.testing.assert_close(thrice.weight, plain.weight, rtol=1e-3, atol=1e-4)
 
 
 def test_equal_candidates_take_the_strongest_decay():

@@ -67,6 +67,23 @@ def test_blocks_of_classes_do_not_change_the_result(monkeypatch):
     assert torch.equal(average_precision(scores, targets), whole)
 
 
+def test_scores_and_targets_stay_as_they_are():
+    """A single class is the case in which a transposed array needs no copy, and could be sorted by mistake."""
+    scores, targets = long_tailed(50, 1, 1.0)
+    before, area = scores.clone(), torch.rand(50, 1).where(targets, torch.nan)
+    average_precision(scores, targets)
+    batch_averaged_map(scores, targets, 7)
+    average_precision_by_size(scores, targets, area, [0.0, 1.0])
+    assert torch.equal(scores, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+def test_any_type_of_scores(dtype):
+    scores, targets = long_tailed(200, 3, 1.0)
+    scores = (10 * scores).round().to(dtype)
+    assert torch.equal(average_precision(scores, targets), average_precision(scores.double(), targets))
+
+
 @settings(max_examples=50, deadline=None)
 @given(scored(), st.randoms(use_true_random=False))
 def test_order_of_images_does_not_matter(data, random):
@@ -80,6 +97,17 @@ def test_order_of_images_does_not_matter(data, random):
 def test_monotone_change_of_scores_does_not_matter():
     scores, targets = long_tailed(200, 5, 1.0)
     assert torch.equal(average_precision(scores.sigmoid(), targets), average_precision(scores, targets))
+
+
+def test_thousands_of_photos_have_the_oracles_ap_with_ties_empty_and_full_classes():
+    scores, targets = long_tailed(5000, 6, 1.0)
+    scores[:, 1:3] = scores[:, 1:3].round(decimals=1)
+    scores[:, 3] = 0.0
+    targets[:, 4], targets[:, 5] = False, True
+    found = average_precision(scores, targets).numpy()
+    np.testing.assert_allclose(found, sklearn_ap(scores.numpy(), targets.numpy()), rtol=0, atol=1e-12)
+    assert math.isnan(found[4])
+    assert found[5] == 1.0
 
 
 def test_infinite_scores_are_ordered_like_any_other():
@@ -131,6 +159,17 @@ def released_map(scores: np.ndarray, targets: np.ndarray, batch_size: int) -> fl
                 aps.append(np.mean([(i + 1) / (rank + 1) for i, rank in enumerate(found)]))
         total, count = total + np.mean(aps) * len(batch), count + len(batch)
     return total / count
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 120), st.sampled_from([256, 64, 32, 8]), st.integers(1, 9))
+def test_batch_average_for_any_number_of_gpus(images, total, gpus):
+    """The released loader gives each GPU batches of 256 / GPUs and every rank scores the whole set."""
+    scores, targets = long_tailed(images, 5, 1.0, seed=images)
+    targets[:, 0] = True
+    size = max(1, total // gpus)
+    expected = released_map(scores.numpy(), targets.numpy(), size)
+    assert batch_averaged_map(scores, targets, size) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 100, 1000])

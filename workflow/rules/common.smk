@@ -368,6 +368,15 @@ def histories(wildcards):
     ]
 
 
+def augmented_views(wildcards):
+    """The features that a run's classifier is trained on, where they are not those of the test view."""
+    if "views" not in study_of(wildcards)["probe"]:
+        return []
+    return "results/{study}/probe/{method}/{crops}/seed{seed}/views.safetensors".format(
+        **wildcards
+    )
+
+
 def probe_files(name):
     """Make a function that lists one file of the probe for all runs of a study."""
 

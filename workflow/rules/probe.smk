@@ -25,9 +25,35 @@ rule extract_features:
         " --threads {threads} --gpus {resources.gpu} --out {output} > {log} 2>&1"
 
 
+# Augmented views of the train photos, where a study trains its probe on them (probe.views).
+rule extract_views:
+    input:
+        images=rules.extract_features.input.images,
+        encoder=rules.extract_features.input.encoder,
+    output:
+        "results/{study}/probe/{method}/{crops}/seed{seed}/views.safetensors",
+    log:
+        "logs/{study}/extract_views/{method}/{crops}/seed{seed}.log",
+    threads: 8 if GPUS else 1
+    resources:
+        gpu=min(GPUS, 1),
+    params:
+        identity=photo_identity,
+        photos="results/{study}/data/photos",
+        view_size=setting("probe", "view_size"),
+        views=setting("probe", "views"),
+    message:
+        "Embedding {params.views} views a photo of {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed}"
+    shell:
+        'exec python "$SCRIPTS"/extract_features.py --images {input.images} --photos {params.photos}'
+        " --encoder {input.encoder} --view-size {params.view_size} --views {params.views}"
+        " --threads {threads} --gpus {resources.gpu} --out {output} > {log} 2>&1"
+
+
 rule fit_probe:
     input:
         features=rules.extract_features.output[0],
+        views=augmented_views,
         encoder=rules.extract_features.input.encoder,
         boxes=rules.select_subset.output.boxes,
         classes=rules.select_subset.output.classes,

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     """Write metrics.json, ap.csv and ap_by_size.csv."""
+    views = load_features(smk.input.views) if smk.input.views else {}
     result = evaluate(
-        load_features(smk.input.features),
+        load_features(smk.input.features) | views,
         pd.read_parquet(smk.input.boxes),
         pd.read_csv(smk.input.classes),
         encoder_recipe(smk.input.encoder),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,9 +17,16 @@ from oac import __version__
 from oac.data.tables import label_matrix
 from oac.pretrain.recipe import digest
 from oac.probe.best_epoch import best_epoch
-from oac.probe.features import Features
+from oac.probe.bootstrap import bootstrap_map
+from oac.probe.features import TRAIN_VIEWS, Features
 from oac.probe.linear import Choice, choose, hold_out
-from oac.probe.metrics import average_precision, average_precision_by_size, batch_averaged_map
+from oac.probe.metrics import (
+    average_precision,
+    average_precision_by_size,
+    batch_averaged_map,
+    mean_average_precision,
+)
+from oac.probe.ridge import ridge_path
 from oac.probe.sizes import largest_area
 
 BATCH_SIZES = (32, 64, 256)  # 256 / GPUs of the released code, for 8, 4 and 1
@@ -48,9 +56,12 @@ def evaluate(
     """Fit and test the linear probe of one run.
 
     features: of the splits train, test and, where the study has one, validation; without it a fifth of train is held
-    out to choose the weight decay, and the probe is fitted again on all of train. options: `probe` of a study file.
+    out to choose the weight decay, and the probe is fitted again on all of train. With TRAIN_VIEWS (V, N, D) the
+    probe is trained on these views of the photos of train. options: `probe` of a study file.
     AP values are fractions in [0, 1]; a class without a test image has no AP and does not count.
     """
+    if TRAIN_VIEWS in features and features[TRAIN_VIEWS].image_ids != features["train"].image_ids:
+        raise ValueError(f"study {study}: the augmented views are of other photos than train's; extract both again")
     labels = classes["label"].tolist()
     targets = {
         split: torch.from_numpy(label_matrix(boxes, part.image_ids, labels)) for split, part in features.items()
@@ -92,6 +103,10 @@ def evaluate(
             standardize=options["standardize"],
             **{key: options[key] for key in _SGD_OPTIONS},
         )
+    if options.get("ridge"):
+        metrics["ridge"] = _ridge(features, targets)
+    if options.get("bootstrap"):
+        metrics["bootstrap"] = _bootstrap(scores, targets["test"], test.image_ids, options["bootstrap"])
     return Evaluation(
         metrics, table, _by_size(scores, targets["test"], boxes, test.image_ids, labels, options["size_edges"])
     )
@@ -116,17 +131,39 @@ def versions() -> dict[str, str]:
     return found
 
 
+def _ridge(features: Mapping[str, Features], targets: Mapping[str, Tensor]) -> dict[str, float]:
+    """The mAP on test of a ridge path on the test view of train, and the penalty it took."""
+    found = ridge_path(features["train"].values, targets["train"])
+    result = mean_average_precision(found.probe.scores(features["test"].values), targets["test"])
+    return {"map": result, "penalty": found.penalty}
+
+
+def _bootstrap(scores: Tensor, targets: Tensor, image_ids: list[str], resamples: int) -> dict[str, Any]:
+    """The 95 % percentile interval of the mAP over test photos, and the resamples, to compare runs in pairs.
+
+    images: a hash of the test photos in their order; runs are paired where theirs are equal.
+    """
+    maps = bootstrap_map(scores, targets, resamples)
+    low, high = np.quantile(maps, [0.025, 0.975])
+    images = hashlib.sha256("\n".join(image_ids).encode()).hexdigest()[:12]
+    return {"low": float(low), "high": float(high), "images": images, "maps": [round(float(m), 6) for m in maps]}
+
+
 def _choose(
     features: Mapping[str, Features], targets: Mapping[str, Tensor], seed: int, options: Mapping[str, Any]
 ) -> Choice:
     settings = {key: options[key] for key in ("solver", "standardize")} | {"weight_decays": options["weight_decays"]}
     settings |= {key: options[key] for key in _SGD_OPTIONS} | {"seed": seed}
     values, wanted = features["train"].values, targets["train"]
+    # Without augmented views the classifier is trained on the view that it is tested on.
+    views = features[TRAIN_VIEWS].values if TRAIN_VIEWS in features else values
     if "validation" in features:
-        return choose(values, wanted, features["validation"].values, targets["validation"], **settings)
+        return choose(views, wanted, features["validation"].values, targets["validation"], **settings)
     # The same photos for every run of a study, so that arms are chosen alike.
     kept, held = hold_out(len(values), seed=0)
-    return choose(values[kept], wanted[kept], values[held], wanted[held], refit=True, **settings)
+    both = np.concatenate([kept, held])
+    everything = views[..., both, :], wanted[both]
+    return choose(views[..., kept, :], wanted[kept], values[held], wanted[held], refit=everything, **settings)
 
 
 def _by_size(

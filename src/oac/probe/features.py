@@ -1,10 +1,11 @@
-"""Frozen features of labelled photos: the encoder's output on one view of each, and their file."""
+"""Frozen features of labelled photos: the encoder's output on one view of each or on several, and their file."""
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -18,10 +19,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from oac.atomic import writing
 from oac.data.store import DamagedPhotoError
+from oac.pretrain.addressed import uniform
 from oac.pretrain.augment import normalise
+from oac.pretrain.crops import DRAWS_PER_CROP, random_crop
 from oac.progress import track
 
 log = logging.getLogger(__name__)
+
+TRAIN_VIEWS = "train_views"  # among splits: the augmented views of the photos of train
+TRAIN_SCALE, TRAIN_RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of RandomResizedCrop in the released main_lincls.py
 
 _NAMED_PHOTOS = 5  # this many unreadable photos are named in the log
 
@@ -33,11 +39,15 @@ class Photos(Protocol):
         """The photo, RGB and upright; KeyError or DamagedPhotoError where there is none."""
 
 
+# Views (V, size, size, 3), uint8, of a photo and its place among the photos.
+Cut = Callable[[Image.Image, int], np.ndarray]
+
+
 class Features(NamedTuple):
     """Features of the photos of one split."""
 
     values: Tensor
-    """(N, D)"""
+    """(N, D); (V, N, D) of TRAIN_VIEWS"""
     image_ids: list[str]
 
 
@@ -54,6 +64,21 @@ def view(image: Image.Image, size: int, full: bool) -> Image.Image:
     from torchvision.transforms import functional  # two seconds that whole views do not need
 
     return functional.center_crop(functional.resize(image, [round(size * 256 / 224)]), [size, size])
+
+
+def train_views(image: Image.Image, views: int, size: int, seed: int, index: int) -> np.ndarray:
+    """Views that the classifier is trained on, random resized crops and flips: (views, size, size, 3) uint8.
+
+    View v of photo `index` is a function of (seed, v, index) and of nothing else, so that a study with more views has
+    those of a study with fewer among them.
+    """
+    u = uniform(seed, np.arange(views), np.full(views, index), DRAWS_PER_CROP + 1, "probe")
+    photo = np.tile(np.array([0, 0, *image.size], float), (views, 1))
+    cut = []
+    for box, flip in zip(random_crop(photo, TRAIN_SCALE, TRAIN_RATIO, u[:, 1:]), u[:, 0] < 0.5, strict=True):
+        pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=tuple(box.tolist())))
+        cut.append(pixels[:, ::-1] if flip else pixels)
+    return np.stack(cut)
 
 
 def extract(
@@ -84,36 +109,44 @@ def extract(
         KeyError: a photo is not in the store.
         ValueError: no photo at all is readable, or the encoder's output is not finite.
     """
-    if not len(image_ids):
-        raise ValueError("there are no images to extract features of")
-    device = torch.device(device)
-    encoder = encoder.to(device).to(memory_format=torch.channels_last).eval()
-    photos = _Views(store, image_ids, size, full)
-    loader = DataLoader(photos, batch_size, num_workers=workers, pin_memory=device.type == "cuda")
-    rows, flags = [], []
-    for pixels, decoded in track(loader, len(loader), "features, batches"):
-        rows.append(_embed(encoder, pixels.to(device, non_blocking=True)).cpu())
-        flags.append(decoded)
-    features, good = torch.cat(rows), torch.cat(flags)
-    _check(features, good, image_ids)
-    features[~good] = torch.nan
-    return features
+    cut = functools.partial(_test_view, size=size, full=full)
+    return _extract(encoder, store, image_ids, cut, batch_size, device, workers)[0]
+
+
+def extract_views(
+    encoder: nn.Module,
+    store: Photos,
+    image_ids: Sequence[str],
+    *,
+    views: int,
+    seed: int,
+    size: int,
+    batch_size: int,
+    device: torch.device | str,
+    workers: int = 0,
+) -> Tensor:
+    """Features (views, N, D) of augmented views of every photo, see `train_views`; the rest as `extract`.
+
+    The address of a photo is its place in `image_ids`. batch_size: views that are embedded at once, about.
+    """
+    cut = functools.partial(_train_views, views=views, size=size, seed=seed)
+    return _extract(encoder, store, image_ids, cut, max(1, batch_size // views), device, workers)
 
 
 def readable(features: Tensor) -> Tensor:
-    """(N,) bool: the rows of `extract` that belong to photos which could be decoded."""
-    return ~features.isnan().all(1)
+    """(N,) bool, or (V, N): the rows of `extract` that belong to photos which could be decoded."""
+    return ~features.isnan().all(-1)
 
 
 def save_features(path: str | Path, splits: dict[str, Features]) -> None:
-    """Write features.safetensors: one float16 tensor (N, D) per split, the image ids as JSON in the metadata.
+    """Write features.safetensors: float16, (N, D) or (V, N, D) per split, and the image ids as JSON in the metadata.
 
     Raises ValueError where a split's ids and rows differ in number or float16 cannot hold a value.
     """
     tensors = {}
     for split, (values, image_ids) in splits.items():
-        if len(values) != len(image_ids):
-            raise ValueError(f"split {split} has {len(values)} feature rows for {len(image_ids)} images")
+        if values.shape[-2] != len(image_ids):
+            raise ValueError(f"split {split} has {values.shape[-2]} feature rows for {len(image_ids)} images")
         tensors[split] = values.to(torch.float16).contiguous()
         if not bool(tensors[split].isfinite().all()):
             raise ValueError(
@@ -134,22 +167,58 @@ def load_features(path: str | Path) -> dict[str, Features]:
         return {split: Features(file.get_tensor(split).float(), ids[split]) for split in ids}
 
 
-class _Views(Dataset[tuple[Tensor, bool]]):
-    """Item i: pixels, uint8 (3, size, size), and whether the photo could be decoded (else they are 0)."""
+def _extract(
+    encoder: nn.Module,
+    store: Photos,
+    image_ids: Sequence[str],
+    cut: Cut,
+    batch_size: int,
+    device: torch.device | str,
+    workers: int,
+) -> Tensor:
+    """Features (V, N, D) of the V views that `cut` makes of each photo; batch_size counts photos."""
+    if not len(image_ids):
+        raise ValueError("there are no images to extract features of")
+    device = torch.device(device)
+    encoder = encoder.to(device).to(memory_format=torch.channels_last).eval()
+    photos = _Views(store, image_ids, cut)
+    loader = DataLoader(photos, batch_size, num_workers=workers, pin_memory=device.type == "cuda")
+    rows, flags = [], []
+    for pixels, decoded in track(loader, len(loader), "features, batches"):
+        embedded = _embed(encoder, pixels.flatten(0, 1).to(device, non_blocking=True)).cpu()
+        rows.append(embedded.view(len(pixels), -1, embedded.shape[1]))
+        flags.append(decoded)
+    features, good = torch.cat(rows).transpose(0, 1), torch.cat(flags)
+    _check(features, good, image_ids)
+    features[:, ~good] = torch.nan
+    return features
 
-    def __init__(self, store: Photos, image_ids: Sequence[str], size: int, full: bool) -> None:
-        self.store, self.image_ids, self.size, self.full = store, image_ids, size, full
+
+def _test_view(image: Image.Image, index: int, *, size: int, full: bool) -> np.ndarray:
+    """The one test view, (1, size, size, 3)."""
+    return np.array(view(image, size, full))[None]
+
+
+def _train_views(image: Image.Image, index: int, *, views: int, size: int, seed: int) -> np.ndarray:
+    """`train_views` with its arguments in the order of a `Cut`."""
+    return train_views(image, views, size, seed, index)
+
+
+class _Views(Dataset[tuple[Tensor, bool]]):
+    """Item i: pixels, uint8 (V, 3, size, size), and whether the photo could be decoded (else they are 0)."""
+
+    def __init__(self, store: Photos, image_ids: Sequence[str], cut: Cut) -> None:
+        self.store, self.image_ids, self.cut = store, image_ids, cut
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
         try:
-            image = self.store.image(self.image_ids[index])
+            image, decoded = self.store.image(self.image_ids[index]), True
         except DamagedPhotoError:
-            return torch.zeros(3, self.size, self.size, dtype=torch.uint8), False
-        pixels = np.array(view(image, self.size, self.full))
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), True
+            image, decoded = Image.new("RGB", (8, 8)), False
+        return torch.from_numpy(self.cut(image, index)).permute(0, 3, 1, 2).contiguous(), decoded
 
 
 @torch.inference_mode()
@@ -171,7 +240,7 @@ def _check(features: Tensor, decoded: Tensor, image_ids: Sequence[str]) -> None:
     if damaged:
         names = ", ".join(damaged[:_NAMED_PHOTOS]) + (", ..." if len(damaged) > _NAMED_PHOTOS else "")
         log.warning("%d of %d photos cannot be decoded and have no features: %s", len(damaged), len(image_ids), names)
-    wrong = (decoded & ~features.isfinite().all(1)).nonzero().flatten().tolist()
+    wrong = (decoded & ~features.isfinite().all(2).all(0)).nonzero().flatten().tolist()
     if wrong:
         raise ValueError(
             f"the features of {len(wrong)} photos are not finite, those of {image_ids[wrong[0]]} for one: "

@@ -6,8 +6,8 @@ classes, plus weight_decay / 2 * ||W||^2 (the bias is not decayed):
 - "sgd" is the paper's recipe: SGD with momentum, learning rate 30 divided by 10 at epochs 60 and 80 of 100;
 - "lbfgs" finds the minimum of the same convex problem. It has no learning rate to choose and no randomness.
 
-One departure from the published recipe: features are taken once from one view of each photo, so the
-classifier is not trained on random crops.
+Training photos may have several views each, cut and flipped by chance (`oac.probe.features.extract_views`): epoch e
+of SGD sees view e mod V, which with a view for each epoch is the published recipe; L-BFGS takes all views as images.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def fit(
     """Train the linear classifier; the defaults are the recipe of the released main_lincls.py.
 
     Args:
-        features: (N, D), any float dtype; moved to `device` whole.
+        features: (N, D), or (V, N, D) with V views of every image, any float dtype; moved to `device` whole.
         targets: (N, C) in {0, 1}.
         solver: "sgd" or "lbfgs"; lr, epochs, milestones, batch_size, momentum and seed concern "sgd" only.
         milestones: epochs, counted from 0, from which on the learning rate is ten times smaller.
@@ -112,7 +112,7 @@ def choose(
     targets_validation: Tensor,
     *,
     weight_decays: Sequence[float],
-    refit: bool = False,
+    refit: tuple[Tensor, Tensor] | None = None,
     **options: Any,
 ) -> Choice:
     """Train one probe per weight decay and keep the one with the highest mAP on the validation images.
@@ -121,8 +121,8 @@ def choose(
 
     Args:
         weight_decays: the candidates, at least one.
-        refit: train again with the chosen decay on training and validation images together; for studies whose
-            validation images were held out of the training split (`hold_out`).
+        refit: features and targets to train on again with the chosen decay; for studies whose validation images
+            were held out of the training split (`hold_out`).
         options: passed on to `fit`.
     """
     if not weight_decays:
@@ -134,9 +134,7 @@ def choose(
         quality[decay] = mean_average_precision(scores, targets_validation)
     best = max(quality, key=lambda decay: quality[decay])
     if refit:
-        features = torch.cat([features_train, features_validation])
-        targets = torch.cat([targets_train, targets_validation])
-        return Choice(fit(features, targets, weight_decay=best, **options), best, quality)
+        return Choice(fit(*refit, weight_decay=best, **options), best, quality)
     return Choice(probes[best], best, quality)
 
 
@@ -153,12 +151,13 @@ def hold_out(n: int, seed: int, share: float = 0.2) -> tuple[np.ndarray, np.ndar
 
 
 def _check(features: Tensor, targets: Tensor) -> None:
-    if features.ndim != 2 or targets.ndim != 2 or len(features) != len(targets) or len(features) == 0:
+    """Refuse features (V, N, D) and targets (N, C) that do not fit, or are not numbers."""
+    if features.ndim not in (2, 3) or targets.ndim != 2 or features.shape[-2] != len(targets) or len(targets) == 0:
         raise ValueError(
-            "features and targets must be (images, dimensions) and (images, classes) with the same images, "
-            f"not {tuple(features.shape)} and {tuple(targets.shape)}"
+            "features and targets must be (images, dimensions), or (views, images, dimensions), and "
+            f"(images, classes) with the same images, not {tuple(features.shape)} and {tuple(targets.shape)}"
         )
-    finite = features.isfinite().all(1)
+    finite = features.isfinite().all(-1).view(-1, len(targets)).all(0)
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0])
         raise ValueError(f"{int((~finite).sum())} rows of the features are not finite, the first is row {row}")

@@ -1,6 +1,7 @@
 """The two ways to train the linear probe; `oac.probe.linear` says what they minimise.
 
-Tensors: features (N, D), targets (N, C) in {0, 1} as float32, mean and scale (D,).
+Tensors: features (N, D), or (V, N, D) of V views of every photo, targets (N, C) in {0, 1} as float32,
+mean and scale (D,).
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ _LBFGS_WARN = 1e-4  # above this, the result is no minimum for any practical pur
 
 def identity(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean 0 and scale 1 (D,) of each feature."""
-    width = features.shape[1]
+    width = features.shape[-1]
     return torch.zeros(width, device=features.device), torch.ones(width, device=features.device)
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (D,) of each feature; a constant feature has scale 1."""
-    spread, mean = torch.std_mean(features.float(), dim=0, correction=0)
+    """Mean and standard deviation (D,) of each feature over all views; a constant feature has scale 1."""
+    spread, mean = torch.std_mean(features.flatten(0, -2).float(), dim=0, correction=0)
     # Rounding leaves a constant feature a spread of about 1e-7 of its mean, which must not become 1.
     constant = spread <= 1e-6 * mean.abs()
     return mean, torch.where(constant, 1.0, spread)
@@ -52,24 +53,25 @@ def sgd(
 ) -> tuple[Tensor, Tensor]:
     """Weight (C, D) and bias (C,) after SGD on (features - mean) / scale, all on one device.
 
+    Epoch e sees view e mod V of every photo, so that with as many views as epochs no view is seen twice.
     before_epoch: shown the weight and the bias as they stand before each epoch.
 
     The same steps as `torch.optim.SGD` on the same loss; the gradient of a linear classifier is two
     lines, and saves autograd and the optimiser's seconds of start-up, which are most of a small probe's time.
     """
-    classes = targets.shape[1]
+    views, classes = features.view(-1, *features.shape[-2:]), targets.shape[1]
     # Everything random is drawn on the CPU, so that the device does not change the draw.
     generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(classes, features.shape[1], generator=generator).mul_(0.01).to(features.device)
+    weight = torch.randn(classes, features.shape[-1], generator=generator).mul_(0.01).to(features.device)
     bias = torch.zeros(classes, device=features.device)
     weight_velocity, bias_velocity = torch.zeros_like(weight), torch.zeros_like(bias)
     for epoch in range(epochs):
         if before_epoch:
             before_epoch(weight, bias)
         rate = lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
-        order = torch.randperm(len(features), generator=generator).to(features.device)
+        order = torch.randperm(len(targets), generator=generator).to(features.device)
         for batch in order.split(batch_size):
-            inputs = (features[batch].float() - mean) / scale
+            inputs = (views[epoch % len(views)][batch].float() - mean) / scale
             logits = torch.addmm(bias, inputs, weight.T)
             residual = (logits.sigmoid() - targets[batch]) / (len(batch) * classes)
             gradient = torch.addmm(weight, residual.T, inputs, beta=weight_decay)
@@ -90,7 +92,9 @@ def lbfgs(
     instead of thousands.
     """
     center, spread = (moment.double() for moment in moments(features))
-    inputs, wanted = (features.double() - center) / spread, targets.double()
+    # Every view is an image of its own.
+    inputs = (features.flatten(0, -2).double() - center) / spread
+    wanted = targets.double().repeat(len(inputs) // len(targets), 1)
     images, classes = wanted.shape
     width = inputs.shape[1]
     # The search is over u = weight / stretch, so a class pays decay * (u * stretch)^2.

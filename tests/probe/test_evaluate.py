@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from oac.probe.evaluate import evaluate
+from oac.probe.features import TRAIN_VIEWS, Features
+
+OPTIONS = {
+    "solver": "lbfgs",
+    "standardize": True,
+    "weight_decays": [1e-3, 1e-2],
+    "lr": 30.0,
+    "epochs": 100,
+    "milestones": [60, 80],
+    "batch_size": 256,
+    "size_edges": [0.0, 0.5, 1.0],
+}
+RECIPE = {"method": "moco_v2", "seed": 3, "crops": {"policy": "scene-scene"}}
+
+
+def study(seed: int = 0) -> tuple[dict[str, Features], pd.DataFrame, pd.DataFrame]:
+    """Features of 80 train and 60 test photos, their boxes and two classes."""
+    rng = np.random.default_rng(seed)
+    features, rows = {}, []
+    for split, count in (("train", 80), ("test", 60)):
+        shown = rng.random((count, 2)) < 0.5
+        values = rng.standard_normal((count, 6)) + 1.5 * shown @ rng.standard_normal((2, 6))
+        ids = [f"{split}{n}" for n in range(count)]
+        features[split] = Features(torch.from_numpy(values).float(), ids)
+        rows += [(ids[n], "ab"[c], 0.0, rng.uniform(0.2, 1), 0.0, 0.9) for n, c in np.argwhere(shown)]
+    boxes = pd.DataFrame(rows, columns=["image_id", "label", "xmin", "xmax", "ymin", "ymax"])
+    return features, boxes, pd.DataFrame({"label": ["a", "b"], "name": ["A", "B"], "train_images": [40, 40]})
+
+
+def metrics(features, boxes, classes, **options):
+    return evaluate(features, boxes, classes, RECIPE, study="s", crops="c", options=OPTIONS | options).metrics
+
+
+def test_absent_options_leave_no_trace():
+    found = metrics(*study())
+    assert not {"ridge", "bootstrap"} & set(found)
+    assert found["probe"].keys() == {*OPTIONS, "weight_decay", "validation_map"}
+
+
+def test_checks_change_no_other_number():
+    data = study()
+    plain, checked = metrics(*data), metrics(*data, ridge=True, bootstrap=100)
+    del plain["probe"], checked["probe"]
+    ridge, resampled = checked.pop("ridge"), checked.pop("bootstrap")
+    assert checked == plain
+    assert ridge["map"] == pytest.approx(plain["map"], abs=0.05)
+    assert resampled["low"] < plain["map"] < resampled["high"]
+    assert len(resampled["maps"]) == 100
+
+
+def test_runs_of_the_same_photos_can_be_paired():
+    features, boxes, classes = study()
+    first = metrics(features, boxes, classes, bootstrap=100)["bootstrap"]["images"]
+    assert metrics(features, boxes, classes, bootstrap=100)["bootstrap"]["images"] == first
+    test = features["test"]
+    fewer = features | {"test": Features(test.values[1:], test.image_ids[1:])}
+    assert metrics(fewer, boxes, classes, bootstrap=100)["bootstrap"]["images"] != first
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_the_classifier_is_trained_on_the_views_and_tested_on_the_test_view(validation):
+    features, boxes, classes = study()
+    if validation:
+        features["validation"] = features["train"]
+    train = features["train"]
+    same = metrics(
+        features | {TRAIN_VIEWS: Features(train.values.expand(3, -1, -1), train.image_ids)}, boxes, classes
+    )
+    plain = metrics(features, boxes, classes)
+    assert same["map"] == pytest.approx(plain["map"], abs=1e-3)
+    # Views of the opposite sign teach the opposite.
+    turned = metrics(features | {TRAIN_VIEWS: Features(-train.values[None], train.image_ids)}, boxes, classes)
+    assert turned["map"] < plain["map"] - 0.2
+
+
+def test_views_of_other_photos_are_refused():
+    features, boxes, classes = study()
+    train = features["train"]
+    with pytest.raises(ValueError, match="augmented views are of other photos"):
+        metrics(features | {TRAIN_VIEWS: Features(train.values[None], train.image_ids[::-1])}, boxes, classes)
+
+
+def test_the_map_is_that_of_the_test_photos():
+    features, boxes, classes = study()
+    result = evaluate(features, boxes, classes, RECIPE, study="s", crops="c", options=OPTIONS)
+    assert result.metrics["map"] == pytest.approx(result.ap.ap.mean())
+    assert result.ap.test_images.sum() == len(boxes[boxes.image_id.str.startswith("test")])

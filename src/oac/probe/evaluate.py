@@ -94,22 +94,37 @@ def evaluate(
         "probe": {**options, "weight_decay": choice.weight_decay, "validation_map": choice.validation_map},
         "versions": versions(),
     }
+    metrics |= _asked_for(features, targets, scores, choice, recipe["seed"], options)
+    return Evaluation(
+        metrics, table, _by_size(scores, targets["test"], boxes, test.image_ids, labels, options["size_edges"])
+    )
+
+
+def _asked_for(
+    features: Mapping[str, Features],
+    targets: Mapping[str, Tensor],
+    scores: Tensor,
+    choice: Choice,
+    seed: int,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a study can have beside the probe itself: the best epoch, a ridge path, a bootstrap interval."""
+    found: dict[str, Any] = {}
+    test = features["test"]
     if options.get("best_epoch"):
-        metrics["best_epoch"] = best_epoch(
+        found["best_epoch"] = best_epoch(
             (features["train"].values, targets["train"]),
             (test.values, targets["test"]),
-            seed=recipe["seed"],
+            seed=seed,
             weight_decay=choice.weight_decay,
             standardize=options["standardize"],
             **{key: options[key] for key in _SGD_OPTIONS},
         )
     if options.get("ridge"):
-        metrics["ridge"] = _ridge(features, targets)
+        found["ridge"] = _ridge(features, targets)
     if options.get("bootstrap"):
-        metrics["bootstrap"] = _bootstrap(scores, targets["test"], test.image_ids, options["bootstrap"])
-    return Evaluation(
-        metrics, table, _by_size(scores, targets["test"], boxes, test.image_ids, labels, options["size_edges"])
-    )
+        found["bootstrap"] = _bootstrap(scores, targets["test"], test.image_ids, options["bootstrap"])
+    return found
 
 
 def images_seen(recipe: Mapping[str, Any]) -> int:

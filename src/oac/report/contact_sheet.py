@@ -24,6 +24,7 @@ from oac.report.tables import BOX_NAMES
 
 COLOURS = {"query": "#FFB000", "key": "#648FFF"}
 ABREAST = 2  # photos in a row
+TITLE_LENGTH = 105  # characters of a line over the whole sheet
 PHOTO_WIDTH = 2.5  # of its column, in widths of a view; the two views stand one above the other
 
 
@@ -236,7 +237,11 @@ def _title(name: str, policy: CropPolicy, scale_lower: float) -> str:
         parts.append(f"δ = {policy.delta:g}" + (" of the coordinate" if policy.dilation == "coordinate" else ""))
     if policy.smallest_box == "view":
         parts.append("small boxes grown")
-    return "  ·  ".join(parts)
+    title = "  ·  ".join(parts)
+    if len(title) <= TITLE_LENGTH:
+        return title
+    half = (len(parts) + 1) // 2
+    return "\n".join("  ·  ".join(some) for some in (parts[:half], parts[half:]))
 
 
 def _legend(figure: Figure, policy: CropPolicy) -> None:

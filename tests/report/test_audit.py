@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from oac.pretrain.recipe import canonical
-from oac.report.audit import PROTOCOL, audit_table, comparisons, lines_of, paired, steps
+from oac.report.audit import PROTOCOL, comparisons, lines_of, paired, steps
 from oac.report.audit_figure import audit_figure
+from oac.report.audit_table import audit_table
 from oac.report.formats import latex, markdown
 
 # What each option adds when it is switched to the released value, in points, and what three seeds differ by.

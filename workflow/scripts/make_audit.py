@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oac.command import plain_errors
-from oac.report.audit import audit_table
+from oac.report.audit_table import audit_table
 from oac.report.formats import write
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ OPTIONS = Options(negatives=5, dim=4)
 
 def batch(image):
     nothing = torch.zeros(0)
-    return Batch(nothing, nothing, np.zeros(len(image)), np.array(image), nothing, nothing, 0)
+    number = np.array(image)
+    return Batch(nothing, nothing, np.zeros(len(image)), number, number, nothing, nothing, 0)
 
 
 def views(seed, count=3):

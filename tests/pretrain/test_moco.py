@@ -22,6 +22,7 @@ def batch(size, swapped=None, classes=3):
         query=torch.empty(0),
         key=torch.empty(0),
         epoch=None,
+        item=None,
         image=None,
         swapped=torch.zeros(size, dtype=torch.bool) if swapped is None else swapped,
         labels=(torch.rand(size, classes, generator=generator) < 0.4).float(),

@@ -19,7 +19,7 @@ OPTIONS = Options(prototypes=6, dim=5, hidden=12, queue=8, queue_from=0.5, freez
 
 def batch(small=None):
     nothing = torch.zeros(0)
-    return Batch(nothing, nothing, np.zeros(0), np.zeros(0), nothing, nothing, 0, small)
+    return Batch(nothing, nothing, np.zeros(0), np.zeros(0), np.zeros(0), nothing, nothing, 0, small)
 
 
 def views(count=4, side=16, seed=1, small=2):

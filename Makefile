@@ -10,13 +10,14 @@
 # Each sets up .venv first, once; another Python: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
+PHONE := --report-stylesheet workflow/report/phone.css
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo test bench bench-data bench-proposals bench-probe check-sources report lint
 
 demo: .venv/.installed
 	snakemake results/demo/report/summary.md
-	snakemake --quiet rules --report results/demo/report.html results/demo/report/summary.md
+	snakemake --quiet rules --report results/demo/report.html $(PHONE) results/demo/report/summary.md
 	@echo "Tables and figures: results/demo/report/summary.md"
 	@echo "HTML report:        results/demo/report.html"
 
@@ -42,7 +43,7 @@ bench-probe: .venv/.installed
 STUDY ?= demo
 report: .venv/.installed
 	snakemake --config studies='[$(STUDY)]' -- report
-	snakemake --quiet rules --config studies='[$(STUDY)]' --report results/$(STUDY)/report.html -- report
+	snakemake --quiet rules --config studies='[$(STUDY)]' --report results/$(STUDY)/report.html $(PHONE) -- report
 	@echo "HTML report: results/$(STUDY)/report.html"
 
 lint: .venv/.installed

@@ -28,7 +28,8 @@ _TEX = {
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:1.5em;color:#222}h1{font-size:1.1em}"
-    "table{border-collapse:collapse;margin:1em 0}"
+    # A table that is wider than a phone is pushed aside by itself, its notes stay.
+    "div{overflow-x:auto}table{border-collapse:collapse;margin:1em 0}"
     "th,td{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:left}"
     "td{white-space:nowrap}td.number{text-align:right;font-variant-numeric:tabular-nums}"
     "p{font-size:.85em;color:#555;max-width:80em;margin:.4em 0}li{margin:.5em 0;max-width:60em}"
@@ -129,14 +130,16 @@ def html(table: Table) -> str:
     rows = "\n".join(f"<tr>{row}</tr>" for row in cells)
     notes = "\n".join(f"<p>{escape(note)}</p>" for note in table.notes)
     return html_page(
-        table.caption, f"<table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n{notes}"
+        table.caption,
+        f"<div><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n{notes}",
     )
 
 
 def html_page(title: str, body: str) -> str:
     """A page of its own: `body` is HTML, `title` is plain text."""
     return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
     )
 

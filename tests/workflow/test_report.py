@@ -1,0 +1,123 @@
+"""The HTML report as a reader's browser shows it, on a desk and on a phone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by path
+import browser
+
+pytestmark = pytest.mark.skipif(
+    browser.installed() is None, reason="no Chromium or Chrome is installed (Debian: apt-get install chromium)"
+)
+
+SHOW = "app.setView({{content: '{kind}', contentPath: results['{path}'].data_uri, resultPath: '{path}'}})"
+# What is shown is drawn in a later turn of the browser's loop.
+SETTLED = "new Promise(done => setTimeout(done, 300))"
+WIDTHS = {"desk": 1280, "phone": 390}
+
+
+@pytest.fixture(scope="module")
+def report(finished, tmp_path_factory) -> Path:
+    """The report of the tiny study, as `make report` writes it."""
+    file = tmp_path_factory.mktemp("report") / "report.html"
+    result = finished.run("report")
+    assert result.code == 0, result.text
+    style = finished.repo / "workflow/report/phone.css"
+    result = finished.run("--report", str(file), "--report-stylesheet", str(style), "report")
+    assert result.code == 0, result.text
+    return file
+
+
+@pytest.fixture(params=WIDTHS)
+def page(request, report, tmp_path):
+    """The report, opened."""
+    with browser.Browser(tmp_path, WIDTHS[request.param], 800) as page:
+        page.open(report.as_uri())
+        yield page
+
+
+def paths(page: browser.Browser, kind: str) -> list[str]:
+    """The results of a kind, such as image/png."""
+    found = page.run(f"Object.keys(results).filter(path => results[path].mime_type == '{kind}')")
+    assert found
+    return found
+
+
+def test_nothing_is_complained_of(page):
+    for path in paths(page, "text/html"):
+        page.run(SHOW.format(kind="html", path=path))
+        page.run(SETTLED)
+    for view in ("menu", "category", "reportinfo"):
+        page.run(f"app.setView({{navbarMode: '{view}', category: Object.keys(categories)[0]}})")
+        page.run(SETTLED)
+    page.run("app.setView({content: 'stats'})")
+    page.run(SETTLED)
+    assert page.complaints == []
+
+
+def test_the_browser_hears_of_errors(page):
+    """Against a test that cannot fail."""
+    page.run("setTimeout(() => { throw new Error('thrown') }); console.error('told'); " + SETTLED)
+    assert [word in str(page.complaints) for word in ("thrown", "told")] == [True, True]
+
+
+def test_every_figure_is_an_image_that_is_shown(page, finished):
+    figures = {path.name for path in (finished.folder / "results/tiny/report/figures").glob("*.png")}
+    found = paths(page, "image/png")
+    assert {Path(path).name for path in found} == figures
+    for path in found:
+        page.run(SHOW.format(kind="img", path=path))
+        page.run(SETTLED)
+        shown = page.run(
+            "(async () => { const image = document.querySelector('#app img[src=\"' + app.state.contentPath + '\"]');"
+            " await image.decode(); const box = image.getBoundingClientRect();"
+            " return [image.naturalWidth, box.left, box.right, box.width, innerWidth] })()"
+        )
+        natural, left, right, width, window = shown
+        assert natural > 300, path
+        assert left >= 0, path
+        # Not squeezed: a phone has nearly its whole width for a figure.
+        assert right <= window, path
+        assert width >= min(0.85 * window, natural) * (0.6 if window > 600 else 1), path
+
+
+@pytest.mark.parametrize("name", ["crops", "methods", "verdicts"])
+def test_every_table_is_there_and_can_be_read(page, finished, name):
+    (path,) = (path for path in paths(page, "text/html") if Path(path).stem == name)
+    page.run(SHOW.format(kind="html", path=path))
+    page.run(SETTLED)
+    left, right, top, bottom, window = page.run(
+        "(() => { const box = document.querySelector('#app iframe').getBoundingClientRect();"
+        " return [box.left, box.right, box.top, Math.min(box.bottom, innerHeight), innerWidth] })()"
+    )
+    assert 0 <= left < right <= window
+    assert right - left >= 0.6 * window
+    assert bottom - top >= 300
+    # A frame of a data address cannot be looked into, so the same page is opened by itself.
+    source = page.run(f"results['{path}'].data_uri")
+    page.open(source)
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    if name == "verdicts":
+        assert page.run("document.querySelectorAll('li').length") > 0
+        return
+    rows = page.run("document.querySelectorAll('tbody tr').length")
+    markdown = (finished.folder / f"results/tiny/report/tables/{name}.md").read_text(encoding="utf-8").splitlines()
+    assert rows == sum(line.startswith("|") for line in markdown) - 2 > 0
+
+
+def test_the_menu_leads_to_the_results(page):
+    """By clicks alone, as a reader gets there: a study, a kind of results, a result."""
+    for entry in ("tiny", "Results", "Verdicts"):
+        found = page.run(
+            f"(() => {{ const links = [...document.querySelectorAll('#app nav a, #app nav tr')]"
+            f".filter(link => link.innerText.trim().startsWith('{entry}'));"
+            " const link = links[0]; if (!link) return document.querySelector('#app nav').innerText;"
+            " (link.matches('tr') ? link.querySelector('a') || link : link).click(); return 'clicked' })()"
+        )
+        assert found == "clicked", (entry, found)
+        page.run(SETTLED)
+    assert page.run("app.state.content") == "html"

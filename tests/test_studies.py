@@ -150,6 +150,49 @@ def test_a_study_takes_from_its_base_what_it_lacks(tmp_path):
         studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
 
 
+def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY.read_text())
+    lines = {
+        "scene-scene": {"policy": "scene-scene", "seeds": [4]},
+        "dilate": {"policy": "object-dilate", "boxes": "bing", "seeds": [4]},
+    }
+    first = {"name": "first", "base": "tiny", "description": "One.", "crops": lines}
+    first["methods"] = {"supervised": None, "moco_v2": {"queue": 16}}
+    second = {"name": "second", "like": "first", "description": "Two."}
+    second["crops"] = {"dilate": {"delta": 0.2}, "more": lines["scene-scene"]}
+    second["methods"] = {"random": None}
+    for study in (first, second):
+        (tmp_path / f"{study['name']}.yaml").write_text(yaml.safe_dump(study))
+    found = studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)
+    assert list(found["first"]["methods"]) == ["moco_v2", "random"]
+    assert list(found["second"]["methods"]) == ["moco_v2"], "a null of either file takes a method of the base away"
+    assert found["second"]["methods"]["moco_v2"]["queue"] == 16
+    assert set(found["second"]["crops"]) == {"scene-scene", "dilate", "more"}
+    assert found["second"]["crops"]["dilate"] == found["first"]["crops"]["dilate"] | {"delta": 0.2}
+    assert found["second"]["data"] == found["tiny"]["data"]
+    second["crops"] = {"dilate": None}
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump(second))
+    assert list(studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)["second"]["crops"]) == ["scene-scene"]
+    (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "second"}))
+    with pytest.raises(studies.ConfigError, match="like second has a like itself"):
+        studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
+    (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "fist"}))
+    with pytest.raises(studies.ConfigError, match="like is fist, but the studies beside it are first, second, tiny"):
+        studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
+
+
+def test_the_audit_on_other_data_is_the_audit():
+    found = studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA)
+    for name, kind, base in (
+        ("audit_voc07", "audit", "voc07"),
+        ("audit_ohms", "audit", "ohms"),
+        ("ablations_ohms", "ablations", "ohms"),
+    ):
+        assert found[name]["crops"] == found[kind]["crops"], name
+        assert found[name]["data"] == found[base]["data"], name
+        assert set(found[name]["methods"]) == {"moco_v2", "random"}, name
+
+
 @pytest.mark.parametrize("name", ["demo", "voc07", "voc07_gpu"])
 def test_the_audit_moves_to_another_study_by_one_word(name, tmp_path):
     for file in (ROOT / "config/studies").glob("*.yaml"):

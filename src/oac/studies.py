@@ -64,27 +64,42 @@ def load(files: Iterable[str | Path], schema_file: str | Path) -> dict[str, dict
 
 
 def with_base(given: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Fill in what a study takes from its base, the file of that name beside it. Raises ConfigError."""
-    if not isinstance(name := given.get("base"), str):
+    """Fill in what a study takes from the files beside it, `like` first and then `base`. Raises ConfigError."""
+    if not isinstance(given.get("like", given.get("base")), str):
         return given
+    if isinstance(name := given.get("like"), str):
+        given = _over(_beside(file, "like", name, barred=("like",)), given)
+    if isinstance(name := given.get("base"), str):
+        given = _over(_beside(file, "base", name, barred=("base", "like")) | {"crops": {}}, given)
+    whole: dict[str, Any] = _without_nulls(given)
+    return whole
+
+
+def _beside(file: Path, key: str, name: str, barred: tuple[str, ...]) -> dict[str, Any]:
+    """Read the study file that `file` names in `key`; one that goes on to another one itself is refused."""
     path = file.parent / f"{name}.yaml"
     if not path.exists():
         there = ", ".join(sorted(other.stem for other in file.parent.glob("*.yaml") if other != file))
-        raise ConfigError(f"{file}: base is {name}, but the studies beside it are {there}")
-    base = read_yaml(path)
-    if "base" in base:
-        raise ConfigError(f"{file}: base {name} has a base itself: name that one and write the rest here")
-    merged: dict[str, Any] = _merged(base | {"crops": {}}, given)
-    return merged
+        raise ConfigError(f"{file}: {key} is {name}, but the studies beside it are {there}")
+    found = read_yaml(path)
+    for other in barred:
+        if other in found:
+            raise ConfigError(f"{file}: {key} {name} has a {other} itself: name that one and write the rest here")
+    return found
 
 
-def _merged(base: Any, given: Any) -> Any:
-    """Put `given` over `base`, key by key at every depth; a key that is given as null goes where the base has it."""
-    if not (isinstance(base, dict) and isinstance(given, dict)):
-        return given
-    kept = {key: value for key, value in base.items() if given.get(key, value) is not None}
-    own = {key: value for key, value in given.items() if value is not None or key not in base}
-    return kept | {key: _merged(kept.get(key), value) for key, value in own.items()}
+def _over(below: Any, above: Any) -> Any:
+    """Put `above` over `below`, key by key at every depth."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {key: _over(below.get(key), value) for key, value in above.items()}
+
+
+def _without_nulls(value: Any) -> Any:
+    """Take the keys away that are null, at every depth."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_nulls(part) for key, part in value.items() if part is not None}
 
 
 def is_audit(study: Mapping[str, Any]) -> bool:

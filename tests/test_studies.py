@@ -181,6 +181,13 @@ def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
         studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
 
 
+def test_lines_that_figures_show_must_be_there(tmp_path):
+    study = yaml.safe_load(TINY.read_text())
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(study | {"report": {"lines": ["nowhere"]}}))
+    with pytest.raises(studies.ConfigError, match=r"report\.lines names nowhere, but the crop lines are"):
+        studies.load([tmp_path / "tiny.yaml"], STUDY_SCHEMA)
+
+
 def test_the_audit_on_other_data_is_the_audit():
     found = studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA)
     for name, kind, base in (

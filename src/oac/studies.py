@@ -269,6 +269,11 @@ def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) ->
     for source in {*box_sources(study), *study["proposals"]["evidence"]["sources"]} & {"csv", "opencv_bing"}:
         if source not in study["proposals"]:
             raise ConfigError(f"{file}: proposals.{source} is missing, which says where the files of that source are")
+    for name in study["report"].get("lines", []):
+        if name not in study["crops"]:
+            raise ConfigError(
+                f"{file}: report.lines names {name}, but the crop lines are {', '.join(study['crops'])}"
+            )
     probe = study["probe"]
     if probe["solver"] == "sgd" and probe.get("views", 1) > probe["epochs"]:
         raise ConfigError(f"{file}: probe.views {probe['views']} is more than its {probe['epochs']} epochs will see")

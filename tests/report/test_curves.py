@@ -40,7 +40,12 @@ def test_methods_get_panels_of_their_own():
     figure = curves.training_curves(
         pd.concat([run_history(SCENE, 0, [6.6, 6.0]), run_history(SCENE, 0, [0.7, 0.3], 0.6, "supervised")])
     )
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["MoCo-v2", "", "Supervised", ""]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "MoCo-v2: 1 of 1 run ends below the loss of chance",
+        "",
+        "Supervised: 1 of 1 run ends below the loss of chance",
+        "",
+    ]
     assert figure.axes[2].get_ylim()[1] < 1
 
 

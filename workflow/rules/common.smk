@@ -359,6 +359,11 @@ def trained_runs(wildcards):
     ]
 
 
+def shown_lines(wildcards):
+    """The crop lines that figures with a curve for each show; None for the first of them."""
+    return study_of(wildcards)["report"].get("lines")
+
+
 def histories(wildcards):
     """The histories of those runs."""
     folder = f"results/{wildcards.study}/pretrain"

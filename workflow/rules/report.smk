@@ -114,6 +114,8 @@ rule draw_map_by_policy:
         "results/{study}/report/figures/map_by_policy.pdf",
     log:
         "logs/{study}/figures/map_by_policy.log",
+    params:
+        lines=shown_lines,
     message:
         "Drawing the mAP of every crop line of {wildcards.study}"
     script:
@@ -225,6 +227,7 @@ rule draw_training_curves:
         "logs/{study}/figures/training_curves.log",
     params:
         runs=trained_runs,
+        lines=shown_lines,
     message:
         "Drawing the training curves of {wildcards.study}"
     script:

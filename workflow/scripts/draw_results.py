@@ -10,6 +10,7 @@ from oac.command import plain_errors
 from oac.report import figures
 from oac.report.ablations import ablation_figure
 from oac.report.audit_figure import audit_figure
+from oac.report.style import readable
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -27,6 +28,7 @@ def main(smk: "Snakemake") -> None:
         figure = ablation_figure(metrics, smk.wildcards.option)
     else:
         table = figures.stack(metrics, [pd.read_csv(path) for path in smk.input.tables])
+        table = readable(table, smk.params.lines)
         draw = {
             "ap_per_class": figures.ap_per_class,
             "ap_by_size": figures.ap_by_size,

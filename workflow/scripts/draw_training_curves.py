@@ -8,7 +8,7 @@ import pandas as pd
 
 from oac.command import plain_errors
 from oac.report.curves import history, training_curves
-from oac.report.style import save
+from oac.report.style import readable, save
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -20,7 +20,7 @@ def main(smk: "Snakemake") -> None:
         history(map(json.loads, Path(path).read_text().splitlines()), method=method, crops=crops, seed=seed)
         for path, (method, crops, seed) in zip(smk.input, smk.params.runs, strict=True)
     ]
-    save(training_curves(pd.concat(tables)), Path(smk.output[0]).with_suffix(""))
+    save(training_curves(readable(pd.concat(tables), smk.params.lines)), Path(smk.output[0]).with_suffix(""))
 
 
 if __name__ == "__main__":

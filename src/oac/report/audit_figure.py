@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from oac.report.audit import BATCH, NAMES, Step, every_step, lines_of, paired
+from oac.report.formats import half_width, points
 from oac.report.statistics import Interval
-from oac.report.style import SMALL, WIDTH, styled
+from oac.report.style import SMALL, WIDTH, headline, styled
 
 # Filled, open and grey, so that none hides another.
 LOOKS: dict[str, dict[str, Any]] = {
@@ -34,9 +35,10 @@ def audit_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     metrics: contents of metrics.json files of one study. Raises ValueError where it has nothing to compare.
     """
     groups: dict[str, list[Step]] = {}
-    for step in every_step(lines_of(metrics)):
+    steps = every_step(lines_of(metrics))
+    for step in steps:
         groups.setdefault(_label(step), []).append(step)
-    figure = Figure(figsize=(WIDTH, 1.5 + 0.42 * len(groups)))
+    figure = Figure(figsize=(WIDTH, 1.8 + 0.42 * len(groups)))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, title, batch in zip(
         panels, ("mAP over the test set", f"mean over batches of {BATCH}"), (0, 1), strict=True
@@ -52,10 +54,34 @@ def audit_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     panels[0].set_yticks(range(len(groups)), list(groups), fontsize=SMALL)
     panels[0].set_ylim(len(groups) - 0.4, -0.6)
     title = f"What each step from the paper to its released code is worth on {metrics[0]['study']}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    headline(figure, f"{title}\n{finding(steps)}")
     handles = [Line2D([], [], ls="", mec=look["color"], ms=5, **look) for look in LOOKS.values()]
     figure.legend(handles, NAMES_OF_LOOKS.values(), loc="outside lower left", ncols=3, fontsize=SMALL)
     return figure
+
+
+def finding(steps: Sequence[Step]) -> str:
+    """What object crops are worth at equal steps, the most there were, and what the steps alone are worth.
+
+    Empty where the study has no such comparison.
+    """
+    equal = [
+        step for step in steps if step.kind == "comparison" and step.before.images_seen == step.after.images_seen
+    ]
+    most = max((step.after.images_seen for step in equal), default=0)
+    parts = [f"{_change(step)} {step.option.partition(',')[0]}" for step in equal if step.after.images_seen == most]
+    if not parts:
+        return ""
+    sentence = f"Object crops over scene crops, {most:,} photos seen by each: {', '.join(parts)}"
+    alone = [step for step in steps if step.option == "budget" and step.after.scene]
+    return sentence + "".join(f"; more steps for scene crops alone: {_change(step)}" for step in alone)
+
+
+def _change(step: Step) -> str:
+    """The change of the mAP in points, with its interval where there is one."""
+    change = paired(*step.numbers(step.keys))
+    width = "" if change.half_width is None else f" {half_width(change.half_width)}"
+    return points(change.mean, signed=True) + width
 
 
 def _label(step: Step) -> str:

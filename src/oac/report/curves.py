@@ -11,8 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, MultipleLocator, StrMethodFormatter
 
+from oac.report import findings
 from oac.report.per_class import NAMED_CLASSES
-from oac.report.style import BOX_MARKERS, GREY, NEUTRAL, SMALL, WIDTH, Arm, arms_of, count_axis, label_ends, styled
+from oac.report.style import (
+    BOX_MARKERS,
+    GREY,
+    NEUTRAL,
+    SMALL,
+    WIDTH,
+    Arm,
+    arms_of,
+    count_axis,
+    headline,
+    label_ends,
+    styled,
+)
 from oac.report.tables import BOX_NAMES, METHOD_NAMES
 
 TAIL = 0.99  # quantile of objects per photo from which on the histogram pools
@@ -68,7 +81,7 @@ def training_curves(histories: pd.DataFrame) -> Figure:
         loss.sharex(feature_std)
         _draw_monitor(loss, shown, "loss", _draw_chance(loss, shown))
         _draw_monitor(feature_std, shown, "feature_std", [])
-        loss.set_title(METHOD_NAMES.get(method, method))
+        loss.set_title(findings.below_chance(METHOD_NAMES.get(method, method), shown))
         loss.set_ylabel("loss")
         loss.tick_params(labelbottom=False)
         feature_std.set_ylabel("feature std\n(0 collapsed,\n1 spread evenly)")
@@ -133,6 +146,7 @@ def recall_curve(rates: Mapping[str, Mapping[Any, float]], iou: float = 0.5) -> 
     axes.set_ylabel(f"detection rate (%) at IoU ≥ {iou:g}")
     axes.grid(axis="y", color="#E6E6E6", lw=0.7)
     label_ends(axes, ends)
+    headline(figure, findings.found_by(rates))
     return figure
 
 
@@ -155,8 +169,9 @@ def images_per_class(classes: pd.DataFrame) -> Figure:
         raise ValueError("there are no classes to draw: classes.csv is empty")
     ranked = classes.sort_values("train_images", ascending=False, kind="stable", ignore_index=True)
     named = len(ranked) <= NAMED_CLASSES
-    figure = Figure(figsize=(WIDTH, 0.6 + 0.2 * len(ranked) if named else 3.2))
+    figure = Figure(figsize=(WIDTH, 0.8 + 0.2 * len(ranked) if named else 3.4))
     axes = figure.add_subplot()
+    headline(figure, findings.class_sizes(ranked.train_images))
     if not named:
         _rank_curve(axes, ranked)
         return figure
@@ -223,4 +238,5 @@ def objects_per_image(boxes: pd.DataFrame, image_ids: Sequence[str] | None = Non
     pooled = f"; the last bar is {last} and more" if counts.max() > last else ""
     axes.set_xlabel(f"objects in a photo ({len(counts):,} photos{pooled})")
     axes.set_ylabel("photos (%)")
+    headline(figure, findings.objects_a_photo(counts))
     return figure

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from oac.report.style import GREY, SMALL, WIDTH, Arm, arms_of, ink, spread, styled
+from oac.report import findings
+from oac.report.style import GREY, SMALL, WIDTH, Arm, arms_of, headline, ink, spread, styled
 
 NAMED_CLASSES = 40  # more rows than this cannot be read on one page
 EXTREMES = 3  # classes named at either end of a scatter
@@ -83,8 +84,9 @@ def _rows(table: pd.DataFrame, arms: list[Arm]) -> Figure:
     axes.grid(axis="x", color="#E6E6E6", lw=0.7)
     axes.set_axisbelow(True)
     axes.set_xlabel("AP (%), mean over seeds; classes sorted by mean gain over the baseline", fontsize=SMALL)
+    headline(figure, findings.over_baseline(table, arms))
     figure.legend(
-        loc="outside upper left",
+        loc="outside lower left",
         ncols=2,
         labelcolor=[ink(arm.colour) for arm in arms],
         handletextpad=0.3,

@@ -7,6 +7,7 @@ of the boxes.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ P = ParamSpec("P")
 WIDTH = 7.4  # inches; at DPI about as wide as a README is shown
 DPI = 150
 SMALL = 8  # points; nothing is set smaller
+TITLE_LENGTH = 100  # characters of a line over a whole figure
+MOST_LINES = 8  # curves of a method that can be told apart in one figure
 NEUTRAL = "#4D5566"
 GREY = "#767676"
 
@@ -130,6 +133,24 @@ def arms_of(table: pd.DataFrame) -> list[Arm]:
             name += f", {crops}"
         found.append(Arm(method, crops, policy, boxes, name, rows))
     return found
+
+
+def readable(table: pd.DataFrame, lines: Sequence[str] | None = None) -> pd.DataFrame:
+    """The rows of so many crop lines as a figure with a curve for each can show; of the references all.
+
+    lines: names of crop lines, those a study wants shown; None takes the first MOST_LINES of each method.
+    """
+    kept = table.method.isin(UNCROPPED_METHODS)
+    for _, rows in table[~kept].groupby("method", sort=False):
+        wanted = list(rows.crops.unique()[:MOST_LINES]) if lines is None else lines
+        kept |= (table.method == rows.method.iloc[0]) & table.crops.isin(wanted)
+    return table[kept]
+
+
+def headline(figure: Figure, title: str) -> None:
+    """Write the title over the whole figure, at its left; long lines of it are broken."""
+    lines = [textwrap.fill(line, TITLE_LENGTH) for line in title.splitlines()]
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10)
 
 
 def _name(method: str, rows: pd.DataFrame) -> str:

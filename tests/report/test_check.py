@@ -67,6 +67,9 @@ def test_a_difference_whose_interval_holds_zero_is_not_reproduced(made):
     assert found["ours"] == pytest.approx(0.5)
     assert found["half_width"] > 0.5
     assert found["status"] == NOT_REPRODUCED
+    assert "cannot tell" in found["reason"]
+    below = check(made({SCENE: 40.0, DILATE: 30.0}))["values"]
+    assert next(entry for entry in below if entry["what"] == TABLE)["reason"] is None
 
 
 def test_on_ohms_the_papers_value_must_lie_in_our_interval(made):

@@ -205,6 +205,48 @@ def test_verdicts_of_every_method_compare_it_with_its_own_scene_crops_and_with_n
     ]
 
 
+def test_only_lines_that_saw_as_many_images_are_compared():
+    short = [
+        *arm("moco_v2", "scene", SCENE, "scene-scene"),
+        *arm("moco_v2", "dilate", DILATE, "object-dilate", "bing"),
+    ]
+    long = [
+        entry | {"crops": f"{entry['crops']}-long", "images_seen": 18000, "map": entry["map"] + 0.1}
+        for entry in short
+    ]
+    found = verdicts(collect([*short, *long, *arm("random", "none", [0.1, 0.11, 0.12])]))
+    pairs = [re.match(r"(\S+) .* (?:above|separated from) (\S+) ", sentence).groups() for sentence in found]
+    assert pairs == [
+        ("dilate", "scene"),
+        ("dilate", "random"),
+        ("dilate-long", "scene-long"),
+        ("dilate-long", "random"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, 58.6),
+        ({"recipe": {"crops": {"delta": 0.1, "items": "image", "scene_scale": [0.2, 1.0]}}}, 58.6),
+        ({"recipe": {"crops": {"delta": 0.2}}}, None),
+        ({"recipe": {"crops": {"items": "box"}}}, None),
+        ({"recipe": {"crops": {"scale_lower": 0.2}}}, None),
+        ({"images_seen": 18000}, None),
+    ],
+)
+def test_the_papers_value_stands_beside_the_papers_line_alone(changes, shown):
+    lines = [
+        *arm("moco_v2", "scene-scene", SCENE, "scene-scene"),
+        *(entry | changes for entry in arm("moco_v2", "dilate", DILATE, "object-dilate", "bing")),
+    ]
+    table = crops_table(collect(lines))
+    values = table.frame.set_index("crops").paper_map_percent
+    assert values["scene-scene"] == 49.8
+    assert (None if pd.isna(values["dilate"]) else values["dilate"]) == shown
+    assert any("58.6" in note for note in table.notes) == (shown is not None)
+
+
 def test_wrong_input_is_refused(runs):
     lacking = metrics("moco_v2", "a", 0, 0.1)
     del lacking["map"]

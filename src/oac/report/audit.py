@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
+from oac.report.paper import DEFAULTS
 from oac.report.statistics import Interval, t_interval
 from oac.report.tables import BOX_NAMES
 
@@ -51,7 +52,6 @@ VALUE_NAMES = {
     ("items", "image"): "photos",
     ("items", "box"): "boxes",
 }
-DEFAULTS = {"dilation": "photo", "items": "image", "scales": None, "smallest_box": "none", "count": None}
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,20 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from oac.report.audit import DEFAULTS
-from oac.report.paper import DELTAS, UNBOXED_POLICIES, UNCROPPED_METHODS, VALUES, Key, PaperDelta
+from oac.report.paper import (
+    DELTAS,
+    UNBOXED_POLICIES,
+    UNCROPPED_METHODS,
+    VALUES,
+    Key,
+    PaperDelta,
+    is_as_published,
+)
 from oac.report.statistics import Interval, t_interval, welch_interval
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
 TOO_FEW = "fewer than 3 seeds, so there is no interval"
+UNDECIDED = "our interval holds 0: the study cannot tell the sign"
 ELSEWHERE = "the paper's value is for OHMS with a ResNet-50; this study has other data or another network"
 
 Runs = Sequence[Mapping[str, Any]]
@@ -76,7 +84,9 @@ def _check_delta(metrics: Runs, delta: PaperDelta, ohms: bool) -> dict[str, Any]
     if ours.half_width is None:
         return entry | _judged(ours, None)
     same_side = ours.low > 0 if delta.points > 0 else ours.high < 0
-    return entry | _judged(ours, ours.low <= delta.points <= ours.high if ohms else same_side)
+    entry |= _judged(ours, ours.low <= delta.points <= ours.high if ohms else same_side)
+    undecided = not ohms and ours.low <= 0 <= ours.high
+    return entry | ({"reason": UNDECIDED} if undecided else {})
 
 
 def _difference(first: dict[int, float], others: list[dict[int, float]]) -> tuple[Interval, int]:
@@ -93,7 +103,7 @@ def _difference(first: dict[int, float], others: list[dict[int, float]]) -> tupl
 def runs_of(metrics: Runs, key: Key, heads: int | None = None) -> list[Mapping[str, Any]]:
     """The runs of the line that a row of the paper is about, as the paper has it; of several the one with most seeds.
 
-    Lines with an option of the released code, with another dilation than 0.1 or a longer budget are others.
+    Lines with an option of the released code, with another value of an ablation or a longer budget are others.
     """
     method, policy, boxes = key
     lines: dict[str, list[Mapping[str, Any]]] = {}
@@ -109,10 +119,9 @@ def _fits(entry: Mapping[str, Any], policy: str | None, boxes: str | None, heads
         return True
     line = entry["recipe"]["crops"]
     own = None if line["policy"] in UNBOXED_POLICIES else line.get("boxes")
-    usual = all(line.get(option, value) == value for option, value in DEFAULTS.items())
     if heads is not None and entry["recipe"]["options"].get("heads", 1) != heads:
         return False
-    return (line["policy"], own) == (policy, boxes) and usual and line.get("delta", 0.1) == 0.1
+    return (line["policy"], own) == (policy, boxes) and is_as_published(line)
 
 
 def _trained(metrics: Runs) -> Runs:

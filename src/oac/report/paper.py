@@ -8,13 +8,30 @@ mean AP over a data set.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _TABLE_1 = "table 1, as in the authors' README"
 _TEXT = "body text (v1)"
 
 UNBOXED_POLICIES = ("scene-scene",)
 UNCROPPED_METHODS = ("supervised", "random")
+# The paper's values of options that a recipe need not say.
+DEFAULTS: dict[str, Any] = {
+    "dilation": "photo",
+    "items": "image",
+    "scales": None,
+    "smallest_box": "none",
+    "count": None,
+}
+# And of those that it says. `shift` is 80 to 100 px of Open Images' 1,024.
+PUBLISHED: dict[str, Any] = DEFAULTS | {
+    "delta": 0.1,
+    "scale_lower": None,
+    "scene_scale": [0.2, 1.0],
+    "shift": [0.08, 0.1],
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +99,11 @@ DELTAS = (
     ),
     PaperDelta("supervised over the mean of the four self-supervised methods, ImageNet", 8.5, _TEXT),
 )
+
+
+def is_as_published(line: Mapping[str, Any]) -> bool:
+    """Whether all options of a recipe's crop line are those that the paper's numbers are of."""
+    return all(line.get(option, value) == value for option, value in PUBLISHED.items())
 
 
 def paper_value(method: str, policy: str | None, boxes: str | None) -> PaperValue | None:

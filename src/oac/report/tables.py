@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from oac.report.formats import Column, Table, half_width, is_missing, points, text, write
-from oac.report.paper import UNBOXED_POLICIES, paper_value
+from oac.report.paper import UNBOXED_POLICIES, PaperValue, is_as_published, paper_value
 from oac.report.statistics import Interval, intervals_overlap, t_interval, welch_interval
 
 __all__ = ["collect", "crops_table", "methods_table", "verdicts", "write"]
@@ -44,7 +44,9 @@ def collect(metrics: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """One row per run, in the order given, from the contents of metrics.json files.
 
     Columns: study, method, crops, seed, policy, boxes (None where not used), map and map_batch_{32,64,256} as
-    fractions in [0, 1], classes, train_images, test_images, images_seen, recipe_hash, versions (JSON).
+    fractions in [0, 1], classes, train_images, test_images, images_seen, recipe_hash, versions (JSON), as_published
+    (whether the paper's value for its method, policy and boxes is of such a run: the paper's options, and the budget
+    of its method's shortest line).
 
     Raises ValueError, naming the run, where a key is missing or a run is there twice.
     """
@@ -55,6 +57,7 @@ def collect(metrics: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             row = {key: entry[key] for key in RUN_COLUMNS}
             row |= {f"map_batch_{size}": entry["map_batch"].get(str(size)) for size in BATCH_SIZES}
             row |= {key: entry[key] for key in [*COUNT_COLUMNS, "recipe_hash"]}
+            row["as_published"] = is_as_published(entry.get("recipe", {}).get("crops", {}))
             row["versions"] = json.dumps(entry["versions"], sort_keys=True)
         except KeyError as error:
             raise ValueError(f"metrics of run {run} lack the key {error}: delete them, probe again") from None
@@ -65,6 +68,7 @@ def collect(metrics: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     runs = pd.DataFrame(rows)
     # Columns of objects, or pandas would turn None into NaN, which counts as true.
     runs["policy"], runs["boxes"] = (pd.Series(column, dtype=object) for column in zip(*crop_lines, strict=True))
+    runs["as_published"] &= runs.images_seen == runs.groupby(["study", "method"]).images_seen.transform("min")
     twice = runs.duplicated(["study", "method", "crops", "seed"])
     if twice.any():
         study, method, crops, seed = runs.loc[twice.idxmax(), ["study", "method", "crops", "seed"]]
@@ -88,6 +92,8 @@ def methods_table(runs: pd.DataFrame) -> Table:
 def verdicts(runs: pd.DataFrame) -> list[str]:
     """One sentence for each object-dilate line against its method's scene-scene lines and against no training.
 
+    Lines are compared that saw as many images.
+
     A method without such lines (CMC, supervised) has its others against no training, from three seeds on. "above" and
     "below" mean that the two 95 % t-intervals over seeds do not overlap; otherwise the two are not separated. Below
     three seeds there is no verdict.
@@ -100,8 +106,11 @@ def verdicts(runs: pd.DataFrame) -> list[str]:
         dilated, scenes = (_lines(own[own.policy == policy]) for policy in ("object-dilate", "scene-scene"))
         if not dilated:
             dilated, scenes = [line for line in _lines(own) if len(line) >= 3 and method != "moco_v2"], []
-        baselines = [*((line, _of_method(line)) for line in scenes), *untrained]
-        sentences += [_verdict(line, _of_method(line), *baseline) for line in dilated for baseline in baselines]
+        for line in dilated:
+            # Only lines that saw as many images compare.
+            fair = [scene for scene in scenes if scene.images_seen.max() == line.images_seen.max()]
+            baselines = [*((scene, _of_method(scene)) for scene in fair), *untrained]
+            sentences += [_verdict(line, _of_method(line), *baseline) for baseline in baselines]
     return sentences
 
 
@@ -171,7 +180,7 @@ def _row(line: pd.DataFrame, reference: pd.DataFrame | None) -> dict[str, Any]:
     difference = Interval(float("nan"), None)
     if reference is not None and not is_reference:
         difference = welch_interval(_percent(line), _percent(reference))
-    paper = paper_value(first.method, first.policy, first.boxes)
+    paper = _paper(line)
     return {
         "method": first.method,
         "crops": first.crops,
@@ -224,7 +233,7 @@ def _notes(lines: list[pd.DataFrame]) -> list[str]:
     remarks = {
         f"Paper's {points(value.map_percent)}: {value.source}" + (f", {value.note}" if value.note else "")
         for line in lines
-        if (value := paper_value(line.method.iloc[0], line.policy.iloc[0], line.boxes.iloc[0]))
+        if (value := _paper(line))
     }
     return [
         *(f"{remark}." for remark in sorted(remarks)),
@@ -232,6 +241,12 @@ def _notes(lines: list[pd.DataFrame]) -> list[str]:
         f"Recipes: {recipes}.",
         f"Versions: {software}.",
     ]
+
+
+def _paper(line: pd.DataFrame) -> PaperValue | None:
+    """The paper's value for a line that is as the paper has it."""
+    first = line.iloc[0]
+    return paper_value(first.method, first.policy, first.boxes) if first.as_published else None
 
 
 def _key(line: pd.DataFrame) -> str:

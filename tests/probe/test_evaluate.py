@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import top_k_accuracy_score
 
 from oac.probe.evaluate import evaluate
 from oac.probe.features import TRAIN_VIEWS, Features
@@ -93,3 +95,45 @@ def test_the_map_is_that_of_the_test_photos():
     result = evaluate(features, boxes, classes, RECIPE, study="s", crops="c", options=OPTIONS)
     assert result.metrics["map"] == pytest.approx(result.ap.ap.mean())
     assert result.ap.test_images.sum() == len(boxes[boxes.image_id.str.startswith("test")])
+
+
+def single_study() -> tuple[dict[str, Features], pd.DataFrame, pd.DataFrame]:
+    """Features of photos of one of seven classes each."""
+    rng = np.random.default_rng(1)
+    names, centres = list("abcdefg"), rng.standard_normal((7, 5))
+    features, rows = {}, []
+    for split, count in (("train", 210), ("test", 100)):
+        label = rng.integers(0, 7, count)
+        ids = [f"{split}{n}" for n in range(count)]
+        values = torch.from_numpy(centres[label] + rng.standard_normal((count, 5))).float()
+        features[split] = Features(values, ids)
+        rows += [(ids[n], names[label[n]], 0.0, 1.0, 0.0, 1.0) for n in range(count)]
+    boxes = pd.DataFrame(rows, columns=["image_id", "label", "xmin", "xmax", "ymin", "ymax"])
+    return features, boxes, pd.DataFrame({"label": names, "name": names, "train_images": [30] * 7})
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd"])
+def test_photos_of_one_label_each_have_accuracies(solver):
+    features, boxes, classes = single_study()
+    options = {"task": "single_label", "solver": solver, "weight_decays": [1e-3], "lr": 1.0}
+    found = metrics(features, boxes, classes, **options)
+    label = {row.image_id: classes.label.tolist().index(row.label) for row in boxes.itertuples()}
+    train, test = (np.array([label[name] for name in features[split].image_ids]) for split in ("train", "test"))
+    inputs = {split: part.values.double().numpy() for split, part in features.items()}
+    mean, scale = inputs["train"].mean(0), inputs["train"].std(0)
+    oracle = LogisticRegression(C=1 / (1e-3 * len(train)), tol=1e-8, max_iter=5000)
+    oracle.fit((inputs["train"] - mean) / scale, train)
+    scores = oracle.decision_function((inputs["test"] - mean) / scale)
+    assert found["top1"] == pytest.approx((scores.argmax(1) == test).mean(), abs=0.021)
+    assert found["top5"] == pytest.approx(top_k_accuracy_score(test, scores, k=5, labels=range(7)), abs=0.021)
+    assert 0.3 < found["top1"] < found["top5"] < 1
+    assert found["map"] > 0.3
+    assert found["probe"].keys() == {*OPTIONS, "task", "weight_decay", "validation_top1"}
+
+
+def test_photos_of_several_labels_contradict_the_task():
+    with pytest.raises(
+        ValueError, match=r"study s, train: \d+ of 80 photos do not have exactly one label: leave out"
+    ):
+        metrics(*study(), task="single_label")
+    assert "top1" not in metrics(*study(), task="multi_label")

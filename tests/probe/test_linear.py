@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from oac.probe.linear import choose, fit, hold_out
-from oac.probe.metrics import mean_average_precision
+from oac.probe.metrics import mean_average_precision, top_k_accuracy
 
 
 def problem(images=400, width=10, classes=3, seed=0, noise=2.0):
@@ -45,6 +45,68 @@ def test_lbfgs_is_logistic_regression(standardize, weight_decay):
         oracle = LogisticRegression(C=strength, tol=1e-10, max_iter=10_000).fit(inputs, targets[:, c].numpy())
         np.testing.assert_allclose(probe.weight[c].numpy(), oracle.coef_[0], rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(scores[:, c], oracle.decision_function(inputs), rtol=1e-3, atol=1e-3)
+
+
+def single_problem(images=400, width=10, classes=4, noise=2.0):
+    """The same features, each of one class: that of the largest noisy logit."""
+    generator = torch.Generator().manual_seed(7)
+    features, _ = problem(images, width)
+    logits = features @ torch.randn(width, classes, generator=generator)
+    label = (logits + noise * torch.randn(images, classes, generator=generator)).argmax(1)
+    return features, torch.nn.functional.one_hot(label, classes).to(torch.uint8), label
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("weight_decay", [1e-4, 1e-2])
+def test_lbfgs_of_single_labels_is_multinomial_logistic_regression(standardize, weight_decay):
+    features, targets, label = single_problem()
+    options = {"solver": "lbfgs", "weight_decay": weight_decay, "standardize": standardize}
+    probe = fit(features, targets, task="single_label", **options)
+    inputs = features.double().numpy()
+    if standardize:
+        inputs = (inputs - inputs.mean(0)) / inputs.std(0)
+    strength = 1 / (weight_decay * len(targets))
+    oracle = LogisticRegression(C=strength, tol=1e-10, max_iter=10_000).fit(inputs, label.numpy())
+    np.testing.assert_allclose(probe.weight.numpy(), oracle.coef_, rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(
+        probe.scores(features).softmax(1).numpy(), oracle.predict_proba(inputs), rtol=2e-3, atol=2e-4
+    )
+    others = fit(features, targets, **options).scores(features).softmax(1)
+    assert np.abs(others.numpy() - oracle.predict_proba(inputs)).max() > 0.01, "a logistic loss is another problem"
+
+
+def test_sgd_of_single_labels_takes_the_steps_of_torch():
+    features, targets, label = single_problem(images=50)
+    options = {"lr": 0.5, "momentum": 0.9, "weight_decay": 0.02, "batch_size": 16}
+    ours = fit(features, targets, task="single_label", epochs=4, milestones=(2, 3), seed=3, **options)
+    generator = torch.Generator().manual_seed(3)
+    weight = (torch.randn(4, 10, generator=generator) * 0.01).requires_grad_()
+    bias = torch.zeros(4, requires_grad=True)
+    groups = [{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.5, momentum=0.9, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 3], gamma=0.1)
+    for _ in range(4):
+        for batch in torch.randperm(50, generator=generator).split(16):
+            optimizer.zero_grad()
+            cross_entropy(features[batch] @ weight.T + bias, label[batch]).backward()
+            optimizer.step()
+        schedule.step()
+    torch.testing.assert_close(ours.weight, weight.detach(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(ours.bias, bias.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_single_labels_choose_by_top1():
+    features, targets, _ = single_problem(images=200, width=60, noise=20.0)
+    parts = (features[:80], targets[:80], features[80:], targets[80:])
+    options = {"task": "single_label", "solver": "lbfgs", "standardize": True}
+    choice = choose(*parts, weight_decays=[1e-5, 1e-2, 1e1], **options)
+    expected = {}
+    for decay in (1e-5, 1e-2, 1e1):
+        scores = fit(*parts[:2], weight_decay=decay, **options).scores(parts[2])
+        expected[decay] = top_k_accuracy(scores, parts[3], 1)
+    assert len(set(expected.values())) > 1
+    assert choice.validation == expected
+    assert choice.weight_decay == max(expected, key=expected.__getitem__)
 
 
 def test_sgd_reaches_the_minimum_that_lbfgs_finds():
@@ -114,7 +176,7 @@ def test_choose_takes_the_best_on_validation_and_nothing_else():
     for decay in decays:
         probe = fit(*parts[:2], solver="lbfgs", standardize=True, weight_decay=decay)
         quality[decay] = mean_average_precision(probe.scores(parts[2]), parts[3])
-    assert choice.validation_map == quality
+    assert choice.validation == quality
     assert choice.weight_decay == max(quality, key=quality.__getitem__)
     expected = fit(*parts[:2], solver="lbfgs", standardize=True, weight_decay=choice.weight_decay)
     assert torch.equal(choice.probe.weight, expected.weight)
@@ -160,7 +222,7 @@ def test_equal_candidates_take_the_strongest_decay():
     targets = (features > 0).float()  # any decay ranks these perfectly
     choice = choose(features, targets, features, targets, weight_decays=[1e-3, 1e-1, 1e-2], solver="lbfgs")
     assert choice.weight_decay == 1e-1
-    assert list(choice.validation_map.values()) == [1.0, 1.0, 1.0]
+    assert list(choice.validation.values()) == [1.0, 1.0, 1.0]
 
 
 def test_hold_out_is_a_seeded_fifth():
@@ -178,6 +240,12 @@ def test_wrong_input_is_refused():
     features, targets = problem(images=20)
     with pytest.raises(ValueError, match=r'"sgd" or "lbfgs", not "adam"'):
         fit(features, targets, solver="adam")
+    with pytest.raises(ValueError, match=r'"multi_label" or "single_label", not "ranking"'):
+        fit(features, targets, task="ranking")
+    one = torch.eye(3)[[0] * 20]
+    one[[2, 5], 1] = 1
+    with pytest.raises(ValueError, match="2 of 20 photos do not have exactly one label: leave out `task"):
+        fit(features, one, task="single_label")
     with pytest.raises(ValueError, match=r"\(20, 10\) and \(19, 3\)"):
         fit(features, targets[:19])
     with pytest.raises(ValueError, match="weight_decays is empty"):

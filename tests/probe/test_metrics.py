@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, top_k_accuracy_score
 
 from oac.probe import metrics
 from oac.probe.metrics import (
@@ -17,6 +18,7 @@ from oac.probe.metrics import (
     average_precision_by_size,
     batch_averaged_map,
     mean_average_precision,
+    top_k_accuracy,
 )
 
 
@@ -268,3 +270,34 @@ def test_objects_outside_all_bins_count_nowhere():
 def test_areas_that_do_not_fit_are_refused(area, edges, message):
     with pytest.raises(ValueError, match=message):
         average_precision_by_size(torch.zeros(2, 1), torch.tensor([[1], [0]]), area, edges)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 7, 9])
+def test_top_k_accuracy_is_scikit_learns_without_ties(k):
+    rng = np.random.default_rng(k)
+    scores, label = rng.standard_normal((300, 7)), rng.integers(0, 7, 300)
+    ours = top_k_accuracy(torch.from_numpy(scores), torch.eye(7)[label], k)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of k as large as the number of classes
+        expected = top_k_accuracy_score(label, scores, k=k, labels=range(7))
+    assert ours == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.integers(1, 6), st.lists(st.integers(0, 2), min_size=1, max_size=5), st.data())
+def test_classes_of_one_score_are_in_a_fair_order(k, levels, data):
+    """Of every order of the classes, which a stable sort by score then keeps among equals: the share with a hit."""
+    own = data.draw(st.integers(0, len(levels) - 1))
+    orders = list(permutations(range(len(levels))))
+    hits = sum(own in sorted(order, key=lambda c: -levels[c])[:k] for order in orders)
+    scores, targets = torch.tensor([levels], dtype=torch.float32), torch.eye(len(levels))[[own]]
+    assert top_k_accuracy(scores, targets, k) == pytest.approx(hits / len(orders), abs=1e-12)
+
+
+def test_top_k_accuracy_refuses_what_has_no_answer():
+    scores = torch.zeros(4, 3)
+    with pytest.raises(ValueError, match="k must be at least 1, not 0"):
+        top_k_accuracy(scores, torch.eye(3)[[0, 1, 2, 0]], 0)
+    with pytest.raises(ValueError, match="4 of 4 photos do not have exactly one label"):
+        top_k_accuracy(scores, torch.zeros(4, 3), 1)
+    with pytest.raises(ValueError, match="scores are NaN"):
+        top_k_accuracy(scores / 0, torch.eye(3)[[0, 1, 2, 0]], 1)

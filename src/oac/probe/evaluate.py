@@ -24,12 +24,15 @@ from oac.probe.metrics import (
     average_precision,
     average_precision_by_size,
     batch_averaged_map,
+    check_one_label,
     mean_average_precision,
+    top_k_accuracy,
 )
 from oac.probe.ridge import ridge_path
 from oac.probe.sizes import largest_area
 
 BATCH_SIZES = (32, 64, 256)  # 256 / GPUs of the released code, for 8, 4 and 1
+TOPS = (1, 5)  # as ImageNet's accuracies are given
 PACKAGES = ("torch", "torchvision", "numpy", "pillow")
 _SGD_OPTIONS = ("lr", "epochs", "milestones", "batch_size")
 
@@ -57,7 +60,8 @@ def evaluate(
 
     features: of the splits train, test and, where the study has one, validation; without it a fifth of train is held
     out to choose the weight decay, and the probe is fitted again on all of train. With TRAIN_VIEWS (V, N, D) the
-    probe is trained on these views of the photos of train. options: `probe` of a study file.
+    probe is trained on these views of the photos of train. options: `probe` of a study file; with task single_label
+    the classifier is a softmax and metrics have top1 and top5 as well, shares of the test photos.
     AP values are fractions in [0, 1]; a class without a test image has no AP and does not count.
     """
     if TRAIN_VIEWS in features and features[TRAIN_VIEWS].image_ids != features["train"].image_ids:
@@ -66,6 +70,7 @@ def evaluate(
     targets = {
         split: torch.from_numpy(label_matrix(boxes, part.image_ids, labels)) for split, part in features.items()
     }
+    _check_task(targets, study, options)
     choice = _choose(features, targets, recipe["seed"], options)
     test = features["test"]
     scores = choice.probe.scores(test.values)
@@ -83,6 +88,7 @@ def evaluate(
         "seed": recipe["seed"],
         "policy": line.get("policy"),
         "boxes": line.get("boxes"),
+        **_top(scores, targets["test"], options),
         "map": float(ap.nanmean()),
         "map_batch": {str(size): batch_averaged_map(scores, targets["test"], size) for size in BATCH_SIZES},
         "classes": int((~ap.isnan()).sum()),
@@ -91,13 +97,35 @@ def evaluate(
         "images_seen": images_seen(recipe),
         "recipe": recipe,
         "recipe_hash": digest(recipe),
-        "probe": {**options, "weight_decay": choice.weight_decay, "validation_map": choice.validation_map},
+        "probe": {**options, "weight_decay": choice.weight_decay, _chosen_by(options): choice.validation},
         "versions": versions(),
     }
     metrics |= _asked_for(features, targets, scores, choice, recipe["seed"], options)
     return Evaluation(
         metrics, table, _by_size(scores, targets["test"], boxes, test.image_ids, labels, options["size_edges"])
     )
+
+
+def _is_single(options: Mapping[str, Any]) -> bool:
+    return bool(options.get("task") == "single_label")
+
+
+def _check_task(targets: Mapping[str, Tensor], study: str, options: Mapping[str, Any]) -> None:
+    """Raise ValueError, naming study and split, where the data contradict task single_label."""
+    for split, wanted in targets.items() if _is_single(options) else ():
+        try:
+            check_one_label(wanted)
+        except ValueError as error:
+            raise ValueError(f"study {study}, {split}: {error}") from None
+
+
+def _chosen_by(options: Mapping[str, Any]) -> str:
+    return "validation_top1" if _is_single(options) else "validation_map"
+
+
+def _top(scores: Tensor, targets: Tensor, options: Mapping[str, Any]) -> dict[str, float]:
+    """The accuracies of photos with one label each; nothing for many labels."""
+    return {f"top{k}": top_k_accuracy(scores, targets, k) for k in TOPS} if _is_single(options) else {}
 
 
 def _asked_for(
@@ -169,6 +197,7 @@ def _choose(
 ) -> Choice:
     settings = {key: options[key] for key in ("solver", "standardize")} | {"weight_decays": options["weight_decays"]}
     settings |= {key: options[key] for key in _SGD_OPTIONS} | {"seed": seed}
+    settings |= {"task": options.get("task", "multi_label")}
     values, wanted = features["train"].values, targets["train"]
     # Without augmented views the classifier is trained on the view that it is tested on.
     views = features[TRAIN_VIEWS].values if TRAIN_VIEWS in features else values

@@ -1,7 +1,8 @@
-"""The linear probe: a multi-label linear classifier on frozen features.
+"""The linear probe: a linear classifier on frozen features, of photos with many labels or with one each.
 
-Both solvers minimise the criterion of the released code, the binary cross-entropy averaged over images and
-classes, plus weight_decay / 2 * ||W||^2 (the bias is not decayed):
+For many labels both solvers minimise the criterion of the released code, the binary cross-entropy averaged over
+images and classes, plus weight_decay / 2 * ||W||^2 (the bias is not decayed). For one label a photo it is the softmax
+cross-entropy averaged over images, as in MoCo's linear protocol on ImageNet, whose schedule is the same. Solvers:
 
 - "sgd" is the paper's recipe: SGD with momentum, learning rate 30 divided by 10 at epochs 60 and 80 of 100;
 - "lbfgs" finds the minimum of the same convex problem. It has no learning rate to choose and no randomness.
@@ -20,8 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from oac.probe.metrics import mean_average_precision
+from oac.probe.metrics import check_one_label, mean_average_precision, top_k_accuracy
 from oac.probe.solvers import identity, lbfgs, moments, sgd
+
+TASKS = ("multi_label", "single_label")
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,15 @@ class Choice:
 
     probe: LinearProbe
     weight_decay: float
-    validation_map: dict[float, float]
-    """Validation mAP in [0, 1] of every candidate weight decay."""
+    validation: dict[float, float]
+    """Validation mAP, or top-1 accuracy of photos with one label each, of every candidate weight decay; in [0, 1]."""
 
 
 def fit(
     features: Tensor,
     targets: Tensor,
     *,
+    task: str = "multi_label",
     solver: str = "sgd",
     lr: float = 30.0,
     epochs: int = 100,
@@ -73,20 +77,27 @@ def fit(
     Args:
         features: (N, D), or (V, N, D) with V views of every image, any float dtype; moved to `device` whole.
         targets: (N, C) in {0, 1}.
+        task: "multi_label", or "single_label" for photos of exactly one class each.
         solver: "sgd" or "lbfgs"; lr, epochs, milestones, batch_size, momentum and seed concern "sgd" only.
         milestones: epochs, counted from 0, from which on the learning rate is ten times smaller.
         weight_decay: see the module's text. The minimum is that of scikit-learn's `LogisticRegression` with
-            C = 1 / (weight_decay * N * classes), class by class.
+            C = 1 / (weight_decay * N * classes), class by class, or for single labels C = 1 / (weight_decay * N).
         standardize: first shift and scale each feature to mean 0 and deviation 1 over the given images.
 
     Returns:
         The probe, on `device`.
 
     Raises:
-        ValueError: inputs that do not fit, an unknown solver, or a training that diverged.
+        ValueError: inputs that do not fit, an unknown solver or task, or a training that diverged.
     """
     _check(features, targets)
-    features, targets = features.to(device), targets.to(device, torch.float32)
+    if task not in TASKS:
+        raise ValueError(f'task must be "multi_label" or "single_label", not "{task}"')
+    single = task == "single_label"
+    if single:
+        check_one_label(targets)
+    # A byte a class is enough to take a softmax's residual, and a quarter of the memory of ImageNet's labels.
+    features, targets = features.to(device), targets.to(device, torch.uint8 if single else torch.float32)
     data = (features, targets, *(moments(features) if standardize else identity(features)))
     if solver == "sgd":
         steps: dict[str, Any] = {
@@ -95,9 +106,11 @@ def fit(
             "milestones": milestones,
             "batch_size": batch_size,
         }
-        weight, bias = sgd(*data, **steps, momentum=momentum, weight_decay=weight_decay, seed=seed)
+        weight, bias = sgd(
+            *data, **steps, momentum=momentum, weight_decay=weight_decay, seed=seed, single_label=single
+        )
     elif solver == "lbfgs":
-        weight, bias = lbfgs(*data, weight_decay)
+        weight, bias = lbfgs(*data, weight_decay, single)
     else:
         raise ValueError(f'solver must be "sgd" or "lbfgs", not "{solver}"')
     if not bool(weight.isfinite().all() and bias.isfinite().all()):
@@ -115,7 +128,7 @@ def choose(
     refit: tuple[Tensor, Tensor] | None = None,
     **options: Any,
 ) -> Choice:
-    """Train one probe per weight decay and keep the one with the highest mAP on the validation images.
+    """Train one probe per weight decay and keep the one with the highest mAP, or top-1, on the validation images.
 
     The test images have no part in it. Of equal candidates the strongest decay wins.
 
@@ -131,11 +144,16 @@ def choose(
     for decay in sorted(set(weight_decays), reverse=True):
         probes[decay] = fit(features_train, targets_train, weight_decay=decay, **options)
         scores = probes[decay].scores(features_validation)
-        quality[decay] = mean_average_precision(scores, targets_validation)
+        quality[decay] = _quality(scores, targets_validation, options.get("task", "multi_label"))
     best = max(quality, key=lambda decay: quality[decay])
     if refit:
         return Choice(fit(*refit, weight_decay=best, **options), best, quality)
     return Choice(probes[best], best, quality)
+
+
+def _quality(scores: Tensor, targets: Tensor, task: str) -> float:
+    """What a weight decay is chosen by: the mAP, or the top-1 accuracy of photos with one label each."""
+    return top_k_accuracy(scores, targets, 1) if task == "single_label" else mean_average_precision(scores, targets)
 
 
 def hold_out(n: int, seed: int, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:

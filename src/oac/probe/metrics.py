@@ -1,4 +1,4 @@
-"""Average precision of multi-label scores, over a whole test set and as the released code averages it.
+"""Average precision of multi-label scores, over a whole test set and as the released code averages it; accuracies.
 
 The headline of every table is the mean over classes of the average precision over the whole test set
 (Veit et al. 2017, eq. 4, which the paper cites). The code its authors released averages over batches instead;
@@ -81,6 +81,38 @@ def batch_averaged_map(scores: Tensor, targets: Tensor, batch_size: int) -> floa
     if images == 0:
         raise ValueError("no class has a positive image, so there is no mean average precision")
     return total / images
+
+
+def check_one_label(targets: Tensor) -> None:
+    """Raise ValueError unless every row of the targets (N, C) in {0, 1} has one 1."""
+    other = int((targets.sum(1) != 1).sum())
+    if other:
+        raise ValueError(
+            f"{other} of {len(targets)} photos do not have exactly one label: leave out `task: single_label` of"
+            " `probe` in the study file, or filter the subset"
+        )
+
+
+def top_k_accuracy(scores: Tensor, targets: Tensor, k: int) -> float:
+    """Share of images whose class is among the k classes with the highest scores; in [0, 1].
+
+    Where classes share a score the image counts by the chance that a fair order of them puts its class among the k,
+    so that the order of the classes does not matter; without ties it is scikit-learn's `top_k_accuracy_score`.
+
+    Args:
+        scores: (N, C) real, none of them NaN, N at least 1.
+        targets: (N, C) in {0, 1}, one 1 in each row.
+
+    Raises:
+        ValueError: as `average_precision`; k is below 1; an image has no class, or several.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    values, positive = _checked(scores, targets)
+    check_one_label(targets)
+    own = values[positive][:, None]
+    higher, equal = (values > own).sum(1), (values == own).sum(1)
+    return float(np.clip((k - higher) / equal, 0, 1).mean())
 
 
 class SizeAP(NamedTuple):

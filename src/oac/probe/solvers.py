@@ -1,7 +1,8 @@
 """The two ways to train the linear probe; `oac.probe.linear` says what they minimise.
 
-Tensors: features (N, D), or (V, N, D) of V views of every photo, targets (N, C) in {0, 1} as float32,
-mean and scale (D,).
+Tensors: features (N, D), or (V, N, D) of V views of every photo, targets (N, C) in {0, 1} as float32 (uint8 for
+single_label, with one 1 in each row), mean and scale (D,). single_label: softmax cross-entropy in place of a logistic
+loss per class.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def sgd(
     momentum: float,
     weight_decay: float,
     seed: int,
+    single_label: bool = False,
     before_epoch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Weight (C, D) and bias (C,) after SGD on (features - mean) / scale, all on one device.
@@ -60,6 +62,7 @@ def sgd(
     lines, and saves autograd and the optimiser's seconds of start-up, which are most of a small probe's time.
     """
     views, classes = features.view(-1, *features.shape[-2:]), targets.shape[1]
+    terms = 1 if single_label else classes  # of a photo's loss, which is their mean
     # Everything random is drawn on the CPU, so that the device does not change the draw.
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(classes, features.shape[-1], generator=generator).mul_(0.01).to(features.device)
@@ -73,7 +76,8 @@ def sgd(
         for batch in order.split(batch_size):
             inputs = (views[epoch % len(views)][batch].float() - mean) / scale
             logits = torch.addmm(bias, inputs, weight.T)
-            residual = (logits.sigmoid() - targets[batch]) / (len(batch) * classes)
+            found = logits.softmax(1) if single_label else logits.sigmoid()
+            residual = (found - targets[batch]) / (len(batch) * terms)
             gradient = torch.addmm(weight, residual.T, inputs, beta=weight_decay)
             weight_velocity.mul_(momentum).add_(gradient)
             bias_velocity.mul_(momentum).add_(residual.sum(0))
@@ -83,7 +87,12 @@ def sgd(
 
 
 def lbfgs(
-    features: Tensor, targets: Tensor, mean: Tensor, scale: Tensor, weight_decay: float
+    features: Tensor,
+    targets: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    weight_decay: float,
+    single_label: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Weight (C, D) and bias (C,) at the minimum of the objective on (features - mean) / scale, in float64.
 
@@ -99,15 +108,19 @@ def lbfgs(
     width = inputs.shape[1]
     # The search is over u = weight / stretch, so a class pays decay * (u * stretch)^2.
     stretch = scale.double() / spread
-    decay = weight_decay * classes * stretch.square()
+    decay = weight_decay * (1 if single_label else classes) * stretch.square()
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        """The loss times the number of classes, a sum of independent problems, and its gradient."""
+        """The loss, where it is a mean over classes times their number (independent problems), and its gradient."""
         both = torch.from_numpy(flat).to(inputs).view(classes, width + 1)
         weight, bias = both[:, :-1], both[:, -1]
         logits = torch.addmm(bias, inputs, weight.T)
-        loss = (softplus(logits) - wanted * logits).sum() / images + 0.5 * (decay * weight.square()).sum()
-        residual = (logits.sigmoid() - wanted) / images
+        if single_label:
+            found, surprise = logits.softmax(1), logits.logsumexp(1) - (wanted * logits).sum(1)
+        else:
+            found, surprise = logits.sigmoid(), softplus(logits) - wanted * logits
+        loss = surprise.sum() / images + 0.5 * (decay * weight.square()).sum()
+        residual = (found - wanted) / images
         gradient = torch.cat([residual.T @ inputs + decay * weight, residual.sum(0)[:, None]], dim=1)
         return float(loss), gradient.reshape(-1).cpu().numpy()
 

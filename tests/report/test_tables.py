@@ -163,6 +163,45 @@ def test_tex_is_escaped(runs, tmp_path):
     assert not any(character in visible for character in "–−±")
 
 
+def single(runs):
+    """The same runs of photos of one label each, whose top-1 accuracy is twice the mAP."""
+    return runs.assign(top1=2 * runs["map"].clip(upper=0.5), top5=0.9)
+
+
+def test_a_study_of_single_labels_shows_accuracies(runs, tmp_path):
+    table = crops_table(single(runs))
+    assert table.caption.startswith("Crop policies on demo: top-1 accuracy of a linear probe over 300 test images")
+    headers = [column.header for column in table.columns]
+    assert headers[5:] == [
+        "Top-1 (%)",
+        "95 % interval (points)",
+        "Difference to supervised (points)",
+        "Top-5 (%)",
+        "mAP (%)",
+        "Paper, ImageNet (%)",
+    ]
+    rows = {row[1]: row for row in table.cells()}
+    assert rows["scene-scene"][5] == "38.0"
+    assert rows["scene-scene"][8:] == ["90.0", "19.0", "67.5"]
+    assert rows["object_shift"][10] == "–", "the paper has no ImageNet value of object-shift"
+    line = table.frame.set_index("crops").loc["dilate-bing"]
+    assert line.top1_percent == pytest.approx(200 * sum(DILATE) / 3)
+    low, high = stats.ttest_1samp([200 * value for value in DILATE], 0).confidence_interval()
+    assert line.top1_half_width_percent == pytest.approx((high - low) / 2)
+    assert not any("batch" in name for name in table.frame)
+    assert "Paper's 68.0: table 1, as in the authors' README." in table.notes
+    assert not any("body text" in note for note in table.notes)
+    assert verdicts(single(runs))[0].startswith("dilate-bing (BING boxes) is above scene-scene")
+    assert "52.7 ± 7.6 (n = 3) against 38.0 ± 5.0 (n = 3) top-1, difference" in verdicts(single(runs))[0]
+
+
+def test_runs_with_and_without_accuracies_are_not_one_study():
+    one = metrics("moco_v2", "a", 0, 0.3, top1=0.4, top5=0.8)
+    assert collect([one]).top1.tolist() == [0.4]
+    with pytest.raises(ValueError, match="metrics of run demo/moco_v2/b/0 lack the key 'top1'"):
+        collect([one, metrics("moco_v2", "b", 0, 0.3)])
+
+
 def test_verdicts_say_what_the_numbers_say(runs):
     said = verdicts(runs)
     assert len(said) == 6  # the supervised and BYOL lines have no object crops: each against no training

@@ -121,7 +121,7 @@ def _fits(entry: Mapping[str, Any], policy: str | None, boxes: str | None, heads
     own = None if line["policy"] in UNBOXED_POLICIES else line.get("boxes")
     if heads is not None and entry["recipe"]["options"].get("heads", 1) != heads:
         return False
-    return (line["policy"], own) == (policy, boxes) and is_as_published(line)
+    return (line["policy"], own) == (policy, boxes) and is_as_published(line, entry["method"])
 
 
 def _trained(metrics: Runs) -> Runs:

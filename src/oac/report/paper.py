@@ -101,9 +101,13 @@ DELTAS = (
 )
 
 
-def is_as_published(line: Mapping[str, Any]) -> bool:
-    """Whether all options of a recipe's crop line are those that the paper's numbers are of."""
-    return all(line.get(option, value) == value for option, value in PUBLISHED.items())
+def is_as_published(line: Mapping[str, Any], method: str) -> bool:
+    """Whether all options of a recipe's crop line are those that the paper's numbers are of.
+
+    Other methods than MoCo-v2 have scene crops of their own sizes.
+    """
+    free = () if method == "moco_v2" else ("scene_scale",)
+    return all(line.get(option, value) == value for option, value in PUBLISHED.items() if option not in free)
 
 
 def paper_value(method: str, policy: str | None, boxes: str | None) -> PaperValue | None:

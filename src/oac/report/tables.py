@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from oac.report.formats import Column, Table, half_width, is_missing, points, text, write
+from oac.report.headline import MAP, Headline, headline
 from oac.report.paper import UNBOXED_POLICIES, PaperValue, is_as_published, paper_value
 from oac.report.statistics import Interval, intervals_overlap, t_interval, welch_interval
 
@@ -46,18 +47,20 @@ def collect(metrics: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Columns: study, method, crops, seed, policy, boxes (None where not used), map and map_batch_{32,64,256} as
     fractions in [0, 1], classes, train_images, test_images, images_seen, recipe_hash, versions (JSON), as_published
     (whether the paper's value for its method, policy and boxes is of such a run: the paper's options, and the budget
-    of its method's shortest line).
+    of its method's shortest line); top1 and top5 as fractions where the photos have one label each.
 
     Raises ValueError, naming the run, where a key is missing or a run is there twice.
     """
+    metrics = list(metrics)
+    accuracies = [key for key in ("top1", "top5") if any(key in entry for entry in metrics)]
     rows, crop_lines = [], []
     for entry in metrics:
         run = "/".join(str(entry.get(key, "?")) for key in ("study", "method", "crops", "seed"))
         try:
             row = {key: entry[key] for key in RUN_COLUMNS}
             row |= {f"map_batch_{size}": entry["map_batch"].get(str(size)) for size in BATCH_SIZES}
-            row |= {key: entry[key] for key in [*COUNT_COLUMNS, "recipe_hash"]}
-            row["as_published"] = is_as_published(entry.get("recipe", {}).get("crops", {}))
+            row |= {key: entry[key] for key in [*accuracies, *COUNT_COLUMNS, "recipe_hash"]}
+            row["as_published"] = is_as_published(entry.get("recipe", {}).get("crops", {}), entry["method"])
             row["versions"] = json.dumps(entry["versions"], sort_keys=True)
         except KeyError as error:
             raise ValueError(f"metrics of run {run} lack the key {error}: delete them, probe again") from None
@@ -134,7 +137,7 @@ def _of_method(line: pd.DataFrame) -> str:
 def _verdict(first: pd.DataFrame, first_name: str, second: pd.DataFrame, second_name: str) -> str:
     """One sentence with the numbers of both lines and their difference."""
     a, b = t_interval(_percent(first)), t_interval(_percent(second))
-    numbers = f"{_in_words(a)} (n = {len(first)}) against {_in_words(b)} (n = {len(second)}) mAP"
+    numbers = f"{_in_words(a)} (n = {len(first)}) against {_in_words(b)} (n = {len(second)}) {headline(first).name}"
     if a.half_width is None or b.half_width is None:
         return f"No verdict on {first_name} against {second_name}, fewer than 3 seeds: {numbers}."
     difference = welch_interval(_percent(first), _percent(second))
@@ -160,11 +163,12 @@ def _table(runs: pd.DataFrame, methods: list[str], title: str) -> Table:
     _check_comparable(shown)
     reference = next(iter(_lines(shown[shown.method == "supervised"])), None)
     frame = pd.DataFrame([_row(line, reference) for line in lines])
+    head = headline(shown)
     caption = (
-        f"{title} on {shown.study.iloc[0]}: mAP of a linear probe over {shown.test_images.iloc[0]} test "
+        f"{title} on {shown.study.iloc[0]}: {head.words} of a linear probe over {shown.test_images.iloc[0]} test "
         f"images and {shown.classes.iloc[0]} classes, mean over n seeds with 95 % t-interval"
     )
-    return Table(frame, _columns(), caption, _notes(lines))
+    return Table(frame, _columns(head), caption, _notes(lines))
 
 
 def _lines(runs: pd.DataFrame) -> list[pd.DataFrame]:
@@ -173,33 +177,36 @@ def _lines(runs: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _row(line: pd.DataFrame, reference: pd.DataFrame | None) -> dict[str, Any]:
-    """One line of a table at full precision; mAP in percent, differences in points."""
-    first = line.iloc[0]
+    """One line of a table at full precision; mAP or accuracy in percent, differences in points."""
+    first, head = line.iloc[0], headline(line)
     estimate = t_interval(_percent(line))
     is_reference = first.method == "supervised"
     difference = Interval(float("nan"), None)
     if reference is not None and not is_reference:
         difference = welch_interval(_percent(line), _percent(reference))
     paper = _paper(line)
+    value = head.paper(paper)
+    batches = {f"map_batch_{size}_percent": 100 * line[f"map_batch_{size}"].mean() for size in BATCH_SIZES}
+    others = batches if head is MAP else {f"{key}_percent": 100 * line[key].mean() for key in ("top5", "map")}
     return {
         "method": first.method,
         "crops": first.crops,
         "policy": first.policy,
         "boxes": first.boxes,
         "n": len(line),
-        "map_percent": estimate.mean,
-        "map_half_width_percent": estimate.half_width,
+        f"{head.key}_percent": estimate.mean,
+        f"{head.key}_half_width_percent": estimate.half_width,
         "difference_to_supervised_points": difference.mean,
         "difference_half_width_points": difference.half_width,
-        **{f"map_batch_{size}_percent": 100 * line[f"map_batch_{size}"].mean() for size in BATCH_SIZES},
-        "paper_map_percent": paper.map_percent if paper else None,
-        "paper_source": paper.source if paper else None,
+        **others,
+        f"paper_{head.key}_percent": value,
+        "paper_source": paper.source if paper and value is not None else None,
         "images_seen": int(line.images_seen.max()),
         "recipe_hashes": " ".join(line.recipe_hash),
     }
 
 
-def _columns() -> list[Column]:
+def _columns(head: Headline) -> list[Column]:
     """How a row reads in Markdown and LaTeX."""
 
     def difference(row: pd.Series) -> str:
@@ -213,11 +220,11 @@ def _columns() -> list[Column]:
         Column("Policy", lambda row: text(row.policy), number=False),
         Column("Boxes", lambda row: text(BOX_NAMES.get(row.boxes, row.boxes)), number=False),
         Column("n", lambda row: text(row.n)),
-        Column("mAP (%)", lambda row: points(row.map_percent)),
-        Column("95 % interval (points)", lambda row: half_width(row.map_half_width_percent)),
+        Column(head.header, lambda row: points(row[f"{head.key}_percent"])),
+        Column("95 % interval (points)", lambda row: half_width(row[f"{head.key}_half_width_percent"])),
         Column("Difference to supervised (points)", difference),
-        Column("Mean over batches of 256 (%), as released code", lambda row: points(row.map_batch_256_percent)),
-        Column("Paper, OHMS (%)", lambda row: points(row.paper_map_percent)),
+        *head.further(),
+        Column(f"Paper, {head.data} (%)", lambda row: points(row[f"paper_{head.key}_percent"])),
     ]
 
 
@@ -230,10 +237,12 @@ def _notes(lines: list[pd.DataFrame]) -> list[str]:
         for package, version in json.loads(run).items():
             versions.setdefault(package, set()).add(str(version))
     software = "; ".join(f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items()))
+    head = headline(lines[0])
     remarks = {
-        f"Paper's {points(value.map_percent)}: {value.source}" + (f", {value.note}" if value.note else "")
+        # The paper's notes are of its mAPs.
+        f"Paper's {points(percent)}: {value.source}" + (f", {value.note}" if value.note and head is MAP else "")
         for line in lines
-        if (value := _paper(line))
+        if (value := _paper(line)) and (percent := head.paper(value)) is not None
     }
     return [
         *(f"{remark}." for remark in sorted(remarks)),
@@ -258,7 +267,7 @@ def _distinct(values: pd.Series) -> str:
 
 
 def _percent(line: pd.DataFrame) -> list[float]:
-    return [100 * value for value in line["map"]]
+    return [100 * value for value in line[headline(line).key]]
 
 
 def _in_words(interval: Interval) -> str:

@@ -106,3 +106,74 @@ def test_lines_with_an_option_of_the_released_code_are_not_the_papers(made):
 def test_a_mean_over_methods_needs_all_of_them(made):
     what = "supervised over the mean of the four self-supervised methods, OHMS"
     assert statuses(check(made({SCENE: 40.0})))[what] == NOT_RUN
+
+
+@pytest.fixture
+def on_imagenet(metrics_of):
+    """A function that makes runs of the study imagenet, three seeds around top-1 accuracies in percent."""
+
+    def make(values):
+        runs = []
+        for seed, spread in enumerate((-0.3, 0.0, 0.3)):
+            for entry in metrics_of("imagenet", lambda m, c, s: 0.1, best=False):
+                if (entry["method"], entry["crops"]) in values:
+                    top1 = (values[entry["method"], entry["crops"]] + spread) / 100
+                    runs.append(entry | {"seed": seed, "top1": top1, "top5": 0.9, "classes": 1000})
+        return runs
+
+    return make
+
+
+TOP1 = "moco_v2, scene-scene, ImageNet top-1"
+GAP = "supervised over the mean of the four self-supervised methods, ImageNet"
+FIVE = {
+    ("supervised", "scene-008"): 76.0,
+    ("cmc", "scene-008"): 60.2,
+    ("byol", "scene-008"): 70.0,
+    ("swav", "scene-014"): 72.7,
+    SCENE: 67.0,
+}
+
+
+def test_on_imagenet_the_papers_accuracy_must_lie_in_our_interval(on_imagenet):
+    found = {entry["what"]: entry for entry in check(on_imagenet(FIVE))["values"]}
+    assert found[TOP1]["status"] == REPRODUCED  # 67.0 with 0.75 around it holds 67.5
+    assert found[TOP1]["ours"] == pytest.approx(67.0)
+    assert found[TOP1]["compared"] == "value"
+    assert found["supervised, ImageNet top-1"]["status"] == REPRODUCED
+    assert found["swav, scene-scene, ImageNet top-1"]["lines"] == ["swav/scene-014"]
+    assert found[GAP]["ours"] == pytest.approx(76.0 - (60.2 + 70.0 + 72.7 + 67.0) / 4)
+    assert found[GAP]["status"] == NOT_REPRODUCED  # 8.525, exactly, is not 8.5
+    assert found["moco_v2, object-dilate, bing, ImageNet top-1"]["reason"] == "no such line in this study"
+    assert found["moco_v2, scene-scene, mAP"]["status"] == NOT_RUN
+    assert "OHMS" in found["moco_v2, scene-scene, mAP"]["reason"]
+    assert statuses(check(on_imagenet(FIVE | {SCENE: 60.0})))[TOP1] == NOT_REPRODUCED
+
+
+@pytest.mark.parametrize("change", ["classes", "network", "sample", "source"])
+def test_other_folders_of_classes_are_not_imagenet(on_imagenet, change):
+    runs = copy.deepcopy(on_imagenet(FIVE | {("cmc", "scene-008"): 50.0}))
+    for entry in runs:
+        recipe = entry["recipe"]
+        if change == "classes":
+            entry["classes"] = 100
+        elif change == "network":
+            recipe["backbone"] = {"name": "resnet18"}
+        elif change == "sample":
+            recipe["data"]["subset"]["max_images"] = 1000
+        else:
+            recipe["data"]["source"] = "folder"
+    found = {entry["what"]: entry for entry in check(runs)["values"]}
+    assert found[TOP1]["status"] == NOT_RUN
+    assert "ImageNet with a ResNet-50; this study has other data" in found[TOP1]["reason"]
+    assert found[TOP1]["ours"] == pytest.approx(67.0), "ours is given all the same"
+    assert (found[GAP]["status"], found[GAP]["compared"]) == (REPRODUCED, "sign")
+
+
+def test_a_probe_for_many_labels_has_no_accuracy_to_compare(made):
+    found = {
+        entry["what"]: entry for entry in check(made({SCENE: 40.0, ("supervised", "scene-scene"): 60.0}))["values"]
+    }
+    for what in (TOP1, GAP):
+        assert (found[what]["status"], found[what]["ours"]) == (NOT_RUN, None)
+        assert "for many labels" in found[what]["reason"]

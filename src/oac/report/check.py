@@ -1,8 +1,9 @@
 """The paper's numbers against ours: reproduced, not reproduced, or not run.
 
-A mean AP compares with the paper's on the paper's data only. Elsewhere a value is `not run`, whatever ours is, and of
-a difference the sign is compared: `reproduced` there says that our 95 % interval lies on the paper's side of 0. On
-OHMS with a ResNet-50 both are compared by value: it is reproduced where our interval holds the paper's.
+A value compares with the paper's on the paper's data only: a mean AP on OHMS and a top-1 accuracy on ImageNet, both
+with a ResNet-50. There it is reproduced where our interval holds the paper's. Elsewhere a value is `not run`,
+whatever ours is, and of a difference the sign is compared: `reproduced` there says that our 95 % interval lies on the
+paper's side of 0.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from oac.report.paper import (
     DELTAS,
+    TABLE_1,
     UNBOXED_POLICIES,
     UNCROPPED_METHODS,
     VALUES,
@@ -24,9 +26,14 @@ from oac.report.paper import (
 from oac.report.statistics import Interval, t_interval, welch_interval
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
+IMAGENET_CLASSES = 1000
 TOO_FEW = "fewer than 3 seeds, so there is no interval"
 UNDECIDED = "our interval holds 0: the study cannot tell the sign"
-ELSEWHERE = "the paper's value is for OHMS with a ResNet-50; this study has other data or another network"
+ELSEWHERE = {
+    metric: f"the paper's value is for {data} with a ResNet-50; this study has other data or another network"
+    for metric, data in (("map", "OHMS"), ("top1", "ImageNet"))
+}
+NO_TOP1 = "the probe of this study is for many labels (probe.task) and has no top-1 accuracy"
 
 Runs = Sequence[Mapping[str, Any]]
 
@@ -38,15 +45,9 @@ def check(metrics: Runs) -> dict[str, Any]:
     `values`, in the paper's order; of each `what`, `paper` (percent or points), `source`, `status`, `ours`,
     `half_width` (None without an interval), `n`, `lines` (method/crops), `compared` (value or sign) and a `reason`.
     """
-    ohms = bool(metrics) and all(map(_on_ohms, _trained(metrics)))
-    found = [_check_value(metrics, key, ohms) for key in VALUES]
-    found += [
-        {"what": f"{_words(key)}, ImageNet top-1", "paper": value.top1_percent, "source": value.source}
-        | _not_run("no study of this workflow runs on ImageNet")
-        for key, value in VALUES.items()
-        if value.top1_percent is not None
-    ]
-    found += [_check_delta(metrics, delta, ohms) for delta in DELTAS]
+    found = [_check_value(metrics, key, "map") for key in VALUES]
+    found += [_check_value(metrics, key, "top1") for key in TABLE_1]
+    found += [_check_delta(metrics, delta) for delta in DELTAS]
     counts = Counter(entry["status"] for entry in found)
     return {
         "study": metrics[0]["study"] if metrics else None,
@@ -55,37 +56,41 @@ def check(metrics: Runs) -> dict[str, Any]:
     }
 
 
-def _check_value(metrics: Runs, key: Key, ohms: bool) -> dict[str, Any]:
-    """One row of the paper: its mAP in our interval, or not."""
-    paper = VALUES[key]
-    entry = {"what": f"{_words(key)}, mAP", "paper": paper.map_percent, "source": paper.source}
+def _check_value(metrics: Runs, key: Key, metric: str) -> dict[str, Any]:
+    """One row of the paper: its mAP or top-1 accuracy in our interval, or not."""
+    row = VALUES[key]
+    value, name = (row.map_percent, "mAP") if metric == "map" else (row.top1_percent, "ImageNet top-1")
+    entry = {"what": f"{_words(key)}, {name}", "paper": value, "source": row.source}
+    if not has_metric(metrics, metric):
+        return entry | _not_run(NO_TOP1)
     runs = runs_of(metrics, key)
     if not runs:
         return entry | _not_run("no such line in this study")
-    ours = t_interval(list(_by_seed(runs).values()))
+    ours = t_interval(list(_by_seed(runs, metric).values()))
     entry |= _ours(ours, len(runs), runs, "value")
-    if not ohms:
-        return entry | {"status": NOT_RUN, "reason": ELSEWHERE}
-    return entry | _judged(ours, None if ours.half_width is None else ours.low <= paper.map_percent <= ours.high)
+    if not on_papers_data(metrics, metric):
+        return entry | {"status": NOT_RUN, "reason": ELSEWHERE[metric]}
+    return entry | _judged(ours, None if ours.half_width is None or value is None else ours.low <= value <= ours.high)
 
 
-def _check_delta(metrics: Runs, delta: PaperDelta, ohms: bool) -> dict[str, Any]:
-    """One difference of the paper: its value in our interval, or elsewhere than on OHMS its sign."""
+def _check_delta(metrics: Runs, delta: PaperDelta) -> dict[str, Any]:
+    """One difference of the paper: its value in our interval, or elsewhere than on the paper's data its sign."""
     entry = {"what": delta.what, "paper": delta.points, "source": delta.source}
-    if delta.first is None:
-        return entry | _not_run("no study of this workflow runs on ImageNet")
+    if not has_metric(metrics, delta.metric):
+        return entry | _not_run(NO_TOP1)
+    same_data = on_papers_data(metrics, delta.metric)
     heads = delta.heads or (None, None)
     first = runs_of(metrics, delta.first, heads[0])
     others = [runs_of(metrics, key, heads[1]) for key in delta.second]
     if not first or not all(others):
         return entry | _not_run("no such lines in this study")
-    ours, n = _difference(_by_seed(first), [_by_seed(runs) for runs in others])
-    entry |= _ours(ours, n, [*first, *(run for runs in others for run in runs)], "value" if ohms else "sign")
+    ours, n = _difference(_by_seed(first, delta.metric), [_by_seed(runs, delta.metric) for runs in others])
+    entry |= _ours(ours, n, [*first, *(run for runs in others for run in runs)], "value" if same_data else "sign")
     if ours.half_width is None:
         return entry | _judged(ours, None)
     same_side = ours.low > 0 if delta.points > 0 else ours.high < 0
-    entry |= _judged(ours, ours.low <= delta.points <= ours.high if ohms else same_side)
-    undecided = not ohms and ours.low <= 0 <= ours.high
+    entry |= _judged(ours, ours.low <= delta.points <= ours.high if same_data else same_side)
+    undecided = not same_data and ours.low <= 0 <= ours.high
     return entry | ({"reason": UNDECIDED} if undecided else {})
 
 
@@ -124,16 +129,32 @@ def _fits(entry: Mapping[str, Any], policy: str | None, boxes: str | None, heads
     return (line["policy"], own) == (policy, boxes) and is_as_published(line, entry["method"])
 
 
-def _trained(metrics: Runs) -> Runs:
-    return [entry for entry in metrics if "data" in entry["recipe"]]
+def has_metric(metrics: Runs, metric: str) -> bool:
+    """Whether the runs have a mean AP ("map"), as all have, or a top-1 accuracy ("top1")."""
+    return any(metric in entry for entry in metrics) if metric != "map" else True
 
 
-def _on_ohms(entry: Mapping[str, Any]) -> bool:
-    return entry["recipe"]["data"]["source"] == "openimages" and entry["recipe"]["backbone"]["name"] == "resnet50"
+def on_papers_data(metrics: Runs, metric: str) -> bool:
+    """Whether runs are of the paper's data and network: OHMS for "map", ImageNet for "top1", and a ResNet-50.
+
+    Data are told by their source; folders of classes are ImageNet where they have 1,000 classes and are used whole.
+    """
+    trained = [entry for entry in metrics if "data" in entry["recipe"]]
+    return bool(metrics) and all(_on(entry, metric) for entry in trained)
 
 
-def _by_seed(runs: Runs) -> dict[int, float]:
-    return {entry["seed"]: 100 * entry["map"] for entry in runs}
+def _on(entry: Mapping[str, Any], metric: str) -> bool:
+    data, network = entry["recipe"]["data"], entry["recipe"]["backbone"]["name"]
+    if network != "resnet50":
+        return False
+    if metric == "map":
+        return bool(data["source"] == "openimages")
+    whole = data["subset"].get("max_images") is None
+    return bool(data["source"] == "imagenet" and entry["classes"] == IMAGENET_CLASSES and whole)
+
+
+def _by_seed(runs: Runs, metric: str) -> dict[int, float]:
+    return {entry["seed"]: 100 * entry[metric] for entry in runs}
 
 
 def _words(key: Key) -> str:

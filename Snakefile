@@ -23,6 +23,7 @@ include: "workflow/rules/proposals.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/probe.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/paper.smk"
 
 
 localrules:
@@ -40,9 +41,15 @@ rule all:
         collect("results/{study}/report/summary.md", study=config["studies"]),
 
 
+# The paper's studies, its numbers beside ours, and the table that joins two of the studies.
 rule paper:
     input:
-        collect("results/{study}/report/summary.md", study=config["paper_studies"]),
+        collect(
+            "results/{study}/report/{file}",
+            study=config["paper_studies"],
+            file=["summary.md", "check.json"],
+        ),
+        "results/paper/table1.md",
 
 
 # The subset, the image store and the authors' dicts of the configured studies.

@@ -115,6 +115,45 @@ def test_the_configuration_names_studies_that_exist():
         studies.check_names({**config, "studies": ["nowhere"]}, {"demo": {}})
 
 
+def test_table_1_joins_studies_that_have_its_columns(load):
+    schema = studies.read_yaml(SCHEMAS / "config.schema.yaml")
+    known = {"many": load(), "one": load(("  full: true\n", "  full: true\n  task: single_label\n"))}
+
+    def names(table1):
+        studies.check_names(studies.checked({"studies": []} | table1, schema, "config.yaml"), known)
+
+    names({"table1": {"ohms": "many", "imagenet": "one"}})
+    names({"table1": {"ohms": "one", "imagenet": None}})
+    names({})
+    with pytest.raises(studies.ConfigError, match=r"table1.ohms names ohms, but there are the studies many, one"):
+        names({"table1": {"ohms": "ohms"}})
+    with pytest.raises(studies.ConfigError, match=r"imagenet names many, whose probe has no top-1 accuracy: set `pr"):
+        names({"table1": {"imagenet": "many"}})
+
+
+def test_the_best_epoch_of_the_released_probe_is_for_many_labels(load):
+    edit = "  full: true\n  best_epoch: true\n"
+    load(("  full: true\n", edit))
+    with pytest.raises(studies.ConfigError, match=r"probe.best_epoch has no meaning with task: single_label; remove"):
+        load(("  full: true\n", edit + "  task: single_label\n"))
+
+
+def test_the_imagenet_study_is_of_the_published_size():
+    study = studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA)["imagenet"]
+    of = {(method, crops): recipe.build(study, method, crops, 0) for method, crops, _ in studies.runs(study)}
+    budgets = {method: made["images_seen"] for (method, _), made in of.items() if "images_seen" in made}
+    assert budgets.pop("supervised") == 45 * 1_281_167  # two samples a photo
+    assert set(budgets.values()) == {200 * 1_281_167}
+    assert study["probe"]["task"] == of["supervised", "scene-008"]["options"]["objective"] == "single_label"
+    for view in of["supervised", "scene-008"]["augment"].values():
+        assert Augmentation(**view).jitter == Augmentation(**view).blur == Augmentation(**view).grey == 0
+    assert of["moco_v2", "object-dilate"]["options"]["heads"] == 2
+    assert of["moco_v2", "object-dilate"]["proposals"]["bing"]["weights"] == "packaged"
+    ranges = {method: made["crops"].get("scene_scale") for (method, _), made in of.items() if "crops" in made}
+    assert ranges["byol"] == ranges["cmc"] == [0.08, 1.0]
+    assert ranges["swav"] == [0.14, 1.0]
+
+
 def test_an_unknown_study_is_answered_with_the_nearest_name_and_all_there_are():
     known = {"demo": {"name": "demo"}, "voc07": {}}
     assert studies.find(known, "demo") == {"name": "demo"}

@@ -294,6 +294,8 @@ def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: Pat
     others = {key for keys in SOURCE_KEYS.values() for key in keys} - set(SOURCE_KEYS[source])
     unread = [("data", key, f"with source: {source}") for key in sorted(others)]
     unread += [("probe", key, f"with solver: {solver}") for key in SGD_KEYS if not epochs]
+    if study["probe"].get("task") == "single_label" and study["probe"].get("best_epoch"):
+        unread.append(("probe", "best_epoch", "with task: single_label"))
     unread += [("backbone", "width", f"for {backbone}, whose width is fixed")] if backbone != "narrow" else []
     for part, key, reason in unread:
         if key in given[part]:
@@ -302,7 +304,14 @@ def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: Pat
 
 def check_names(config: Mapping[str, Any], studies: Mapping[str, Any]) -> None:
     """Raise ConfigError where the configuration names a study that no file describes."""
-    for key in ("studies", "paper_studies"):
-        for name in config[key]:
-            if name not in studies:
-                raise ConfigError(f"{key} names {name}, but there are the studies {', '.join(studies)}")
+    named = [(key, name) for key in ("studies", "paper_studies") for name in config[key]]
+    named += [(f"table1.{column}", name) for column, name in config["table1"].items() if name is not None]
+    for key, name in named:
+        if name not in studies:
+            raise ConfigError(f"{key} names {name}, but there are the studies {', '.join(studies)}")
+    name = config["table1"]["imagenet"]
+    if name is not None and studies[name]["probe"].get("task") != "single_label":
+        raise ConfigError(
+            f"table1.imagenet names {name}, whose probe has no top-1 accuracy: set `probe.task: single_label` in its"
+            f" study file, or name another study, or null"
+        )

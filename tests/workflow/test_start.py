@@ -76,8 +76,8 @@ def test_an_unknown_crop_line_in_a_path_names_those_there_are(fresh):
 def test_an_unknown_study_in_a_path_is_named_with_those_there_are(fresh, target):
     result = fresh.run("--dry-run", f"results/dmeo/{target}")
     assert result.code != 0
-    known = "ablations, audit, demo, demo_methods, ohms, voc07, voc07_gpu, tiny"
-    assert f"there is no study 'dmeo' (did you mean demo?): there are {known}" in result.text
+    known = ", ".join(sorted(path.stem for path in (fresh.repo / "config/studies").glob("*.yaml")))
+    assert f"there is no study 'dmeo' (did you mean demo?): there are {known}, tiny" in result.text
 
 
 TOY = """

@@ -8,6 +8,7 @@ from oac import proposals, studies
 from oac.data import sources
 from oac.data.openimages import annotation_files
 from oac.pretrain import recipe as recipes
+from oac.report.paper import TABLE_1, VALUES, paper_value
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
@@ -170,7 +171,7 @@ def release_location(wildcards):
         if "://" not in folder and not Path(folder).is_dir():
             raise WorkflowError(
                 f"study {wildcards.study}: data.location {place} is no folder; put the data set there, or"
-                f" change data.location in the study file"
+                f" change data.location in the study file (docs/data.md says how it must lie and where it comes from)"
             )
     return sources.annotations_address(data)
 
@@ -447,3 +448,21 @@ def report_files(study):
         *figure_files(study),
         f"results/{study}/report/summary.md",
     ]
+
+
+def table1_metrics(column):
+    """The metrics of the runs that stand in a column of the paper's table 1; none where the column has no study."""
+    name = config["table1"][column]
+    if name is None:
+        return []
+    study = study_named(name)
+    found = []
+    for method, crops, seed in studies.runs(study):
+        line = study["crops"].get(crops, {})
+        if paper_value(method, line.get("policy"), line.get("boxes")) in [
+            VALUES[key] for key in TABLE_1
+        ]:
+            found.append(
+                f"results/{name}/probe/{method}/{crops}/seed{seed}/metrics.json"
+            )
+    return found

@@ -1,0 +1,139 @@
+"""The joined table 1: the paper's numbers, ours of either study, and cells without a run."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from oac.report.formats import write
+from oac.report.paper import VALUES
+from oac.report.table1 import table1
+
+PAPER = {  # as in the README of the paper's authors: mAP and gap, top-1 and gap
+    "Supervised": ("66.3", "–", "76.2", "–"),
+    "CMC": ("48.7", "−17.6", "60.0", "−16.2"),
+    "BYOL": ("50.2", "−16.1", "70.7", "−5.5"),
+    "SwAV": ("51.3", "−15.0", "72.7", "−3.5"),
+    "MoCo-v2": ("49.8", "−16.5", "67.5", "−8.7"),
+    "MoCo-v2, object-dilate": ("58.6", "−7.7", "68.0", "−8.2"),
+}
+SPREAD = (-0.4, 0.0, 0.7)
+
+
+def entry(study, method, crops, seed, value, policy, boxes=None, single=False, **recipe):
+    """A metrics.json; value in percent is the top-1 accuracy or the mAP."""
+    line = {"policy": policy, "boxes": boxes} if boxes else {"policy": policy}
+    made = {"crops": line, "options": {}, "backbone": {"name": "narrow"}}
+    made |= {"data": {"source": "synthetic", "subset": {}}} | recipe
+    found = {"study": study, "method": method, "crops": crops, "seed": seed, "map": value / 100}
+    found |= {"test_images": 50, "classes": 10, "images_seen": 1000, "recipe": made}
+    found |= {"recipe_hash": f"{method}-{crops}-{seed}"}
+    return found | ({"top1": value / 100, "map": 0.01, "top5": 0.9} if single else {})
+
+
+def arm(study, method, value, policy="scene-scene", seeds=3, **options):
+    crops = options.pop("crops", policy)
+    return [entry(study, method, crops, s, value + SPREAD[s], policy, **options) for s in range(seeds)]
+
+
+@pytest.fixture
+def many():
+    return [
+        *arm("scenes", "supervised", 60.0),
+        *arm("scenes", "moco_v2", 40.0),
+        *arm("scenes", "moco_v2", 45.0, "object-dilate", boxes="bing"),
+        *arm("scenes", "moco_v2", 99.0, "object-dilate", boxes="ground_truth", crops="true"),
+        *arm("scenes", "byol", 42.0, seeds=1),
+    ]
+
+
+@pytest.fixture
+def one():
+    return [*arm("folders", "moco_v2", 70.0, single=True), *arm("folders", "swav", 71.0, single=True)]
+
+
+def rows(table):
+    """The cells of each row under the columns' headers."""
+    headers = [column.header for column in table.columns]
+    found = {}
+    for cells in table.cells():
+        name = f"{cells[0]}, {cells[1]}" if cells[1] == "object-dilate" else cells[0]
+        found[name] = dict(zip(headers, cells, strict=True))
+    return found
+
+
+def test_the_papers_two_columns_are_its_own(many, one):
+    for table in (table1(many, one), table1([], [])):
+        found = rows(table)
+        assert list(found) == list(PAPER)
+        for name, numbers in PAPER.items():
+            cells = list(found[name].values())
+            assert (cells[3], cells[4], cells[8], cells[9]) == numbers, name
+
+
+def test_ours_has_interval_gap_and_difference_to_the_paper(many, one):
+    frame = table1(many, one).frame.set_index(["method", "policy"], drop=False)
+    line = frame.loc[("moco_v2", "object-dilate")]
+    values, reference = ([value + s for s in SPREAD] for value in (45.0, 60.0))
+    low, high = stats.ttest_1samp(values, 0).confidence_interval()
+    welch = stats.ttest_ind(values, reference, equal_var=False).confidence_interval()
+    assert line.ohms_percent == pytest.approx(45.1)
+    assert line.ohms_half_width_percent == pytest.approx((high - low) / 2)
+    assert line.ohms_gap_points == pytest.approx((welch.low + welch.high) / 2)
+    assert line.ohms_gap_half_width_points == pytest.approx((welch.high - welch.low) / 2)
+    assert line.ohms_less_paper_points == pytest.approx(45.1 - 58.6)
+    assert line.ohms_runs.split()[0] == "scenes/moco_v2/object-dilate/seed0:moco_v2-object-dilate-0"
+    scene = frame.loc[("moco_v2", "scene-scene")]
+    assert scene.imagenet_percent == pytest.approx(70.1)
+    assert scene.imagenet_less_paper_points == pytest.approx(70.1 - 67.5)
+    assert pd.isna(scene.imagenet_gap_points), "there is no supervised run to subtract"
+
+
+def test_cells_without_a_run_say_so(many, one):
+    found = rows(table1(many, one))
+    ours, gap, less = ("Ours on scenes, mAP (%)", "Ours on scenes, gap to supervised (points)",
+                       "Ours on scenes less paper, mAP (points)")  # fmt: skip
+    assert [found["CMC"][name] for name in (ours, gap, less)] == ["not run"] * 3
+    assert [found["BYOL"][name] for name in (ours, gap, less)] == ["41.6 (n = 1)", "−18.5", "−8.6"]
+    assert found["Supervised"][ours] == "60.1 ± 1.4 (n = 3)"
+    assert found["Supervised"][gap] == "–"
+    assert found["MoCo-v2"]["Ours on folders, top-1 (%)"] == "70.1 ± 1.4 (n = 3)"
+    assert found["MoCo-v2"]["Ours on folders, gap to supervised (points)"] == "not run"
+    assert found["MoCo-v2"]["Ours on folders less paper, top-1 (points)"] == "+2.6 ± 1.4"
+    assert found["MoCo-v2, object-dilate"]["Ours on folders, top-1 (%)"] == "not run"
+
+
+@pytest.mark.parametrize("absent", ["ohms", "imagenet", "both"])
+def test_a_study_may_be_absent(many, one, absent, tmp_path):
+    table = table1([] if absent != "imagenet" else many, [] if absent != "ohms" else one)
+    csv, md, _, page = write(table, tmp_path / "table1")
+    columns = {"ohms": ["OHMS"], "imagenet": ["ImageNet"], "both": ["OHMS", "ImageNet"]}[absent]
+    for column in columns:
+        assert f"Column {column}: no run of ours." in md.read_text()
+    cells = [cell for row in table.cells() for cell in row]
+    assert cells.count("not run") >= 17 * len(columns)
+    assert "not run" in page.read_text()
+    assert "not run" not in csv.read_text()
+
+
+def test_other_data_than_the_papers_are_named(many, one):
+    notes = "\n".join(table1(many, one).notes)
+    assert "study scenes: the paper's value is for OHMS with a ResNet-50; this study has other data" in notes
+    assert "study folders: the paper's value is for ImageNet" in notes
+    assert "folders/swav/scene-scene/seed2 swav-scene-scene-2" in notes
+    assert "ground_truth" not in notes
+    assert "true" not in notes, "true boxes are no row of the paper"
+    network = {"backbone": {"name": "resnet50"}}
+    ohms = arm("ohms", "moco_v2", 50.0, data={"source": "openimages", "subset": {}}, **network)
+    assert "other data" not in "".join(table1(ohms, []).notes)
+
+
+def test_wrong_runs_are_refused(many, one):
+    with pytest.raises(
+        ValueError, match="run scenes/supervised/scene-scene/seed0 has no top1, which the column imag"
+    ):
+        table1([], many)
+    with pytest.raises(ValueError, match="several studies or test sets"):
+        table1([*many, *one], [])
+    assert VALUES["cmc", "scene-scene", None].top1_percent == 60.0

@@ -58,6 +58,15 @@ def test_checks_change_no_other_number():
     assert len(resampled["maps"]) == 100
 
 
+def test_the_commit_is_told_and_changes_nothing_else(monkeypatch):
+    found = []
+    for name in ("0123456789ab", "unknown"):
+        monkeypatch.setattr("oac.probe.evaluate.commit", lambda name=name: name)
+        found.append(metrics(*study()))
+    assert [entry.pop("commit") for entry in found] == ["0123456789ab", "unknown"]
+    assert found[0] == found[1]
+
+
 def test_runs_of_the_same_photos_can_be_paired():
     features, boxes, classes = study()
     first = metrics(features, boxes, classes, bootstrap=100)["bootstrap"]["images"]

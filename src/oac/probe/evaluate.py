@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from oac import __version__
+from oac.checkout import commit
 from oac.data.tables import label_matrix
 from oac.pretrain.recipe import digest
 from oac.probe.best_epoch import best_epoch
@@ -99,6 +100,7 @@ def evaluate(
         "recipe_hash": digest(recipe),
         "probe": {**options, "weight_decay": choice.weight_decay, _chosen_by(options): choice.validation},
         "versions": versions(),
+        "commit": commit(),
     }
     metrics |= _asked_for(features, targets, scores, choice, recipe["seed"], options)
     return Evaluation(

@@ -100,6 +100,29 @@ rule check_paper:
         "../scripts/check_paper.py"
 
 
+rule make_pairs:
+    input:
+        metrics=probe_files("metrics.json"),
+    output:
+        report(
+            "results/{study}/report/tables/pairs.html",
+            caption="../report/pairs.rst",
+            category="{study}",
+            subcategory="Results",
+            labels={"figure": "Table of paired tests"},
+        ),
+        collect(
+            "results/{{study}}/report/tables/pairs.{suffix}",
+            suffix=["csv", "md", "tex"],
+        ),
+    log:
+        "logs/{study}/make_pairs.log",
+    message:
+        "Testing the lines of {wildcards.study} against each other"
+    script:
+        "../scripts/make_pairs.py"
+
+
 rule draw_map_by_policy:
     input:
         metrics=probe_files("metrics.json"),

@@ -68,6 +68,36 @@ def welch_interval(first: Sequence[float], second: Sequence[float], level: float
     return Interval(difference, float(stats.t.ppf((1 + level) / 2, freedom)) * sqrt(a + b))
 
 
+def paired_p(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Two-sided p of Student's paired t test of first against second, value by value.
+
+    None below three pairs, and where all differences are equal but for rounding, which leaves nothing to test them
+    by. Raises ValueError where the lengths differ.
+    """
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    if len(differences) < SMALLEST_SAMPLE:
+        return None
+    rounding = 1e-12 * max(map(abs, [*first, *second]))
+    if max(differences) - min(differences) <= rounding:
+        return None
+    return float(stats.ttest_rel(first, second).pvalue)
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """p values adjusted for their number after Holm (1979): the k-th smallest of m times m - k + 1, never decreasing.
+
+    The chance that any of them is at most a without there being a difference is at most a, however they depend on
+    each other. None is no test: it stays and does not count.
+    """
+    order = sorted((value, place) for place, value in enumerate(values) if value is not None)
+    adjusted: list[float | None] = [None] * len(values)
+    largest = 0.0
+    for rank, (value, place) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * value))
+        adjusted[place] = largest
+    return adjusted
+
+
 def intervals_overlap(first: Interval, second: Interval) -> bool:
     """Whether two intervals have a point in common; ValueError where one of them is missing."""
     return first.low <= second.high and second.low <= first.high

@@ -101,7 +101,7 @@ def verdicts(runs: pd.DataFrame) -> list[str]:
     "below" mean that the two 95 % t-intervals over seeds do not overlap; otherwise the two are not separated. Below
     three seeds there is no verdict.
     """
-    _check_comparable(runs)
+    check_comparable(runs)
     untrained = [(line, "random initialisation") for line in _lines(runs[runs.method == "random"])]
     sentences = []
     for method in sorted(set(runs.method) - {"random"}, key=_place):
@@ -160,7 +160,7 @@ def _table(runs: pd.DataFrame, methods: list[str], title: str) -> Table:
     if not lines:
         raise ValueError(f"there is no run of {', '.join(methods)} to tabulate")
     shown = pd.concat(lines)
-    _check_comparable(shown)
+    check_comparable(shown)
     reference = next(iter(_lines(shown[shown.method == "supervised"])), None)
     frame = pd.DataFrame([_row(line, reference) for line in lines])
     head = headline(shown)
@@ -275,7 +275,7 @@ def _in_words(interval: Interval) -> str:
     return shown if interval.half_width is None else f"{shown} {half_width(interval.half_width)}"
 
 
-def _check_comparable(runs: pd.DataFrame) -> None:
+def check_comparable(runs: pd.DataFrame) -> None:
     """Refuse to compare runs of several studies, or of several test sets."""
     for column in ("study", "classes", "test_images"):
         values = runs[column].unique()

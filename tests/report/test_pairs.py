@@ -1,0 +1,212 @@
+"""Paired tests between arms, compared with scipy's and with plain loops over what metrics.json holds."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from oac.probe.bootstrap import bootstrap_map
+from oac.report.formats import html, latex, markdown
+from oac.report.pairs import p_value, pairs_table, photo_interval
+
+SCENE, DILATE, SHIFT = ("moco_v2", "scene-scene"), ("moco_v2", "object-dilate"), ("moco_v2", "object-shift")
+VALUES = {
+    SCENE: [0.40, 0.42, 0.43],
+    DILATE: [0.50, 0.47, 0.52],
+    ("random", "none"): [0.20, 0.22, 0.21],
+    ("supervised", "scene-scene"): [0.9, 0.9, 0.9],
+}
+
+
+@pytest.fixture
+def made(metrics_of):
+    """A function that makes the demo's runs of some lines from their values by seed."""
+
+    def make(values=VALUES, study="demo"):
+        every = metrics_of(study, lambda method, crops, seed: values.get((method, crops), [0.3] * 3)[seed])
+        return copy.deepcopy(
+            [entry for entry in every if entry["seed"] < len(values.get((entry["method"], entry["crops"]), ()))]
+        )
+
+    return make
+
+
+def by_lines(table):
+    keys = ["method", "crops", "against_method", "against_crops"]
+    return table.frame.set_index(keys)
+
+
+def test_rows_are_those_of_scipys_paired_test(made):
+    table = pairs_table(made())
+    frame = by_lines(table)
+    for line, against in ((DILATE, SCENE), (DILATE, ("random", "none")), (SCENE, ("random", "none"))):
+        row = frame.loc[(*line, *against)]
+        first, second = 100 * np.array(VALUES[line]), 100 * np.array(VALUES[against])
+        expected = stats.ttest_rel(first, second)
+        low, high = expected.confidence_interval(0.95)
+        assert row.n == 3
+        assert row.seeds == "0 1 2"
+        assert row.p == pytest.approx(expected.pvalue, rel=1e-12)
+        assert row.difference_points == pytest.approx(sum(first - second) / 3)
+        assert row.difference_points - row.half_width_points == pytest.approx(low)
+        assert row.difference_points + row.half_width_points == pytest.approx(high)
+
+
+def test_every_line_meets_its_scene_crops_and_no_training_and_nothing_else(made):
+    frame = by_lines(pairs_table(made()))
+    assert list(frame.index) == [
+        (*SCENE, "random", "none"),
+        (*DILATE, *SCENE),
+        (*DILATE, "random", "none"),
+        ("supervised", "scene-scene", "random", "none"),
+    ]
+
+
+def test_only_the_seeds_of_both_count_and_runs_may_come_in_any_order(made):
+    runs = [entry for entry in made() if (entry["crops"], entry["seed"]) != ("object-dilate", 0)]
+    row = by_lines(pairs_table(runs)).loc[(*DILATE, *SCENE)]
+    assert (row.n, row.seeds) == (2, "1 2")
+    assert row.difference_points == pytest.approx(100 * (0.47 - 0.42 + 0.52 - 0.43) / 2)
+    assert pd.isna([row.half_width_points, row.p, row.p_holm]).all()
+    last_first = by_lines(pairs_table(made()[::-1]))
+    pd.testing.assert_frame_equal(last_first, by_lines(pairs_table(made())).loc[last_first.index])
+
+
+def test_below_three_seeds_there_is_a_difference_and_no_more(made):
+    table = pairs_table(with_bootstrap([entry for entry in made() if entry["seed"] < 2]))
+    assert [row[3] for row in table.cells()] == ["2", "2", "2", "1"]
+    for row in table.cells():
+        assert row[4] != "–"
+        assert row[5:] == ["–"] * 4
+
+
+def test_lines_without_a_common_seed_are_shown_without_a_number(made):
+    kept = {"scene-scene": (0,), "object-dilate": (1, 2)}
+    runs = [entry for entry in made() if entry["seed"] in kept.get(entry["crops"], (0, 1, 2))]
+    cells = {(row[1], row[2]): row[3:] for row in pairs_table(runs).cells() if row[0] == "MoCo-v2"}
+    assert cells["object-dilate (BING boxes)", "scene-scene"] == ["0"] + ["–"] * 5
+
+
+def test_a_line_of_another_budget_meets_scene_crops_of_that_budget(made):
+    lines = ("published", "published-long", "scene-scene-long", "scene-scene")
+    values = {("moco_v2", crops): [0.3, 0.31, 0.33] for crops in lines}
+    frame = pairs_table(made(values, study="audit")).frame
+    found = set(zip(frame.crops, frame.against_crops, strict=True))
+    assert found == {("published", "scene-scene"), ("published-long", "scene-scene-long")}
+
+
+def test_of_several_scene_lines_the_one_of_that_name_is_the_baseline(made):
+    runs = made()
+    for entry in [entry for entry in runs if entry["crops"] == "scene-scene" and entry["method"] == "moco_v2"]:
+        runs.insert(0, entry | {"crops": "scene-wide"})
+    frame = by_lines(pairs_table(runs))
+    assert (*DILATE, *SCENE) in frame.index
+    assert ("moco_v2", "scene-wide", *SCENE) in frame.index
+    assert (frame.index.get_level_values("against_crops") != "scene-wide").all()
+
+
+def test_a_study_without_two_lines_has_a_table_without_rows(made):
+    table = pairs_table(made({SCENE: VALUES[SCENE]}))
+    assert table.frame.empty
+    assert "p_holm" in table.frame
+    for write in (markdown, latex, html):
+        assert "Lines against each other" in write(table)
+
+
+def test_all_rows_that_are_tested_share_one_adjustment(made):
+    frame = pairs_table(made()).frame
+    tested = frame.p.dropna().sort_values()
+    assert len(tested) >= 3
+    slow = [max(min(1, (len(tested) - j) * tested.iloc[j]) for j in range(i + 1)) for i in range(len(tested))]
+    assert frame.p_holm[tested.index].tolist() == pytest.approx(slow)
+    assert (frame.p_holm.dropna() >= frame.p.dropna()).all()
+
+
+def with_bootstrap(runs, resamples=200, images="abc"):
+    """Resamples of three numbers a run, which the seed and the line decide."""
+    for place, entry in enumerate(runs):
+        rng = np.random.default_rng(place)
+        maps = (entry["map"] + rng.normal(0, 0.02, resamples)).round(6).tolist()
+        entry["bootstrap"] = {"low": 0.0, "high": 1.0, "images": images, "maps": maps}
+    return runs
+
+
+def test_the_interval_over_photos_is_that_of_a_plain_loop(made):
+    runs = with_bootstrap(made())
+    row = by_lines(pairs_table(runs)).loc[(*DILATE, *SCENE)]
+    maps = {(entry["method"], entry["crops"], entry["seed"]): entry["bootstrap"]["maps"] for entry in runs}
+    differences = []
+    for k in range(200):
+        total = 0.0
+        for seed in range(3):
+            total += maps[(*DILATE, seed)][k] - maps[(*SCENE, seed)][k]
+        differences.append(100 * total / 3)
+    assert row.photos_low_points == pytest.approx(np.percentile(differences, 2.5))
+    assert row.photos_high_points == pytest.approx(np.percentile(differences, 97.5))
+    assert row.photos_low_points < row.difference_points < row.photos_high_points
+
+
+def test_paired_resamples_leave_less_than_unpaired_ones():
+    """The point of drawing alike: scores that are wrong on the same photos differ little on any test set."""
+    generator = torch.Generator().manual_seed(0)
+    targets = (torch.rand(150, 3, generator=generator) < 0.3).float()
+    scores = targets + 1.5 * torch.randn(150, 3, generator=generator)
+
+    def resampled(by, seed=0):
+        maps = bootstrap_map(scores + by * torch.randn(150, 3, generator=generator), targets, 300, seed=seed)
+        return {"images": "abc", "maps": maps.tolist()}
+
+    seeds = (0, 1, 2)
+    first = {seed: resampled(0.05) for seed in seeds}
+    paired = photo_interval(first, {seed: resampled(0.05) for seed in seeds}, seeds)
+    apart = photo_interval(first, {seed: resampled(0.05, seed=9) for seed in seeds}, seeds)
+    assert paired[1] - paired[0] < 0.5 * (apart[1] - apart[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda runs: runs[0].pop("bootstrap"),
+        lambda runs: runs[0].update(bootstrap=None),
+        lambda runs: runs[0]["bootstrap"].update(images="other"),
+        lambda runs: runs[0]["bootstrap"]["maps"].pop(),
+    ],
+)
+def test_without_resamples_of_the_same_photos_there_is_no_interval_over_them(made, change):
+    runs = with_bootstrap(made())
+    assert runs[0]["crops"] == "scene-scene"
+    change(runs)
+    frame = by_lines(pairs_table(runs))
+    assert pd.isna(frame.loc[(*DILATE, *SCENE), "photos_low_points"])
+    assert frame.loc[(*DILATE, "random", "none"), "photos_low_points"] > 0, "the others keep theirs"
+
+
+def test_the_notes_say_what_there_is(made):
+    with_none, with_all = pairs_table(made()), pairs_table(with_bootstrap(made()))
+    assert "probe.bootstrap" in with_none.notes[-1]
+    assert not any("probe.bootstrap" in note for note in with_all.notes)
+    tested = with_all.frame.p.notna().sum()
+    assert any(f"the {tested} tested rows" in note for note in with_all.notes)
+
+
+def test_runs_of_two_test_sets_are_not_compared(made):
+    runs = made()
+    runs[0]["test_images"] += 1
+    with pytest.raises(ValueError, match="test_images"):
+        pairs_table(runs)
+
+
+def test_p_reads_with_three_decimals():
+    assert [p_value(value) for value in (None, float("nan"), 0.0, 0.00099, 0.0234, 1.0)] == [
+        "–",
+        "–",
+        "< 0.001",
+        "< 0.001",
+        "0.023",
+        "1.000",
+    ]

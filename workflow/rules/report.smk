@@ -123,6 +123,30 @@ rule make_pairs:
         "../scripts/make_pairs.py"
 
 
+rule make_paper:
+    input:
+        metrics=probe_files("metrics.json"),
+        check=rules.check_paper.output[0],
+    output:
+        report(
+            "results/{study}/report/tables/paper.html",
+            caption="../report/paper.rst",
+            category="{study}",
+            subcategory="Results",
+            labels={"figure": "Table of the paper's numbers"},
+        ),
+        collect(
+            "results/{{study}}/report/tables/paper.{suffix}",
+            suffix=["csv", "md", "tex"],
+        ),
+    log:
+        "logs/{study}/make_paper.log",
+    message:
+        "Writing the paper's numbers beside those of {wildcards.study}"
+    script:
+        "../scripts/make_paper.py"
+
+
 rule draw_map_by_policy:
     input:
         metrics=probe_files("metrics.json"),

@@ -1,0 +1,70 @@
+"""The paper's numbers as a table: it says what check.json says, and where the paper says nothing."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from oac.report.check import NOT_RUN, REPRODUCED, check
+from oac.report.formats import points
+from oac.report.paper_table import NOT_KNOWN, paper_table
+
+
+@pytest.fixture
+def metrics(metrics_of):
+    """The demo with a clear order of its lines."""
+    values = {"scene-scene": 0.4, "object-dilate": 0.6, "object-dilate-true": 0.7}
+    return metrics_of("demo", lambda method, crops, seed: values.get(crops, 0.3) + seed / 1000)
+
+
+def test_every_number_of_the_check_has_a_row_in_its_order(metrics):
+    checked = check(metrics)
+    table = paper_table(checked, metrics)
+    rows = table.frame.head(len(checked["values"]))
+    assert rows.what.tolist() == [entry["what"] for entry in checked["values"]]
+    for entry, (_, row), cells in zip(checked["values"], rows.iterrows(), table.cells(), strict=False):
+        assert (row.paper, row.status, row.n, row.source) == tuple(
+            entry[k] for k in ("paper", "status", "n", "source")
+        )
+        assert cells[1] == f"{entry['paper']:.1f}"
+        if entry["ours"] is None:
+            assert cells[2:4] == ["–", "–"]
+        else:
+            assert row.difference == pytest.approx(entry["ours"] - entry["paper"])
+            assert cells[2].startswith(points(entry["ours"]))
+            assert cells[2].endswith(f"(n = {entry['n']})")
+            assert ("±" in cells[2]) == (entry["half_width"] is not None)
+    statuses = {row[0]: row[4] for row in table.cells()}
+    assert statuses["object-dilate over scene-scene, table"] == f"{REPRODUCED} (sign)"
+    assert statuses["moco_v2, object-dilate, bing, mAP"] == NOT_RUN
+
+
+def test_a_line_that_the_paper_has_no_number_for_says_so(metrics):
+    checked = check(metrics)
+    table = paper_table(checked, metrics)
+    others = {row[0]: row for row in table.cells()[len(checked["values"]) :]}
+    assert set(others) == {
+        "moco_v2, object-object (BING boxes), mAP",
+        "moco_v2, object-dilate-true (true boxes), mAP",
+        "random, mAP",
+    }
+    true = others["moco_v2, object-dilate-true (true boxes), mAP"]
+    assert true[1] == NOT_KNOWN
+    assert true[2].startswith("70.1 ± ")
+    assert true[3:5] == ["–", "–"]
+    lines = set(" ".join(table.frame.lines).split())
+    assert lines == {f"{entry['method']}/{entry['crops']}" for entry in metrics}, "no line of the study is missing"
+
+
+def test_the_notes_count_as_the_check_does(metrics):
+    checked = check(metrics)
+    assert f"{checked['counts'][NOT_RUN]} {NOT_RUN}" in paper_table(checked, metrics).notes[0]
+
+
+def test_where_all_lines_are_the_papers_nothing_is_added(metrics):
+    known = [entry for entry in metrics if entry["crops"] in ("scene-scene", "object-dilate")]
+    checked = check(known)
+    table = paper_table(checked, known)
+    assert len(table.frame) == len(checked["values"])
+    assert not any("At the end" in note for note in table.notes)
+    assert pd.notna(table.frame.paper).all()

@@ -431,7 +431,7 @@ def table_names(study):
     options = study_named(study)
     audit = ["audit"] if studies.is_audit(options) else []
     ablations = [f"ablation_{option}" for option in studies.ablations(options)]
-    return ["crops", "methods", "pairs", *audit, *ablations, "paper"]
+    return ["crops", "methods", "pairs", *audit, *ablations, "paper", "runs"]
 
 
 def summary_tables(wildcards):

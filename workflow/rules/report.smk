@@ -147,6 +147,34 @@ rule make_paper:
         "../scripts/make_paper.py"
 
 
+# Benchmark files are read where they are and are no inputs: a run without one is no reason to train it again. Those of
+# this study are written by then, since metrics.json is made after training.
+rule make_runs:
+    input:
+        metrics=probe_files("metrics.json"),
+        histories=histories,
+    output:
+        report(
+            "results/{study}/report/tables/runs.html",
+            caption="../report/runs.rst",
+            category="{study}",
+            subcategory="Runs",
+            labels={"figure": "Table of the runs: recipes, cost, commands"},
+        ),
+        collect(
+            "results/{{study}}/report/tables/runs.{suffix}",
+            suffix=["csv", "md", "tex"],
+        ),
+    log:
+        "logs/{study}/make_runs.log",
+    params:
+        benchmarks="benchmarks/{study}/pretrain",
+    message:
+        "Writing recipe, cost and command of every run of {wildcards.study}"
+    script:
+        "../scripts/make_runs.py"
+
+
 rule draw_map_by_policy:
     input:
         metrics=probe_files("metrics.json"),

@@ -56,6 +56,8 @@ class Table:
     caption: str
     notes: list[str] = field(default_factory=list)
     """Provenance: what a reader needs to trace the numbers."""
+    below: str = ""
+    """HTML that the page has under the notes; the other formats are without it."""
 
     def cells(self) -> list[list[str]]:
         """The formatted rows, the same for every format."""
@@ -128,7 +130,7 @@ def html(table: Table) -> str:
     ]
     header = "".join(f"<th>{escape(column.header)}</th>" for column in table.columns)
     rows = "\n".join(f"<tr>{row}</tr>" for row in cells)
-    notes = "\n".join(f"<p>{escape(note)}</p>" for note in table.notes)
+    notes = "\n".join([*(f"<p>{escape(note)}</p>" for note in table.notes), *([table.below] if table.below else [])])
     return html_page(
         table.caption,
         f"<div><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n{notes}",

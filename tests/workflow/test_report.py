@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -18,6 +19,12 @@ SHOW = "app.setView({{content: '{kind}', contentPath: results['{path}'].data_uri
 # What is shown is drawn in a later turn of the browser's loop.
 SETTLED = "new Promise(done => setTimeout(done, 300))"
 WIDTHS = {"desk": 1280, "phone": 390}
+RUNS = [
+    "moco_v2/scene-scene/seed0",
+    "moco_v2/object-dilate/seed0",
+    "supervised/scene-scene/seed0",
+    "random/none/seed0",
+]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +92,7 @@ def test_every_figure_is_an_image_that_is_shown(page, finished):
         assert width >= min(0.85 * window, natural) * (0.6 if window > 600 else 1), path
 
 
-@pytest.mark.parametrize("name", ["crops", "methods", "verdicts"])
+@pytest.mark.parametrize("name", ["crops", "methods", "pairs", "paper", "runs", "verdicts"])
 def test_every_table_is_there_and_can_be_read(page, finished, name):
     (path,) = (path for path in paths(page, "text/html") if Path(path).stem == name)
     page.run(SHOW.format(kind="html", path=path))
@@ -107,6 +114,27 @@ def test_every_table_is_there_and_can_be_read(page, finished, name):
     rows = page.run("document.querySelectorAll('tbody tr').length")
     markdown = (finished.folder / f"results/tiny/report/tables/{name}.md").read_text(encoding="utf-8").splitlines()
     assert rows == sum(line.startswith("|") for line in markdown) - 2 > 0
+
+
+def test_a_run_unfolds_to_its_command_and_its_recipe(page, finished):
+    """From a row to what made it, by the click that a reader makes; and the page stays as wide as its window."""
+    (path,) = (path for path in paths(page, "text/html") if Path(path).stem == "runs")
+    page.open(page.run(f"results['{path}'].data_uri"))
+    assert page.run("document.querySelectorAll('tbody tr').length") == len(RUNS)
+    assert page.run("document.querySelectorAll('details').length") == len(RUNS), "every line has one seed here"
+    for place, run in enumerate(RUNS):
+        page.run(f"document.querySelectorAll('details summary')[{place}].click(); " + SETTLED)
+        texts = page.run(
+            f"[...document.querySelectorAll('details')[{place}].querySelectorAll('summary, pre')]"
+            ".map(part => part.getBoundingClientRect().height > 0 ? part.innerText : null)"
+        )
+        metrics = json.loads((finished.folder / f"results/tiny/probe/{run}/metrics.json").read_text())
+        summary, command, recipe = texts
+        assert metrics["recipe_hash"] in summary
+        assert command.strip() == f"snakemake results/tiny/probe/{run}/metrics.json"
+        assert json.loads(recipe) == metrics["recipe"]
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    assert page.complaints == []
 
 
 def test_the_menu_leads_to_the_results(page):

@@ -37,7 +37,9 @@ SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each 
     "folder": ("location", "photos", "folder"),
 }
 # The paper's ablations, and how many lines that differ in it make a table: two of one kind stand in other tables.
-ABLATIONS = {"delta": 3, "shift": 3, "count": 3, "boxes": 3, "scale_lower": 3, "scene_scale": 3, "heads": 2}
+ABLATIONS = {"delta": 3, "shift": 3, "count": 3, "boxes": 3, "scale_lower": 3, "heads": 2}
+ABLATIONS |= {"scene_scale": 3, "object_scene_scale": 3}
+SCENE_SCALES = {"scene_scale": "scene-scene", "object_scene_scale": "object-scene"}  # one key, by policy
 FROM_PIXELS = ("bing", "opencv_bing", "edge_boxes", "selective_search")  # sources of boxes that look at photos
 BOX_SOURCES = (*FROM_PIXELS, "csv", "ground_truth", "random")  # all that a crop line can name
 TWO_SPLITS = ("dicts", "voc", "coco", "imagenet")  # sources without a validation split
@@ -107,15 +109,25 @@ def is_audit(study: Mapping[str, Any]) -> bool:
     return any(key in line for line in study["crops"].values() for key in RELEASED_KEYS)
 
 
+def ablated(option: str) -> tuple[str, str | None]:
+    """Return the key that an option of ABLATIONS varies, and the only policy it is varied for; None for any."""
+    return ("scene_scale", SCENE_SCALES[option]) if option in SCENE_SCALES else (option, None)
+
+
+def contrasted(study: Mapping[str, Any]) -> list[str]:
+    """List the crop lines that MoCo-v2 is trained with, in the order of the file."""
+    return list(dict.fromkeys(crops for method, crops, _ in runs(study) if method == "moco_v2"))
+
+
 def ablations(study: Mapping[str, Any]) -> list[str]:
     """List the options of ABLATIONS in which enough of MoCo-v2's crop lines differ, and in nothing else."""
-    names = {crops for method, crops, _ in runs(study) if method == "moco_v2"}
     found = []
     for option, least in ABLATIONS.items():
+        varied, policy = ablated(option)
         groups: dict[str, int] = {}
-        for line in (study["crops"][name] for name in names):
-            if option in POLICY_KEYS[line["policy"]]:
-                rest = repr(sorted((key, value) for key, value in line.items() if key not in (option, "seeds")))
+        for line in (study["crops"][name] for name in contrasted(study)):
+            if varied in POLICY_KEYS[line["policy"]] and policy in (None, line["policy"]):
+                rest = repr(sorted((key, value) for key, value in line.items() if key not in (varied, "seeds")))
                 groups[rest] = groups.get(rest, 0) + 1
         found += [option] if max(groups.values(), default=0) >= least else []
     return found

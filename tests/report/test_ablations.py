@@ -18,6 +18,13 @@ LINES = {
     "boxes": ["dilate", "boxes-true", "boxes-random", "boxes-edge", "boxes-search"],
     "scale_lower": ["lower-008", "lower-02", "lower-08", "dilate"],
     "scene_scale": ["scene-008", "scene", "scene-04", "scene-06", "scene-08"],
+    "object_scene_scale": [
+        "object-scene-008",
+        "object-scene",
+        "object-scene-04",
+        "object-scene-06",
+        "object-scene-08",
+    ],
     "heads": ["dilate", "heads-2"],
 }
 
@@ -42,7 +49,7 @@ def test_the_table_has_the_numbers_of_the_runs_and_the_differences_to_the_refere
     table = ablation_table(metrics, option)
     frame = table.frame.set_index("crops")
     base = frame.reference.iloc[0]
-    assert base in ("dilate", "shift", "scene")
+    assert base in ("dilate", "shift", "scene", "object-scene")
     for name in LINES[option]:
         assert frame.map_percent[name] == pytest.approx(100 * score("moco_v2", name, 0))
         if name == base:

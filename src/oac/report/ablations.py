@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from oac import studies
 from oac.report.audit import Line, lines_of, paired
 from oac.report.formats import Column, Table, half_width, points, text
 from oac.report.statistics import t_interval
@@ -35,8 +36,11 @@ ABLATIONS = {
     "count": Ablation("Proposals per photo", "table 8; values unknown"),
     "boxes": Ablation("Kind of proposals", "other methods are adequate (table 6); values unknown"),
     "scale_lower": Ablation("Smallest crop inside boxes (share of the box)", "s_min of section 4.1; values unknown"),
-    "scene_scale": Ablation("Scene crops (share of the photo)", "table 2: none closes the gap; values unknown"),
     "heads": Ablation("Projection heads", "two are worth 1.1 points (section 4.1)"),
+    "scene_scale": Ablation("Scene crops (share of the photo)", "table 2: none closes the gap; values unknown"),
+    "object_scene_scale": Ablation(
+        "Scene crops beside object crops (share of the photo)", "figure 7, left, by their overlap; values unknown"
+    ),
 }
 
 
@@ -47,14 +51,15 @@ def sweep(metrics: Sequence[Mapping[str, Any]], option: str) -> list[Line]:
     """
     if option not in ABLATIONS:
         raise ValueError(f"{option!r} is no ablation: there are {', '.join(ABLATIONS)}")
+    key, policy = studies.ablated(option)
     groups: dict[str, list[Line]] = {}
     for line in lines_of(metrics):
-        if option in line.options:
-            groups.setdefault(line.others(option, *_follows(option)), []).append(line)
+        if key in line.options and policy in (None, line.options["policy"]):
+            groups.setdefault(line.others(key, *_follows(option)), []).append(line)
     lines = max(groups.values(), key=len, default=[])
     if len(lines) < 2:
         raise ValueError(f"no two lines of this study differ in {option} only: see config/studies/ablations.yaml")
-    return lines if option == "boxes" else sorted(lines, key=lambda line: _order(line.options[option]))
+    return lines if option == "boxes" else sorted(lines, key=lambda line: _order(value_of(line, option)))
 
 
 def _follows(option: str) -> tuple[str, ...]:
@@ -67,6 +72,11 @@ def _order(value: Any) -> list[float]:
     if value is None:
         return [float("inf")]
     return [float(number) for number in value] if isinstance(value, list) else [float(value)]
+
+
+def value_of(line: Line, option: str) -> Any:
+    """What a line has of an ablation's option."""
+    return line.options[studies.ablated(option)[0]]
 
 
 def value_name(option: str, value: Any) -> str:
@@ -86,10 +96,11 @@ def reference(lines: Sequence[Line], option: str) -> Line:
         "count": None,
         "boxes": "bing",
         "scale_lower": None,
-        "scene_scale": [0.2, 1.0],
         "heads": 1,
+        "scene_scale": [0.2, 1.0],
+        "object_scene_scale": [0.2, 1.0],
     }[option]
-    return next((line for line in lines if line.options[option] == wanted), lines[0])
+    return next((line for line in lines if value_of(line, option) == wanted), lines[0])
 
 
 def ablation_table(metrics: Sequence[Mapping[str, Any]], option: str) -> Table:
@@ -104,7 +115,7 @@ def ablation_table(metrics: Sequence[Mapping[str, Any]], option: str) -> Table:
         rows.append(
             {
                 "option": option,
-                "value": value_name(option, line.options[option]),
+                "value": value_name(option, value_of(line, option)),
                 "crops": line.name,
                 "n": len(line.values),
                 "map_percent": mean.mean,
@@ -163,7 +174,7 @@ def ablation_figure(metrics: Sequence[Mapping[str, Any]], option: str) -> Figure
     at = lines.index(base)
     axes.plot(at, means[at], "o", ms=13, mfc="none", mec="black", mew=1.0)
     axes.annotate("reference", (at, means[at]), (0, 11), textcoords="offset points", ha="center", fontsize=SMALL)
-    axes.set_xticks(range(len(lines)), [value_name(option, line.options[option]) for line in lines])
+    axes.set_xticks(range(len(lines)), [value_name(option, value_of(line, option)) for line in lines])
     axes.set_xlim(-0.5, len(lines) - 0.5)
     axes.margins(y=0.2)
     axes.set_xlabel(ABLATIONS[option].title)
@@ -172,5 +183,5 @@ def ablation_figure(metrics: Sequence[Mapping[str, Any]], option: str) -> Figure
     seeds = sorted({len(line.values) for line in lines})
     n = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     caution = "; one seed tells no order" if seeds[-1] < 3 else ""
-    axes.set_title(f"Highest mAP at {value_name(option, best.options[option])} (n = {n}{caution})")
+    axes.set_title(f"Highest mAP at {value_name(option, value_of(best, option))} (n = {n}{caution})")
     return figure

@@ -235,6 +235,21 @@ def crop_line(wildcards):
     return recipes.cuts(lines[wildcards.crops])
 
 
+def overlap_lines(wildcards):
+    """How each crop line that MoCo-v2 is trained with cuts, by name."""
+    study = study_of(wildcards)
+    return {
+        name: recipes.cuts(study["crops"][name]) for name in studies.contrasted(study)
+    }
+
+
+def overlap_boxes(wildcards):
+    """The proposals of those lines, each file once."""
+    lines = overlap_lines(wildcards).values()
+    used = dict.fromkeys(line["boxes"] for line in lines if "boxes" in line)
+    return [f"results/{wildcards.study}/proposals/{source}.parquet" for source in used]
+
+
 def bing_training(wildcards):
     """The options of BING's training as JSON; suppression is an option of its use."""
     options = study_of(wildcards)["proposals"]["bing"]
@@ -421,6 +436,7 @@ def figure_files(study):
         names.append("training_curves")
     names += ["audit"] if studies.is_audit(options) else []
     names += [f"ablation_{option}" for option in studies.ablations(options)]
+    names += ["overlap"] if len(studies.contrasted(options)) > 1 else []
     if any(source != "ground_truth" for source in studies.box_sources(options)):
         names.append("recall")
     return [f"results/{study}/report/figures/{name}.png" for name in names]
@@ -431,7 +447,8 @@ def table_names(study):
     options = study_named(study)
     audit = ["audit"] if studies.is_audit(options) else []
     ablations = [f"ablation_{option}" for option in studies.ablations(options)]
-    return ["crops", "methods", "pairs", *audit, *ablations, "paper", "runs"]
+    overlap = ["overlap"] if len(studies.contrasted(options)) > 1 else []
+    return ["crops", "methods", "pairs", *audit, *ablations, *overlap, "paper", "runs"]
 
 
 def summary_tables(wildcards):

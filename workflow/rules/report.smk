@@ -87,6 +87,71 @@ rule make_ablation:
         "../scripts/make_ablation.py"
 
 
+# How the two crops of each line overlap needs no training: snakemake results/demo/report/overlap.csv
+rule measure_overlap:
+    input:
+        images=rules.collect_images.output.images,
+        boxes=rules.select_subset.output.boxes,
+        proposals=overlap_boxes,
+    output:
+        "results/{study}/report/overlap.csv",
+    log:
+        "logs/{study}/measure_overlap.log",
+    params:
+        identity=photo_identity,
+        lines=overlap_lines,
+        view_size=setting("pretrain", "view_size"),
+    message:
+        "Measuring how the two crops of each line of {wildcards.study} overlap"
+    script:
+        "../scripts/measure_overlap.py"
+
+
+rule make_overlap:
+    input:
+        metrics=probe_files("metrics.json"),
+        overlap=rules.measure_overlap.output[0],
+    output:
+        report(
+            "results/{study}/report/tables/overlap.html",
+            caption="../report/overlap.rst",
+            category="{study}",
+            subcategory="Ablations",
+            labels={"figure": "Table of the overlap of the two crops"},
+        ),
+        collect(
+            "results/{{study}}/report/tables/overlap.{suffix}",
+            suffix=["csv", "md", "tex"],
+        ),
+    log:
+        "logs/{study}/make_overlap.log",
+    message:
+        "Writing the overlap of the two crops beside the mAP on {wildcards.study}"
+    script:
+        "../scripts/make_overlap.py"
+
+
+rule draw_overlap:
+    input:
+        metrics=probe_files("metrics.json"),
+        overlap=rules.measure_overlap.output[0],
+    output:
+        report(
+            "results/{study}/report/figures/overlap.png",
+            caption="../report/overlap.rst",
+            category="{study}",
+            subcategory="Ablations",
+            labels={"figure": "mAP by overlap of the two crops (figure 7, left)"},
+        ),
+        "results/{study}/report/figures/overlap.pdf",
+    log:
+        "logs/{study}/figures/overlap.log",
+    message:
+        "Drawing the mAP by overlap of the two crops on {wildcards.study}"
+    script:
+        "../scripts/draw_overlap.py"
+
+
 rule check_paper:
     input:
         metrics=probe_files("metrics.json"),

@@ -451,3 +451,26 @@ def test_a_gpu_is_asked_for_where_one_is_visible(monkeypatch, visible, count):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert studies.gpus("auto") == count
     assert studies.gpus(1 - count) == 1 - count
+
+
+def test_the_lines_of_moco_are_listed_once_and_in_order():
+    found = studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA)
+    demo = found["demo"]
+    assert studies.contrasted(demo) == list(demo["crops"])
+    alone = demo | {
+        "methods": demo["methods"] | {"moco_v2": demo["methods"]["moco_v2"] | {"crops": ["object-shift"]}}
+    }
+    assert studies.contrasted(alone) == ["object-shift"], "those of other methods do not count"
+
+
+def test_scene_crops_of_two_policies_are_two_ablations():
+    """Six lines vary one key, three of each policy; with two of a policy its ablation is not asked for."""
+    found = studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA)["ablations"]
+    lines = found["crops"]
+    scenes, objects = (["scene", "scene-04", "scene-08"], ["object-scene", "object-scene-04", "object-scene-08"])
+    some = found | {"crops": {name: lines[name] for name in scenes + objects}}
+    assert studies.ablations(some) == ["scene_scale", "object_scene_scale"]
+    some = found | {"crops": {name: lines[name] for name in scenes[:2] + objects}}
+    assert studies.ablations(some) == ["object_scene_scale"]
+    assert studies.ablated("object_scene_scale") == ("scene_scale", "object-scene")
+    assert studies.ablated("delta") == ("delta", None)

@@ -92,7 +92,7 @@ def test_every_figure_is_an_image_that_is_shown(page, finished):
         assert width >= min(0.85 * window, natural) * (0.6 if window > 600 else 1), path
 
 
-@pytest.mark.parametrize("name", ["crops", "methods", "pairs", "paper", "runs", "verdicts"])
+@pytest.mark.parametrize("name", ["crops", "methods", "overlap", "pairs", "paper", "runs", "verdicts"])
 def test_every_table_is_there_and_can_be_read(page, finished, name):
     (path,) = (path for path in paths(page, "text/html") if Path(path).stem == name)
     page.run(SHOW.format(kind="html", path=path))

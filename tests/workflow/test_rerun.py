@@ -32,10 +32,10 @@ def test_a_full_run_leaves_every_published_file(finished):
     for run in RUNS:
         expected += [f"pretrain/{run}/{name}" for name in ("encoder.safetensors", "history.jsonl")]
         expected += [f"probe/{run}/{name}" for name in ("metrics.json", "ap.csv", "ap_by_size.csv")]
-    tables = ("crops", "methods", "pairs", "paper", "runs")
+    tables = ("crops", "methods", "overlap", "pairs", "paper", "runs")
     expected += [f"report/tables/{table}.{kind}" for table in tables for kind in ("csv", "md", "tex", "html")]
     figures = "map_by_policy ap_per_class ap_by_size ap_by_frequency training_curves recall images_per_class"
-    figures += " objects_per_image crops_scene-scene crops_object-dilate"
+    figures += " objects_per_image crops_scene-scene crops_object-dilate overlap"
     expected += [f"report/figures/{figure}.{kind}" for figure in figures.split() for kind in ("png", "pdf")]
     expected += ["report/verdicts.md", "report/summary.md"]
     missing = [name for name in expected if not (results / name).is_file() or not (results / name).stat().st_size]

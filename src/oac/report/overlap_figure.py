@@ -65,7 +65,7 @@ def _draw_panel(
         if estimate.half_width is not None:
             axes.plot([x[name]] * 2, [estimate.low, estimate.high], color=arm.colour, lw=1.8, gid="interval")
         if len(values) > 1:
-            seeds = {"color": arm.colour, "ms": 3, "alpha": 0.7, "mew": 0, "transform": aside}
+            seeds: dict[str, Any] = {"color": arm.colour, "ms": 3, "alpha": 0.7, "mew": 0, "transform": aside}
             axes.plot([x[name]] * len(values), values, arm.marker, **seeds)
         axes.plot(x[name], estimate.mean, arm.marker, color=arm.colour, ms=7, mec="white", mew=0.7, gid="mean")
     axes.margins(x=0.08, y=0.08)

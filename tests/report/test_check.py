@@ -80,6 +80,39 @@ def test_on_ohms_the_papers_value_must_lie_in_our_interval(made):
     assert statuses(check(made({SCENE: 40.0}, ohms=True)))["moco_v2, scene-scene, mAP"] == NOT_REPRODUCED
 
 
+def test_an_interval_that_tells_nothing_reproduces_nothing(made):
+    runs = made({SCENE: 49.9, DILATE: 58.0}, ohms=True)
+    for entry in runs:
+        entry["map"] += {0: 0.3, 1: -0.3, 2: 0.0}[entry["seed"]] * (1 if entry["crops"] == "object-dilate" else -1)
+    found = {entry["what"]: entry for entry in check(runs)["values"]}
+    for what in ("moco_v2, scene-scene, mAP", VALUE):
+        assert found[what]["ours"] - found[what]["half_width"] < found[what]["paper"]
+        assert found[what]["paper"] < found[what]["ours"] + found[what]["half_width"]
+        assert (found[what]["status"], "wider" in found[what]["reason"]) == (NOT_REPRODUCED, True)
+    assert (found[TABLE]["status"], "cannot tell" in found[TABLE]["reason"]) == (NOT_REPRODUCED, True)
+    assert found[VALUE]["ours_batch"] == pytest.approx(58.0 + 20)  # 20 points more here
+
+
+def test_of_an_ablations_lines_only_those_with_the_papers_values_count(made):
+    """However many seeds the others have; of two that fit, the line with two heads."""
+    values = {
+        "scene": 40.0,
+        "scene-08": 20.0,
+        "dilate": 50.0,
+        "heads-2": 52.0,
+        "lower-08": 70.0,
+        "shift-farther": 80.0,
+    }
+    runs = made({("moco_v2", crops): value for crops, value in values.items()}, study="ablations")
+    for crops in ("scene-08", "lower-08", "shift-farther"):
+        runs += [entry | {"seed": 7} for entry in runs if entry["crops"] == crops]
+    found = {entry["what"]: entry for entry in check(runs)["values"]}
+    assert found[TABLE]["lines"] == ["moco_v2/heads-2", "moco_v2/scene"]
+    assert found["moco_v2, object-shift, bing, mAP"]["lines"] == []
+    heads = found["two projection heads instead of one, object-dilate"]
+    assert heads["lines"] == ["moco_v2/heads-2", "moco_v2/dilate"]
+
+
 def test_what_is_not_there_or_has_two_seeds_is_not_run(made):
     two = [entry for entry in made({SCENE: 40.0, DILATE: 50.0}) if entry["seed"] < 2]
     found = next(entry for entry in check(two)["values"] if entry["what"] == TABLE)

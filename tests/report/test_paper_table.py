@@ -28,13 +28,14 @@ def test_every_number_of_the_check_has_a_row_in_its_order(metrics):
         )
         assert cells[1] == f"{entry['paper']:.1f}"
         if entry["ours"] is None:
-            assert cells[2:4] == ["–", "–"]
+            assert cells[2:5] == ["–", "–", "–"]
         else:
             assert row.difference == pytest.approx(entry["ours"] - entry["paper"])
             assert cells[2].startswith(points(entry["ours"]))
             assert cells[2].endswith(f"(n = {entry['n']})")
             assert ("±" in cells[2]) == (entry["half_width"] is not None)
-    statuses = {row[0]: row[4] for row in table.cells()}
+    assert {row[0]: row[3] for row in table.cells()}["moco_v2, scene-scene, mAP"] == "60.1"  # 20 points more here
+    statuses = {row[0]: row[5] for row in table.cells()}
     assert statuses["object-dilate over scene-scene, table"] == f"{REPRODUCED} (sign)"
     assert statuses["moco_v2, object-dilate, bing, mAP"] == NOT_RUN
 
@@ -51,7 +52,7 @@ def test_a_line_that_the_paper_has_no_number_for_says_so(metrics):
     true = others["moco_v2, object-dilate-true (true boxes), mAP"]
     assert true[1] == NOT_KNOWN
     assert true[2].startswith("70.1 ± ")
-    assert true[3:5] == ["–", "–"]
+    assert true[3:6] == ["90.1", "–", "–"]
     lines = set(" ".join(table.frame.lines).split())
     assert lines == {f"{entry['method']}/{entry['crops']}" for entry in metrics}, "no line of the study is missing"
 

@@ -92,6 +92,22 @@ def test_the_classifier_is_trained_on_the_views_and_tested_on_the_test_view(vali
     assert turned["map"] < plain["map"] - 0.2
 
 
+@pytest.mark.parametrize("views", [False, True])
+@pytest.mark.parametrize("validation", [False, True])
+def test_the_last_epoch_is_the_headline_of_the_sgd_probe(validation, views):
+    """Trained on the same views of the same photos in the same order, with the chosen weight decay."""
+    features, boxes, classes = study()
+    if validation:
+        features["validation"] = features["test"]
+    if views:
+        noise = torch.randn(3, *features["train"].values.shape, generator=torch.Generator().manual_seed(1))
+        features[TRAIN_VIEWS] = Features(features["train"].values + noise, features["train"].image_ids)
+    few = {"epochs": 5, "milestones": [3], "batch_size": 16, "lr": 1.0}
+    found = metrics(features, boxes, classes, solver="sgd", best_epoch=True, **few)
+    assert found["best_epoch"]["last"]["map"] == pytest.approx(found["map"], abs=1e-9)
+    assert found["best_epoch"]["last"]["map_batch_256"] == pytest.approx(found["map_batch"]["256"], abs=1e-9)
+
+
 def test_views_of_other_photos_are_refused():
     features, boxes, classes = study()
     train = features["train"]

@@ -34,9 +34,9 @@ def best_epoch(
 ) -> dict[str, Any]:
     """Train the linear classifier by SGD on `train` and test it before every epoch and after the last.
 
-    train, test: features (N, D) and targets (N, C) in {0, 1}. Returns fractions in [0, 1]: `last`, with map and
-    map_batch_256 of the trained classifier; `best`, with the largest of each before any epoch; and `epoch`, the one
-    with the best map_batch_256, counted from 0.
+    train, test: features (N, D), of train also (V, N, D) of V views of each photo, and targets (N, C) in {0, 1}.
+    Returns fractions in [0, 1]: `last`, with map and map_batch_256 of the trained classifier; `best`, with the
+    largest of each before any epoch; and `epoch`, the one with the best map_batch_256, counted from 0.
     """
     features, targets = train[0], train[1].float()
     mean, scale = moments(features) if standardize else identity(features)

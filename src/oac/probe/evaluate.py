@@ -143,7 +143,7 @@ def _asked_for(
     test = features["test"]
     if options.get("best_epoch"):
         found["best_epoch"] = best_epoch(
-            (features["train"].values, targets["train"]),
+            _all_of_train(features, targets),
             (test.values, targets["test"]),
             seed=seed,
             weight_decay=choice.weight_decay,
@@ -200,16 +200,31 @@ def _choose(
     settings = {key: options[key] for key in ("solver", "standardize")} | {"weight_decays": options["weight_decays"]}
     settings |= {key: options[key] for key in _SGD_OPTIONS} | {"seed": seed}
     settings |= {"task": options.get("task", "multi_label")}
-    values, wanted = features["train"].values, targets["train"]
-    # Without augmented views the classifier is trained on the view that it is tested on.
-    views = features[TRAIN_VIEWS].values if TRAIN_VIEWS in features else values
+    views, wanted = _all_of_train(features, targets)
     if "validation" in features:
         return choose(views, wanted, features["validation"].values, targets["validation"], **settings)
-    # The same photos for every run of a study, so that arms are chosen alike.
-    kept, held = hold_out(len(values), seed=0)
-    both = np.concatenate([kept, held])
-    everything = views[..., both, :], wanted[both]
-    return choose(views[..., kept, :], wanted[kept], values[held], wanted[held], refit=everything, **settings)
+    kept, held = _held_out(features)
+    rest = views[..., : len(kept), :], wanted[: len(kept)]
+    chosen_on = features["train"].values[held], targets["train"][held]
+    return choose(*rest, *chosen_on, refit=(views, wanted), **settings)
+
+
+def _all_of_train(features: Mapping[str, Features], targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """What the classifier is trained on in the end: features (N, D) or (V, N, D), and targets (N, C).
+
+    Without augmented views they are of the view that it is tested on. Without a validation split the photos that are
+    held out to choose the weight decay come last.
+    """
+    views = features[TRAIN_VIEWS if TRAIN_VIEWS in features else "train"].values
+    if "validation" in features:
+        return views, targets["train"]
+    order = np.concatenate(_held_out(features))
+    return views[..., order, :], targets["train"][order]
+
+
+def _held_out(features: Mapping[str, Features]) -> tuple[np.ndarray, np.ndarray]:
+    """The same photos for every run of a study, so that arms are chosen alike."""
+    return hold_out(len(features["train"].values), seed=0)
 
 
 def _by_size(

@@ -20,14 +20,14 @@ from oac.pretrain.run import crop_policy, training_batches
 def grown_slowly(low, high, extent, side=224):
     """The rule for one axis of one box, in the order in which the released code changes its two numbers."""
     if high - low < side:
-        if low - side / 2 < 0:
-            low, high = 0, side
-        else:
+        if low - side / 2 > 0:
             low = low - side / 2
-        if high + side / 2 > extent:
-            low = high - side
         else:
+            low, high = 0, side
+        if high + side / 2 < extent:
             high = high + side / 2
+        else:
+            low = high - side
     return low, high
 
 
@@ -38,27 +38,40 @@ def grown_slowly(low, high, extent, side=224):
         (100, 200, 1024, (0, 336)),  # near the origin the place of the box is forgotten
         (80, 240, 1024, (0, 336)),  # so that the dilated box is the same
         (900, 1000, 1024, (776, 1000)),
-        (112, 150, 200, (-74, 150)),  # a low edge that leaves the photo
+        (113, 150, 200, (-74, 150)),  # a low edge that leaves the photo
+        (112, 212, 1024, (0, 336)),  # at the very place where the low edge would be 0
+        (700, 912, 1024, (688, 912)),  # and where the high edge would be the photo's end
         (10, 60, 100, (0, 224)),  # a photo that is shorter than the rule's side
         (100, 324, 1024, (100, 324)),  # not short
     ],
 )
 def test_small_boxes_grow_as_the_released_code_has_it(low, high, extent, expected):
     assert grown_slowly(low, high, extent) == expected
-    box = grow_small(np.array([[low, low, high, high]], float), 224, np.array([[extent, extent]], float))
-    assert box[0].tolist() == [expected[0], expected[0], expected[1], expected[1]]
+    # Along the other axis the photo has 1,024 px.
+    box = grow_small(np.array([[low, 0, high, 1024]], float), np.array([[extent, 1024]], float))
+    assert box[0].tolist() == [expected[0], 0, expected[1], 1024]
+
+
+@pytest.mark.parametrize("stored", [144, 256, 512, 1024])
+def test_the_rule_is_the_same_however_large_a_photo_is_stored(stored):
+    size = np.array([[1024.0, 768.0]])
+    for box in ([400, 300, 500, 600], [10, 20, 60, 700], [960, 700, 1000, 760]):
+        there = grow_small(np.array([box], float), size) / 1024
+        here = grow_small(np.array([box], float) * stored / 1024, size * stored / 1024) / stored
+        np.testing.assert_allclose(here, there, atol=1e-12)
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(*[st.integers(0, 1200)] * 4), min_size=1, max_size=20), st.integers(1, 300))
-def test_the_rule_is_its_transcription_on_every_axis(rows, side):
-    values = np.array(rows)
-    size = np.maximum(values[:, 2:], 1)
-    ends = np.sort(np.stack([values[:, :2], values[::-1, :2]]) % (size + 1), axis=0)
-    ours = grow_small(np.concatenate([*ends], axis=1).astype(float), side, size.astype(float))
+@given(st.lists(st.tuples(*[st.integers(0, 64)] * 4), min_size=1, max_size=20), st.sampled_from([(32, 20), (9, 32)]))
+def test_the_rule_is_its_transcription_on_every_axis(rows, size):
+    """On photos of 32 px the side is 7, and with corners on half pixels both bounds are met exactly, often."""
+    values = np.array(rows) / 2
+    size = np.tile(np.array(size, float), (len(rows), 1))
+    ends = np.sort(np.stack([values[:, :2], values[:, 2:]]) % (size + 0.5), axis=0)
+    ours = grow_small(np.concatenate([*ends], axis=1), size)
     for row in range(len(values)):
         for axis in (0, 1):
-            expected = grown_slowly(int(ends[0, row, axis]), int(ends[1, row, axis]), int(size[row, axis]), side)
+            expected = grown_slowly(ends[0, row, axis], ends[1, row, axis], size[row, axis], side=7)
             assert ours[row, [axis, axis + 2]].tolist() == list(expected)
 
 
@@ -70,17 +83,20 @@ def test_dilation_of_the_coordinate_leaves_the_origin_and_passes_the_border():
 def test_each_option_changes_the_regions_it_speaks_of_and_no_other():
     size, box = np.array([[1000.0, 1000.0]]), np.array([[[0.4, 0.4, 0.5, 0.5]]])
     u = np.random.default_rng(0).random((1, crops.DRAWS))
+    half = 1000 * 224 / 1024 / 2
 
     def regions(**options):
         policy = CropPolicy("object-dilate", "ground_truth", **options)
-        return draw_views(policy, 0.5, box, np.array([1]), size, u, view_size=224).regions[0].tolist()
+        return draw_views(policy, 0.5, box, np.array([1]), size, u).regions[0].tolist()
 
     tight = [400, 400, 500, 500]
     assert regions() == [tight, [300, 300, 600, 600]]
     assert regions(dilation="coordinate") == [tight, [360, 360, 550, 550]]
     # Long enough already, the dilated box stays.
-    assert regions(smallest_box="view") == [[288, 288, 612, 612], [300, 300, 600, 600]]
-    assert regions(dilation="coordinate", smallest_box="view") == [[288, 288, 612, 612], [248, 248, 662, 662]]
+    grown = [400 - half, 400 - half, 500 + half, 500 + half]
+    assert regions(smallest_box="released") == [grown, [300, 300, 600, 600]]
+    dilated = [360 - half, 360 - half, 550 + half, 550 + half]
+    assert regions(dilation="coordinate", smallest_box="released") == [grown, dilated]
 
 
 def test_scales_are_those_of_the_first_and_the_second_region():
@@ -205,7 +221,7 @@ def test_a_run_as_released_makes_batches_and_is_told_by_its_line(recipe, inputs,
     recipe |= {"reduce": reduce} if reduce else {}
     recipe["crops"] |= {
         "dilation": "coordinate", "delta": 0.2, "items": "box", "scales": [[0.0, 1.0], [0.2, 1.0]],
-        "smallest_box": "view",
+        "smallest_box": "released",
     }  # fmt: skip
     assert crop_policy(recipe["crops"]).scales == ((0.0, 1.0), (0.2, 1.0))
     batches, _ = training_batches(recipe, inputs)
@@ -225,7 +241,7 @@ def test_a_run_as_released_makes_batches_and_is_told_by_its_line(recipe, inputs,
 def test_options_that_are_not_there_are_refused():
     with pytest.raises(ValueError, match="photo, coordinate"):
         CropPolicy("object-dilate", "bing", dilation="corner")
-    with pytest.raises(ValueError, match="none, view"):
+    with pytest.raises(ValueError, match="none, released"):
         CropPolicy("object-dilate", "bing", smallest_box="224")
     with pytest.raises(ValueError, match="image, box"):
         CropPolicy("object-dilate", "bing", items="boxes")

@@ -32,7 +32,7 @@ def crop_policy(name, **options):
 
 def as_released():
     return crop_policy(
-        "object-dilate", items="box", dilation="coordinate", smallest_box="view", scales=((0.0, 1.0), (0.2, 1.0))
+        "object-dilate", items="box", dilation="coordinate", smallest_box="released", scales=((0.0, 1.0), (0.2, 1.0))
     )
 
 
@@ -77,7 +77,7 @@ def test_a_lines_means_are_those_of_the_pairs_that_the_loader_cuts(policy, monke
         views = batches.cut_where(epoch, item, SIZE[[image]])
         pair = [views.key[0], views.query[0]] if views.swapped[0] else [views.query[0], views.key[0]]
         rows.append(plain_measures(*pair, SIZE[image], TRUTH[image] * np.tile(SIZE[image], 2)))
-    found = measure_line(policy, LOWER, PROPOSALS, SIZE, OBJECTS, seed=5, epochs=2, view_size=VIEW)
+    found = measure_line(policy, LOWER, PROPOSALS, SIZE, OBJECTS, seed=5, epochs=2)
     assert found.pop("pairs") == 2 * items
     assert list(found) == list(MEASURES)
     for name, value in found.items():
@@ -87,7 +87,7 @@ def test_a_lines_means_are_those_of_the_pairs_that_the_loader_cuts(policy, monke
 def test_views_come_in_the_order_of_the_policy():
     """The first view of object-scene lies in the drawn box, whichever is the query."""
     items = np.arange(PHOTOS)
-    views = draw_pairs(crop_policy("object-scene"), LOWER, PROPOSALS, SIZE, 0, items, seed=0, view_size=VIEW)
+    views = draw_pairs(crop_policy("object-scene"), LOWER, PROPOSALS, SIZE, 0, items, seed=0)
     assert 0 < views.swapped.sum() < PHOTOS
     first, _ = in_order(views)
     assert (first[:, :2] >= views.box[:, :2]).all()

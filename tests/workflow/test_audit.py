@@ -12,7 +12,7 @@ RELEASED = {
     "delta": 0.2,
     "items": "box",
     "scales": [[0.0, 1.0], [0.2, 1.0]],
-    "smallest_box": "view",
+    "smallest_box": "released",
 }
 
 

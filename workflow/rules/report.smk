@@ -100,7 +100,6 @@ rule measure_overlap:
     params:
         identity=photo_identity,
         lines=overlap_lines,
-        view_size=setting("pretrain", "view_size"),
     message:
         "Measuring how the two crops of each line of {wildcards.study} overlap"
     script:

@@ -37,7 +37,6 @@ def main(smk: "Snakemake") -> None:
             size,
             objects,
             seed=SEED,
-            view_size=smk.params.view_size,
         )
         rows.append({"crops": name, "seed": SEED, **measured})
         print(f"{name}: IoU {measured['iou']:.3f}, one object in both {measured['same_object']:.3f}")

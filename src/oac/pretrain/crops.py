@@ -14,7 +14,7 @@ import numpy as np
 from oac.pretrain.released import dilate_coordinate, grow_small
 
 POLICIES = ("scene-scene", "object-scene", "object-object", "object-shift", "object-dilate")
-CHOICES = {"dilation": ("photo", "coordinate"), "smallest_box": ("none", "view"), "items": ("image", "box")}
+CHOICES = {"dilation": ("photo", "coordinate"), "smallest_box": ("none", "released"), "items": ("image", "box")}
 TRIES = 10  # attempts at a crop of random shape that fits, as in torchvision's RandomResizedCrop
 DRAWS_PER_CROP = 2 * TRIES + 2
 DRAWS = 2 * DRAWS_PER_CROP + 2 + 2 * TRIES  # two crops; which box, swap; shift directions and lengths
@@ -37,8 +37,8 @@ class CropPolicy:
         the edge itself, past the photo's border, as in the released code.
     scales: ranges of a crop's area in the regions of the first and of the second view, in place of s_min to 1; the
         released code has 0 to 1 and 0.2 to 1.
-    smallest_box: view lets boxes and dilated boxes that are shorter than a view's side grow by it, as the released
-        code does with its 224 px; none does not.
+    smallest_box: released lets boxes and dilated boxes that are shorter than 224 px of a photo of 1,024 grow by as
+        much, as the released code does; none does not.
     items: image draws one box of a photo each time; box makes an item of every box, so that an epoch shows a photo as
         often as it has boxes. count: only the best so many boxes of a photo; None takes all.
     """
@@ -108,14 +108,12 @@ def draw_views(
     size: np.ndarray,
     u: np.ndarray,
     chosen: np.ndarray | None = None,
-    view_size: int = 0,
 ) -> Views:
     """Cut two views of n photos.
 
     scale_lower: s_min in (0, 1]; proposals: (n, k, 4) shares of the photo, of which the first counts[i] are
     valid (n,); size: (n, 2) width and height in pixels; u: (n, DRAWS) in [0, 1); chosen: (n,) which proposal to cut
-    around, where items are boxes; None draws one; view_size: side of a view in pixels, for `smallest_box`. Only the
-    released code's options cut outside of the photo.
+    around, where items are boxes; None draws one. Only the released code's options cut outside of the photo.
     """
     n = len(size)
     photo = np.concatenate([np.zeros((n, 2)), size], axis=1)
@@ -124,10 +122,8 @@ def draw_views(
         drawn = np.minimum((u[:, -1] * counts).astype(int), counts - 1) if chosen is None else chosen
         box = _usable(proposals[np.arange(n), drawn] * np.tile(size, 2), size)
     first, second = _regions(policy, photo, box, size, u[:, 2 * DRAWS_PER_CROP : -2])
-    if policy.smallest_box == "view":
-        first, second = (
-            region if region is photo else grow_small(region, view_size, size) for region in (first, second)
-        )
+    if policy.smallest_box == "released":
+        first, second = (region if region is photo else grow_small(region, size) for region in (first, second))
     # A scene view is the same crop in every policy; only crops inside boxes use s_min.
     inside = policy.scales or ((scale_lower, 1.0), (scale_lower, 1.0))
     scales = [

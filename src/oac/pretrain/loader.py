@@ -179,7 +179,6 @@ class ViewBatches(Dataset[Batch]):
             size,
             u,
             chosen=chosen,
-            view_size=self.view_size,
         )
 
     def _small_boxes(self, epoch: np.ndarray, item: np.ndarray, size: np.ndarray) -> list[np.ndarray]:

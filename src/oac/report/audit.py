@@ -28,7 +28,7 @@ PROTOCOL: dict[str, tuple[Any, Any]] = {
     "delta": (0.1, 0.2),
     "items": ("image", "box"),
     "scales": (None, [[0.0, 1.0], [0.2, 1.0]]),
-    "smallest_box": ("none", "view"),
+    "smallest_box": ("none", "released"),
     "heads": (2, 1),
 }
 NAMES = {
@@ -48,7 +48,7 @@ VALUE_NAMES = {
     ("dilation", "coordinate"): "the edge's coordinate",
     ("scales", None): "s_min to 1",
     ("smallest_box", "none"): "as it is",
-    ("smallest_box", "view"): "grown by a view's side",
+    ("smallest_box", "released"): "grown by 224 px of 1,024",
     ("items", "image"): "photos",
     ("items", "box"): "boxes",
 }

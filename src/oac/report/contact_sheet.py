@@ -235,7 +235,7 @@ def _title(name: str, policy: CropPolicy, scale_lower: float) -> str:
         parts.append(f"scene crops {100 * policy.scene_scale[0]:g}–{100 * policy.scene_scale[1]:g} % of the photo")
     if policy.policy == "object-dilate":
         parts.append(f"δ = {policy.delta:g}" + (" of the coordinate" if policy.dilation == "coordinate" else ""))
-    if policy.smallest_box == "view":
+    if policy.smallest_box == "released":
         parts.append("small boxes grown")
     title = "  ·  ".join(parts)
     if len(title) <= TITLE_LENGTH:

@@ -63,13 +63,12 @@ def measure_line(
     *,
     seed: int = 0,
     epochs: int = EPOCHS,
-    view_size: int = 0,
 ) -> dict[str, float]:
     """Mean of each of MEASURES over the pairs that a run of this seed sees in its first epochs, and their count.
 
     scale_lower: s_min as the run uses it; proposals: of n photos; size: (n, 2) width and height in pixels as the
-    photos are stored; view_size: side of a view in pixels. An item is a photo or a box, as the policy says. Raises
-    ValueError where there are no photos or no epochs.
+    photos are stored. An item is a photo or a box, as the policy says. Raises ValueError where there are no photos or
+    no epochs.
     """
     photo, _ = proposals.items(policy.items)
     if not len(photo) or epochs < 1:
@@ -78,7 +77,7 @@ def measure_line(
     for epoch in range(epochs):
         for start in range(0, len(photo), CHUNK):
             item = np.arange(start, min(start + CHUNK, len(photo)))
-            views = draw_pairs(policy, scale_lower, proposals, size, epoch, item, seed=seed, view_size=view_size)
+            views = draw_pairs(policy, scale_lower, proposals, size, epoch, item, seed=seed)
             image = photo[item]
             for name, values in measure_pairs(*in_order(views), size[image], *objects.of(image, size[image])).items():
                 sums[name] += float(values.sum())
@@ -95,7 +94,6 @@ def draw_pairs(
     item: np.ndarray,
     *,
     seed: int,
-    view_size: int,
 ) -> Views:
     """Cut the two views of some items (p,) of an epoch as `ViewBatches` does; the arguments are `measure_line`'s."""
     photo, box = proposals.items(policy.items)
@@ -108,7 +106,6 @@ def draw_pairs(
         size[image],
         uniform(seed, np.full(len(item), epoch), item, crops.DRAWS, "crops"),
         chosen=None if box is None else box[item],
-        view_size=view_size,
     )
 
 

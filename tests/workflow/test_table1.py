@@ -93,15 +93,14 @@ def test_a_column_of_accuracies_takes_no_study_without(fresh, tmp_path):
 
 
 def test_the_papers_target_names_the_data_that_are_absent_and_plans_the_rest(fresh, tmp_path):
-    config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump({"studies": ["demo"], "gpu": 0}))
-    result = fresh.run("--dry-run", "paper", config=config)
+    config = fresh.repo / "config/config.yaml"
+    result = fresh.run("--dry-run", "paper", "--config", "gpu=0", config=config)
     assert result.code != 0
     assert "study imagenet: data.location resources/imagenet is no folder; put the data set there" in result.text
     assert "docs/data.md" in result.text
     for split in ("train", "val"):
         (tmp_path / "resources/imagenet" / split).mkdir(parents=True)
-    plan = fresh.planned("paper", config=config)
+    plan = fresh.planned("paper", "--config", "gpu=0", config=config)
     assert plan.jobs["make_table1"] == 1
     assert plan.jobs["write_summary"] == plan.jobs["check_paper"] == 4
     assert {name.split(" ")[0] for name in plan.trained} == {"moco_v2", "byol", "swav", "cmc", "supervised"}

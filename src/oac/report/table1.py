@@ -120,7 +120,7 @@ def _columns_of(column: str, head: Headline, study: str | None) -> list[Column]:
 
     where = f"Ours on {study}" if study else "Ours"
     return [
-        Column(f"Paper, {head.data} {head.header}", lambda row: points(row[f"paper_{column}_percent"])),
+        Column(f"Paper, {head.data} {head.name} (%)", lambda row: points(row[f"paper_{column}_percent"])),
         Column(
             f"Paper, {head.data}, gap to supervised (points)",
             lambda row: points(row[f"paper_{column}_gap_points"], signed=True),

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from oac.data.journal import Entry, Journal, Row
-from oac.data.store import Store, write_shard
+from oac.data.store import Store, TooManyMissingError, write_shard
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "store_photos.py"
 COUNT = 1000
@@ -274,3 +274,92 @@ def test_odd_ids_make_an_archive_that_other_readers_group_right(tmp_path: Path) 
     assert listed.stdout.decode().splitlines() == names
     store = Store(tmp_path / "photos")
     assert {store.read(image_id) for image_id in ids} == {(tmp_path / "photo.jpg").read_bytes()}
+
+
+def killed(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Let the job end, as killed, after so many photos are recorded."""
+    add, left = Journal._write, [after]
+
+    def write(self: Journal, *values: Any) -> None:
+        add(self, *values)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "_write", write)
+
+
+def coloured(folder: Path, colour: str, numbers: range) -> Path:
+    folder.mkdir()
+    for number in numbers:
+        Image.new("RGB", (20, 20), colour).save(folder / f"{number}.jpg")
+    return folder
+
+
+def ten_photos(numbers: range = range(10)) -> pd.DataFrame:
+    ids = [f"p{number}" for number in numbers]
+    return pd.DataFrame({"image_id": ids, "path": [f"{number}.jpg" for number in numbers], "rotation": 0})
+
+
+def three_files(folder: Path) -> list[Path]:
+    return [folder / f"train-000{end}" for end in (".tar", ".index.parquet", ".missing.csv")]
+
+
+def test_a_shard_never_mixes_the_photos_of_two_places(tmp_path: Path) -> None:
+    red, blue = coloured(tmp_path / "red", "red", range(5)), coloured(tmp_path / "blue", "blue", range(10))
+    paths = three_files(tmp_path / "photos")
+    with pytest.MonkeyPatch.context() as patch:
+        killed(patch, after=8)  # five red ones and three that are not there
+        with pytest.raises(KeyboardInterrupt):
+            write_shard(ten_photos(), red, *paths, max_missing_share=1)
+    write_shard(ten_photos(), blue, *paths, max_missing_share=0)
+    store = Store(tmp_path / "photos")
+    assert store.image_ids == [f"p{number}" for number in range(10)]
+    assert {store.read(image_id) for image_id in store.image_ids} == {(blue / "0.jpg").read_bytes()}
+
+
+def test_an_address_with_and_without_a_slash_is_one_place(tmp_path: Path, server: Any) -> None:
+    for number in range(10):
+        server.files[f"/p/{number}.jpg"] = (coloured(tmp_path / str(number), "red", range(1)) / "0.jpg").read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        killed(patch, after=6)
+        with pytest.raises(KeyboardInterrupt):
+            write_shard(ten_photos(), f"{server.base}/p/", *three_files(tmp_path), connections=1)
+    time.sleep(0.3)
+    write_shard(ten_photos(), f"{server.base}/p", *three_files(tmp_path), connections=1)
+    assert len(server.sent) <= 12  # of two threads, two may have been under way
+
+
+def test_photos_an_earlier_attempt_missed_count_under_the_share_of_today(tmp_path: Path) -> None:
+    base, paths = coloured(tmp_path / "raw", "red", range(6)), three_files(tmp_path / "photos")
+    with pytest.MonkeyPatch.context() as patch:
+        killed(patch, after=10)
+        with pytest.raises(KeyboardInterrupt):
+            write_shard(ten_photos(), base, *paths, max_missing_share=0.5)
+    with pytest.raises(TooManyMissingError, match=r"at least 4 of 10 .*p6 "):
+        write_shard(ten_photos(), base, *paths, max_missing_share=0)
+    assert not [path for path in paths if path.exists()]
+
+
+def test_photos_of_a_former_selection_are_not_held_against_a_shard(tmp_path: Path) -> None:
+    base, paths = coloured(tmp_path / "raw", "red", range(9)), three_files(tmp_path / "photos")
+    with pytest.MonkeyPatch.context() as patch:
+        killed(patch, after=5)
+        with pytest.raises(KeyboardInterrupt):
+            write_shard(ten_photos(range(20, 30)), base, *paths, max_missing_share=1)
+    write_shard(ten_photos(), base, *paths, max_missing_share=0.2)
+    assert pd.read_csv(paths[2])["image_id"].tolist() == ["p9"]
+
+
+def test_the_index_takes_its_name_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the index stands, the shard is whole; whoever reads the store looks for indexes."""
+    replace, named = os.replace, []
+
+    def record(source: Path, target: Path) -> None:
+        named.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr("oac.atomic.os.replace", record)
+    write_shard(ten_photos(), coloured(tmp_path / "raw", "red", range(10)), *three_files(tmp_path))
+    assert set(named) == {path.name for path in three_files(tmp_path)}
+    assert named[-1] == "train-000.index.parquet"

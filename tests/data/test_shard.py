@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -258,18 +259,25 @@ def test_bytes_that_arrived_outlive_the_process(tmp_path: Path) -> None:
 def test_odd_ids_make_an_archive_that_other_readers_group_right(tmp_path: Path) -> None:
     """The key of a WebDataset sample ends at the first dot of the name; long and foreign names must fit as well."""
     Image.new("RGB", (20, 20)).save(tmp_path / "photo.jpg")
-    ids = ["a.b.c", "d/e", "ü" * 40, "x" * 180]
+    ids = ["a.b.c", "a_b_c", "d/e", "d__e", "5%", "5%25", "n\n", "ü" * 40, "x" * 180, "COCO_val-01"]
     photos = pd.DataFrame({"image_id": ids, "path": "photo.jpg", "rotation": 0})
     paths = [tmp_path / "photos" / f"train-000{end}" for end in (".tar", ".index.parquet", ".missing.csv")]
     write_shard(photos, tmp_path, *paths)
     with tarfile.open(paths[0]) as archive:
         names = archive.getnames()
     assert [name.split(".", 1) for name in names] == [
+        ["a%2Eb%2Ec", "jpg"],
         ["a_b_c", "jpg"],
+        ["d%2Fe", "jpg"],
         ["d__e", "jpg"],
+        ["5%25", "jpg"],
+        ["5%2525", "jpg"],
+        ["n%0A", "jpg"],
         ["ü" * 40, "jpg"],
         ["x" * 180, "jpg"],
+        ["COCO_val-01", "jpg"],
     ]
+    assert [unquote(name.removesuffix(".jpg")) for name in names] == ids
     listed = subprocess.run(["tar", "tf", paths[0], "--quoting-style=literal"], check=True, capture_output=True)
     assert listed.stdout.decode().splitlines() == names
     store = Store(tmp_path / "photos")
@@ -363,3 +371,18 @@ def test_the_index_takes_its_name_last(tmp_path: Path, monkeypatch: pytest.Monke
     write_shard(ten_photos(), coloured(tmp_path / "raw", "red", range(10)), *three_files(tmp_path))
     assert set(named) == {path.name for path in three_files(tmp_path)}
     assert named[-1] == "train-000.index.parquet"
+
+
+def test_a_killed_job_leaves_nothing_half_written_behind(tmp_path: Path) -> None:
+    base, paths = coloured(tmp_path / "raw", "red", range(10)), three_files(tmp_path / "photos")
+    program = f"""
+import os, signal, pandas as pd
+from oac.data import shard
+shard._pack = lambda rows, journal, tar, index: (tar.write_bytes(b"half"), os.kill(os.getpid(), signal.SIGKILL))
+shard.write_shard(pd.read_parquet({str(tmp_path / "photos.parquet")!r}), {str(base)!r}, *{[str(p) for p in paths]!r})
+"""
+    ten_photos().to_parquet(tmp_path / "photos.parquet")
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
+    assert list((tmp_path / "photos").glob("*.part.tar"))
+    write_shard(ten_photos(), base, *paths)
+    assert sorted(os.listdir(tmp_path / "photos")) == sorted(path.name for path in paths)

@@ -6,6 +6,7 @@ A job can be killed at any moment and goes on without fetching again what it has
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -164,9 +165,7 @@ def _pack(rows: list[Row], journal: Journal, tar: Path, index: Path) -> None:
         for row in rows:
             entry = journal.entries[row]
             if not entry.reason:
-                # Readers of WebDataset take what stands before the first dot for the key of a sample.
-                name = row.image_id.replace(".", "_").replace("/", "__") + ".jpg"
-                offset = append_member(file, name, journal.read(entry))
+                offset = append_member(file, member_name(row.image_id), journal.read(entry))
                 places.append((row.image_id, offset, entry.bytes, entry.sha256, entry.width, entry.height))
         # Two empty blocks end an archive; tar pads to whole records.
         file.write(bytes(2 * _BLOCK))
@@ -175,6 +174,16 @@ def _pack(rows: list[Row], journal: Journal, tar: Path, index: Path) -> None:
         {"image_id": "str", "sha256": "str", "offset": np.int64}
         | dict.fromkeys(("bytes", "width", "height"), np.int32)
     ).to_parquet(index, index=False)
+
+
+def member_name(image_id: str) -> str:
+    """The name of a photo in a tar file: its id, of which urllib.parse.unquote makes the id again, and `.jpg`.
+
+    Readers of WebDataset take what stands before the first dot for the key of a sample, a slash would be a folder,
+    and a control character can end a name. Such characters, and the percent sign that stands for them, are %XX; ids
+    of letters, digits, hyphens and underscores stay as they are.
+    """
+    return re.sub(r"[%./\x00-\x1f\x7f]", lambda found: f"%{ord(found[0]):02X}", image_id) + ".jpg"
 
 
 def append_member(file: IO[bytes], name: str, data: bytes) -> int:

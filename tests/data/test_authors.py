@@ -116,3 +116,20 @@ def test_a_hostile_dict_is_refused(
         authors.read_release(tmp_path, release)
     assert not Path("ran").exists()
     assert pickle.dumps(Call())
+
+
+@pytest.mark.parametrize(
+    ("flag", "group"),
+    [(1, True), ("1", True), (1.0, True), ("1.0", True), (True, True), (0, False), ("0.0", False), (-1, False)],
+)
+def test_flags_are_read_in_every_form_a_table_writes_them(flag: object, group: bool) -> None:
+    row = ["a", "canonical", "/m/x", 1, 0.1, 0.2, 0.3, 0.4, -1, -1, flag, -1, -1]
+    boxes = authors._train_boxes({"a": ["/m/x"]}, {"a": {"data": [row]}}, {"a": 0}, Path("features.npy"))
+    assert boxes["is_group_of"].tolist() == [group]
+    assert boxes["is_group_of"].dtype == bool
+
+
+def test_a_flag_that_is_none_is_named() -> None:
+    row = ["a", "canonical", "/m/x", 1, 0.1, 0.2, 0.3, 0.4, -1, -1, 7, -1, -1]
+    with pytest.raises(ValueError, match=r"features\.npy: image 'a' .*'7'"):
+        authors._train_boxes({"a": ["/m/x"]}, {"a": {"data": [row]}}, {"a": 0}, Path("features.npy"))

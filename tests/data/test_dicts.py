@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -198,3 +199,18 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path, protocol: int) -> Non
         except dicts.UnsafePickleError:
             refused += 1
     assert refused > 100
+
+
+def test_one_array_that_is_referred_to_often_takes_its_memory_once(tmp_path: Path) -> None:
+    array = np.zeros(1 << 20, np.uint8)
+    path = tmp_path / "d.npy"
+    path.write_bytes(npy(payload_of({"rows": [array] * 300, "again": array})))
+    assert path.stat().st_size < 1.1 * array.nbytes
+    tracemalloc.start()
+    found = dicts.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * array.nbytes
+    # As numpy gives it: one array under many names.
+    assert len({id(value) for value in [*found["rows"], found["again"]]}) == 1
+    assert len(found["rows"]) == 300

@@ -3,6 +3,7 @@ from __future__ import annotations
 import email.utils
 import errno
 import hashlib
+import itertools
 import os
 import random
 import time
@@ -152,12 +153,78 @@ def test_retry_after_is_honoured(url: str, server: Any, tmp_path: Path, monkeypa
     assert waits[2] <= 4 * download.FIRST_DELAY
 
 
+@pytest.mark.parametrize(
+    "text", ["²", "-5", "1e9", "9" * 5000, "Mon, 99 Foo 2026", "Mon, 01 Jan 0001 00:00:00 -0000"]
+)
+def test_a_retry_after_that_says_nothing_is_none(text: str) -> None:
+    assert not download.retry_after(text)
+
+
+def test_waits_that_are_asked_for_are_bounded_on_both_sides_and_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    download.wait(1, 1e9, "http://x/file")
+    download.wait(4, 0.0, "http://x/file")
+    assert waits[0] == download.LONGEST_RETRY_AFTER
+    assert waits[1] >= download.FIRST_DELAY * 4
+    assert capsys.readouterr().err == "http://x/file: waiting 600 s before asking again\n"
+
+
+def without_ranges(server: Any, lengths: Any) -> Any:
+    """Send the whole file from its beginning, whatever is asked for, cut after the next of the lengths."""
+
+    def answer(handler: Any) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(DATA)))
+        handler.end_headers()
+        handler.close_connection = True
+        handler.wfile.write(DATA[: next(lengths)])
+
+    return answer
+
+
+def test_a_server_that_begins_again_and_never_ends_is_left(url: str, server: Any, tmp_path: Path) -> None:
+    server.faults["/file.csv"] = [without_ranges(server, itertools.cycle([10_000, 30_000]))] * 60
+    with pytest.raises(DownloadError, match="cut after"):
+        fetch(url, tmp_path / "file.csv", md5=MD5, retries=3)
+    assert len(server.requests) <= 8
+
+
+def test_a_length_that_is_no_number_is_no_length(url: str, server: Any, tmp_path: Path) -> None:
+    def answer(handler: Any) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "²")
+        handler.end_headers()
+        handler.close_connection = True
+        handler.wfile.write(DATA)
+
+    server.faults["/file.csv"] = [answer]
+    fetch(url, tmp_path / "file.csv", md5=MD5)
+    assert (tmp_path / "file.csv").read_bytes() == DATA
+
+
+def test_nothing_of_a_longer_version_is_left(url: str, server: Any, tmp_path: Path) -> None:
+    def cut_and_shorten(handler: Any) -> None:
+        server.serve(handler, cut_after=200_000)
+        server.files["/file.csv"] = DATA[:100_000][::-1]
+
+    def from_the_beginning(handler: Any) -> None:
+        del handler.headers["Range"]
+        server.serve(handler)
+
+    server.faults["/file.csv"] = [cut_and_shorten, from_the_beginning]
+    fetch(url, tmp_path / "file.csv")
+    assert (tmp_path / "file.csv").read_bytes() == DATA[:100_000][::-1]
+
+
 def test_waits_grow_and_scatter(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr(download.time, "sleep", waits.append)
     for attempt in (1, 2, 3, 4, 20):
         for _ in range(20):
-            download.wait(attempt, None)
+            download.wait(attempt, None, "http://x")
     rounds = [waits[n : n + 20] for n in range(0, 100, 20)]
     for attempt, values in zip((1, 2, 3, 4), rounds, strict=False):
         longest = download.FIRST_DELAY * 2 ** (attempt - 1)

@@ -200,3 +200,12 @@ def test_real_rows_are_read(shared: Path, tmp_path: Path) -> None:
         [0.243542, 0.434502, 0.805204, 0.90225],
         atol=1e-6,
     )
+
+
+def test_a_flag_that_one_file_lacks_is_unknown_for_all(folder: Path) -> None:
+    """A column of noes would say that there are no drawings."""
+    assert "is_depiction" in openimages.read_release(folder, ["train", "test"]).boxes
+    header = BOX_HEADER.replace(",IsDepiction", "")
+    write_split(folder, "test", {"t1": "0"}, ["t1,xclick,/m/a,1,0.1,0.4,0.2,0.9,0,1,0,0"], header=header)
+    assert "is_depiction" not in openimages.read_release(folder, ["train", "test"]).boxes
+    assert "is_depiction" in openimages.read_release(folder, ["train"]).boxes

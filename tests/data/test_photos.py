@@ -134,3 +134,50 @@ def test_mutated_jpegs_are_read_or_refused(shared: Path) -> None:
             counts["read"] += 1
             assert decoded(photo.data).shape == (photo.height, photo.width, 3)
     assert min(counts.values()) > 50, counts
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PPM", "ICNS", "TGA"])
+def test_formats_that_photos_do_not_have_are_not_opened(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow hands PostScript to Ghostscript, a program that bytes from a server must not reach."""
+    data = encoded(picture(), kind)
+    opened: list[object] = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *values, **_: opened.append(values))
+    with pytest.raises(MissingPhotoError, match="cannot identify image file"):
+        prepare(data)
+    assert not opened
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO"])
+def test_formats_that_photos_have_are_opened(kind: str) -> None:
+    expected = np.asarray(picture()).astype(int)
+    assert np.abs(decoded(prepare(encoded(picture(), kind)).data) - expected).mean() < 12
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("I;16", "PNG"), ("I;16", "TIFF"), ("I", "TIFF")])
+def test_sixteen_bits_of_grey_keep_their_light(mode: str, kind: str) -> None:
+    ramp = np.tile(np.linspace(0, 65535, 64), (32, 1)).round().astype(np.uint16)
+    image = Image.fromarray(ramp) if mode == "I;16" else Image.fromarray(ramp.astype(np.int32))
+    assert image.mode == mode
+    found = decoded(prepare(encoded(image, kind), quality=95).data)
+    assert np.abs(found - (ramp / 257)[:, :, None]).max() <= 3
+
+
+def test_numbers_that_are_no_levels_of_grey_are_refused() -> None:
+    for values in (np.full((16, 16), 0.5, np.float32), np.full((16, 16), 70000, np.int32), np.full((16, 16), -1)):
+        image = Image.fromarray(values.astype(np.float32 if values.dtype.kind == "f" else np.int32))
+        with pytest.raises(MissingPhotoError, match="no levels of 8 or 16 bits"):
+            prepare(encoded(image, "TIFF"))
+
+
+def test_shrinking_averages_what_it_takes_together() -> None:
+    """Stripes of one pixel become grey; taking single pixels would leave them black and white."""
+    stripes = np.zeros((128, 128, 3), np.uint8)
+    stripes[:, ::2] = 255
+    found = decoded(prepare(encoded(Image.fromarray(stripes), "PNG"), long_side=32).data)
+    assert np.abs(found - 127.5).max() < 8
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95])
+def test_photos_are_encoded_with_the_quality_asked_for(quality: int) -> None:
+    found, wanted = prepare(encoded(picture(), "PNG"), quality=quality).data, encoded(picture(), quality=quality)
+    assert Image.open(io.BytesIO(found)).quantization == Image.open(io.BytesIO(wanted)).quantization

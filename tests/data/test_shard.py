@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ import pytest
 from PIL import Image
 
 from oac.data.journal import Entry, Journal, Row
-from oac.data.store import Store, write_shard
+from oac.data.store import Store, TooManyMissingError, write_shard
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "store_photos.py"
 COUNT = 1000
@@ -258,19 +259,130 @@ def test_bytes_that_arrived_outlive_the_process(tmp_path: Path) -> None:
 def test_odd_ids_make_an_archive_that_other_readers_group_right(tmp_path: Path) -> None:
     """The key of a WebDataset sample ends at the first dot of the name; long and foreign names must fit as well."""
     Image.new("RGB", (20, 20)).save(tmp_path / "photo.jpg")
-    ids = ["a.b.c", "d/e", "ü" * 40, "x" * 180]
+    ids = ["a.b.c", "a_b_c", "d/e", "d__e", "5%", "5%25", "n\n", "ü" * 40, "x" * 180, "COCO_val-01"]
     photos = pd.DataFrame({"image_id": ids, "path": "photo.jpg", "rotation": 0})
     paths = [tmp_path / "photos" / f"train-000{end}" for end in (".tar", ".index.parquet", ".missing.csv")]
     write_shard(photos, tmp_path, *paths)
     with tarfile.open(paths[0]) as archive:
         names = archive.getnames()
     assert [name.split(".", 1) for name in names] == [
+        ["a%2Eb%2Ec", "jpg"],
         ["a_b_c", "jpg"],
+        ["d%2Fe", "jpg"],
         ["d__e", "jpg"],
+        ["5%25", "jpg"],
+        ["5%2525", "jpg"],
+        ["n%0A", "jpg"],
         ["ü" * 40, "jpg"],
         ["x" * 180, "jpg"],
+        ["COCO_val-01", "jpg"],
     ]
+    assert [unquote(name.removesuffix(".jpg")) for name in names] == ids
     listed = subprocess.run(["tar", "tf", paths[0], "--quoting-style=literal"], check=True, capture_output=True)
     assert listed.stdout.decode().splitlines() == names
     store = Store(tmp_path / "photos")
     assert {store.read(image_id) for image_id in ids} == {(tmp_path / "photo.jpg").read_bytes()}
+
+
+def killed(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Let the job end, as killed, after so many photos are recorded."""
+    add, left = Journal._write, [after]
+
+    def write(self: Journal, *values: Any) -> None:
+        add(self, *values)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "_write", write)
+
+
+def coloured(folder: Path, colour: str, numbers: range) -> Path:
+    folder.mkdir()
+    for number in numbers:
+        Image.new("RGB", (20, 20), colour).save(folder / f"{number}.jpg")
+    return folder
+
+
+def ten_photos(numbers: range = range(10)) -> pd.DataFrame:
+    ids = [f"p{number}" for number in numbers]
+    return pd.DataFrame({"image_id": ids, "path": [f"{number}.jpg" for number in numbers], "rotation": 0})
+
+
+def three_files(folder: Path) -> list[Path]:
+    return [folder / f"train-000{end}" for end in (".tar", ".index.parquet", ".missing.csv")]
+
+
+def test_a_shard_never_mixes_the_photos_of_two_places(tmp_path: Path) -> None:
+    red, blue = coloured(tmp_path / "red", "red", range(5)), coloured(tmp_path / "blue", "blue", range(10))
+    paths = three_files(tmp_path / "photos")
+    with pytest.MonkeyPatch.context() as patch:
+        killed(patch, after=8)  # five red ones and three that are not there
+        with pytest.raises(KeyboardInterrupt):
+            write_shard(ten_photos(), red, *paths, max_missing_share=1)
+    write_shard(ten_photos(), blue, *paths, max_missing_share=0)
+    store = Store(tmp_path / "photos")
+    assert store.image_ids == [f"p{number}" for number in range(10)]
+    assert {store.read(image_id) for image_id in store.image_ids} == {(blue / "0.jpg").read_bytes()}
+
+
+def test_an_address_with_and_without_a_slash_is_one_place(tmp_path: Path, server: Any) -> None:
+    for number in range(10):
+        server.files[f"/p/{number}.jpg"] = (coloured(tmp_path / str(number), "red", range(1)) / "0.jpg").read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        killed(patch, after=6)
+        with pytest.raises(KeyboardInterrupt):
+            write_shard(ten_photos(), f"{server.base}/p/", *three_files(tmp_path), connections=1)
+    time.sleep(0.3)
+    write_shard(ten_photos(), f"{server.base}/p", *three_files(tmp_path), connections=1)
+    assert len(server.sent) <= 12  # of two threads, two may have been under way
+
+
+def test_photos_an_earlier_attempt_missed_count_under_the_share_of_today(tmp_path: Path) -> None:
+    base, paths = coloured(tmp_path / "raw", "red", range(6)), three_files(tmp_path / "photos")
+    with pytest.MonkeyPatch.context() as patch:
+        killed(patch, after=10)
+        with pytest.raises(KeyboardInterrupt):
+            write_shard(ten_photos(), base, *paths, max_missing_share=0.5)
+    with pytest.raises(TooManyMissingError, match=r"at least 4 of 10 .*p6 "):
+        write_shard(ten_photos(), base, *paths, max_missing_share=0)
+    assert not [path for path in paths if path.exists()]
+
+
+def test_photos_of_a_former_selection_are_not_held_against_a_shard(tmp_path: Path) -> None:
+    base, paths = coloured(tmp_path / "raw", "red", range(9)), three_files(tmp_path / "photos")
+    with pytest.MonkeyPatch.context() as patch:
+        killed(patch, after=5)
+        with pytest.raises(KeyboardInterrupt):
+            write_shard(ten_photos(range(20, 30)), base, *paths, max_missing_share=1)
+    write_shard(ten_photos(), base, *paths, max_missing_share=0.2)
+    assert pd.read_csv(paths[2])["image_id"].tolist() == ["p9"]
+
+
+def test_the_index_takes_its_name_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the index stands, the shard is whole; whoever reads the store looks for indexes."""
+    replace, named = os.replace, []
+
+    def record(source: Path, target: Path) -> None:
+        named.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr("oac.atomic.os.replace", record)
+    write_shard(ten_photos(), coloured(tmp_path / "raw", "red", range(10)), *three_files(tmp_path))
+    assert set(named) == {path.name for path in three_files(tmp_path)}
+    assert named[-1] == "train-000.index.parquet"
+
+
+def test_a_killed_job_leaves_nothing_half_written_behind(tmp_path: Path) -> None:
+    base, paths = coloured(tmp_path / "raw", "red", range(10)), three_files(tmp_path / "photos")
+    program = f"""
+import os, signal, pandas as pd
+from oac.data import shard
+shard._pack = lambda rows, journal, tar, index: (tar.write_bytes(b"half"), os.kill(os.getpid(), signal.SIGKILL))
+shard.write_shard(pd.read_parquet({str(tmp_path / "photos.parquet")!r}), {str(base)!r}, *{[str(p) for p in paths]!r})
+"""
+    ten_photos().to_parquet(tmp_path / "photos.parquet")
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
+    assert list((tmp_path / "photos").glob("*.part.tar"))
+    write_shard(ten_photos(), base, *paths)
+    assert sorted(os.listdir(tmp_path / "photos")) == sorted(path.name for path in paths)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from oac.data import coco, folder, imagenet, official, sources, voc
+from oac.data import coco, folder, imagenet, official, sources, voc, web
 from oac.data.subset import select
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release
 
@@ -19,6 +19,10 @@ COCO = {"train": "a/train.json", "test": "a/test.json", "train_photos": "t", "te
 
 def corners(release: Release) -> list[list[float]]:
     return np.round(release.boxes[["xmin", "xmax", "ymin", "ymax"]].to_numpy(float), 4).tolist()
+
+
+GOOD = {"id": 5, "image_id": 11, "category_id": 7, "bbox": [1, 1, 2, 2.5], "iscrowd": 0}
+PHOTO = {"id": 11, "file_name": "a.jpg", "width": 200, "height": 100}
 
 
 def write_coco(root: Path, name: str, **changes: list) -> None:
@@ -73,6 +77,17 @@ def test_coco_becomes_canonical_tables(tmp_path: Path) -> None:
         ({"annotations": [{"image_id": 11, "category_id": 7}]}, r"not laid out like COCO's .*KeyError: 'bbox'"),
         ({"categories": [{"id": 7, "name": "dog"}]}, r"of category 3|do not have the same categories"),
         ({"images": [], "annotations": []}, "not one box"),
+        *(
+            (
+                {"annotations": [GOOD, GOOD | {"bbox": bbox}]},
+                r"train\.json is not .*annotation 5 of image 11 has the bbox",
+            )
+            for bbox in ([1, 1, 2, float("nan")], [1, 1, 2], [1, 1, 2, 2, 2], [1, 1, 2, "2"], "1122", [1, 1, 2, True])
+        ),
+        ({"images": [PHOTO, PHOTO]}, r"train\.json is not .*the image id 11 is listed twice"),
+        ({"images": [PHOTO | {"width": 0}]}, r"train\.json is not .*image 11 has .*width 0"),
+        ({"images": [PHOTO | {"height": "100"}]}, r"train\.json is not .*image 11 has .*height '100'"),
+        ({"images": [PHOTO | {"file_name": 3}]}, r"train\.json is not .*image 11 has the file 3"),
     ],
 )
 def test_wrong_coco_files_are_named(tmp_path: Path, changes: dict, named: str) -> None:
@@ -113,6 +128,7 @@ def test_a_folder_of_class_folders_has_one_label_a_photo(tmp_path: Path) -> None
 
 
 HEADER = "split,label,path,xmin,ymin,xmax,ymax,is_group_of,rotation\n"
+LINE = "train,cat,b.jpg,0.1,0.1,0.4,0.2,0,0\n"
 
 
 @pytest.mark.parametrize("units", ["share", "pixels"])
@@ -143,6 +159,20 @@ def test_a_csv_of_boxes_beside_photos(tmp_path: Path, units: str) -> None:
         (HEADER + "train,cat,a.jpg,0.5,0.1,0.4,0.2,0,\n", r"line 2: box of image a has xmin 0\.5 and xmax 0\.4"),
         (HEADER + "dev,cat,a.jpg,0.1,0.1,0.4,0.2,0,\n", "the split dev"),
         (HEADER + "train,cat,a.jpg,0.1,0.1,0.4,0.2,0,45\n", "rotation must be one of"),
+        *(
+            (HEADER + LINE + line + "\n", rf"boxes\.csv, line 3: {named}")
+            for line, named in (
+                ("train,cat,a.jpg,0.1,abc,0.4,0.2,0,0", "ymin must be a number, not 'abc'"),
+                ("train,cat,a.jpg,0.1,0.1,,0.2,0,0", "xmax must be a number, not ''"),
+                ("train,cat,a.jpg,0.1,0.1,inf,0.2,0,0", "xmax must be a number, not 'inf'"),
+                ("train,cat,a.jpg,0.1,0.1,0.4,0.2,0,90.7", "rotation must be one of .*, not '90.7'"),
+                ("train,cat,a.jpg,0.1,0.1,0.4,0.2,0,65626", "rotation must be one of .*, not '65626'"),
+                ("train,cat,a.jpg,0.1,0.1,0.4,0.2,0,left", "rotation must be one of .*, not 'left'"),
+                ("train,cat,a.jpg,0.1,0.1,0.4,0.2,2,0", "is_group_of must be 1 or 0, not '2'"),
+                ("train,cat,,0.1,0.1,0.4,0.2,0,0", "path must not be blank"),
+                ("train, ,a.jpg,0.1,0.1,0.4,0.2,0,0", "label must not be blank"),
+            )
+        ),
     ],
 )
 def test_wrong_csv_files_are_named(tmp_path: Path, text: str, named: str) -> None:
@@ -151,6 +181,21 @@ def test_wrong_csv_files_are_named(tmp_path: Path, text: str, named: str) -> Non
         folder.read_release(tmp_path, boxes="boxes.csv")
     with pytest.raises(FileNotFoundError, match=r"other\.csv does not exist"):
         folder.read_release(tmp_path, boxes="other.csv")
+
+
+def test_flags_and_turns_are_read_as_programs_write_them(tmp_path: Path) -> None:
+    """With decimals, which a table gets from a column that has a blank, as in the official image lists."""
+    flags = ["1.0", "TRUE", " 1", "0.0", "", "-1"]
+    turns = ["90.0", "180", "", "0.0", "270.0", "0"]
+    lines = [
+        f"train,cat,{n}.jpg,0.1,0.2,0.3,0.6,{f},{t}\n" for n, (f, t) in enumerate(zip(flags, turns, strict=True))
+    ]
+    (tmp_path / "boxes.csv").write_text(HEADER + "".join(lines))
+    release = folder.read_release(tmp_path, boxes="boxes.csv")
+    assert release.boxes["is_group_of"].tolist() == [True, True, True, False, False, False]
+    assert release.boxes["is_group_of"].dtype == bool
+    assert release.images["rotation"].tolist() == [90, 180, 0, 0, 270, 0]
+    assert release.images["rotation"].dtype == np.int16
 
 
 @pytest.mark.parametrize("module", [coco, folder, imagenet, voc])
@@ -171,6 +216,19 @@ def test_a_source_is_read_where_its_files_lie(tmp_path: Path, module: object) ->
         patch.setattr(module, "read_release", read_release)
         assert sources.read({"source": name, name: own, "shards": {}}, files, tmp_path / "release") == "tables"
     assert seen == [(tmp_path, own)]
+
+
+def test_a_file_address_is_the_folder_it_names(tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    for address in (folder.as_uri(), str(folder)):
+        assert sources.local_folder(address) == str(folder)
+        assert web.open_source(address).folder == folder
+        data = {"location": address, "voc": {}, "store": {"shards": {"train": 1}}}
+        assert sources.local_files(data | {"source": "voc"})[0] == f"{folder}/ImageSets/Main/train.txt"
+        assert sources.local_files(data | {"source": "dicts"})[0] == f"{folder}/images_selected_new.npy"
+        assert sources.difficult_marks(data | {"source": "voc"}) == str(folder)
+        assert sources.difficult_marks(data | {"source": "coco"}) is None
+    assert sources.local_folder("https://a/b%20c") == "https://a/b%20c"
 
 
 def test_photos_of_the_official_release_come_from_the_bucket() -> None:

@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import pickle
 import resource
+import runpy
 import subprocess
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -282,3 +284,20 @@ def test_an_index_that_is_wrong_about_a_size_is_no_harm(written: tuple[Path, pd.
     table["height"] += 8
     table.to_parquet(index, index=False)
     assert np.array_equal(np.asarray(Store(folder).image("train000")), np.asarray(before))
+
+
+def test_ids_of_missing_photos_stay_as_they_are_written(tmp_path: Path) -> None:
+    """The script that collects the accounts of all shards must not take them for numbers."""
+    folder = tmp_path / "data" / "photos" / "train"
+    ids = [["000009", "1e5", "NA"], ["0x1F", "007"]]
+    for number, names in enumerate(ids):
+        tar, index, missing = shard_paths(folder.parent, shard=f"train-{number:03}")
+        photos = pd.DataFrame({"image_id": names, "path": [f"{name}.jpg" for name in names], "rotation": 0})
+        write_shard(photos, tmp_path, tar, index, missing, max_missing_share=1)
+    script = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "collect_images.py"
+    output = {"images": str(tmp_path / "data" / "images.parquet"), "missing": str(tmp_path / "data" / "missing.csv")}
+    indexes = [str(path) for path in sorted(folder.glob("*.index.parquet"))]
+    smk = SimpleNamespace(input=SimpleNamespace(indexes=indexes), output=SimpleNamespace(**output))
+    runpy.run_path(str(script), run_name="script")["main"](smk)
+    lines = Path(output["missing"]).read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["image_id", *ids[0], *ids[1]]

@@ -135,3 +135,58 @@ def test_boxes_come_in_parts_that_make_the_whole() -> None:
     parts = list(found.box_parts(7))
     assert [len(part) for part in parts] == [7] * 28 + [4]
     assert pd.concat(parts, ignore_index=True).equals(found.boxes)
+
+
+@pytest.mark.parametrize(("option", "flag"), [("depictions", "is_depiction"), ("group_of", "is_group_of")])
+def test_what_a_source_does_not_mark_cannot_be_left_out(option: str, flag: str) -> None:
+    """Otherwise the account would name a step that nothing was done in."""
+    release = make_release(MANY)
+    unmarked = Release(release.images, release.boxes.drop(columns=flag), release.classes)
+    with pytest.raises(ValueError, match=f"does not mark its boxes .{flag}."):
+        subset.select(unmarked, min_images_per_class=1, **{option: "drop"})
+
+
+def shown_by(rows: list[tuple], label: str) -> int:
+    return len({row[0] for row in rows if row[1] == label})
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, st.integers(1, 3), st.integers(1, 4), st.sampled_from(["keep", "drop"]))
+def test_classes_counted_among_all_boxed_images_are_counted_once(
+    rows: list, least: int, often: int, rare: str
+) -> None:
+    """Also where the filters are repeated: the images with boxes do not become fewer."""
+    frequent = {label for label in LABELS if shown_by(rows, label) >= often}
+    kept = list(rows)
+    while True:
+        before = len(kept)
+        shown = classes_of(kept)
+        kept = [row for row in kept if len(shown[row[0]]) >= least and shown[row[0]] & frequent]
+        kept = [row for row in kept if rare == "keep" or row[1] in frequent]
+        if len(kept) == before:
+            break
+    options = {"min_classes_per_image": least, "min_images_per_class": often, "rare_labels": rare}
+    found = selected(rows, count_classes="boxed", passes="fixed_point", **options)
+    assert (0 if found is None else len(found.boxes)) == len(kept)
+
+
+def test_repeated_filters_do_not_count_boxed_images_anew() -> None:
+    # /b is on two images with boxes, of which one has no second class; counted anew it would be too rare.
+    rows = [("a", "/a", False, False), ("a", "/b", False, False), ("b", "/b", False, False)]
+    rows += [("c", "/a", False, False), ("c", "/c", False, False)]
+    found = selected(rows, min_images_per_class=2, count_classes="boxed", passes="fixed_point")
+    assert found is not None
+    assert found.images["image_id"].tolist() == ["a"]
+
+
+def test_the_seed_draws_the_sample_of_test_too() -> None:
+    rows = MANY + [(f"t{n:03}", label, False, False) for n in range(60) for label in ("/a", "/b")]
+    splits = {row[0]: "train" if row[0][0] == "i" else "test" for row in rows}
+
+    def drawn(seed: int) -> list[str]:
+        options = {"min_images_per_class": 10, "max_test_images": 25, "seed": seed}
+        images = subset.select(make_release(rows, splits), **options).images
+        return images["image_id"][images["split"] == "test"].tolist()
+
+    assert drawn(1) == drawn(1)
+    assert len({tuple(drawn(seed)) for seed in range(4)}) == 4

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from oac.data import voc
+from oac.proposals.evidence import without
 
 
 def annotation(*objects: str, size: str = "<width>200</width><height>100</height>") -> str:
@@ -88,3 +89,21 @@ def test_the_real_photos_are_read(shared: Path) -> None:
     first = release.boxes[release.boxes["image_id"] == "000005"].iloc[0]
     expected = [262 / 500, 324 / 500, 210 / 375, 339 / 375]
     np.testing.assert_allclose(first[["xmin", "xmax", "ymin", "ymax"]].astype(float), expected, atol=1e-6)
+
+
+def test_difficult_objects_are_those_that_are_marked(folder: Path) -> None:
+    text = annotation(
+        thing("dog", (1, 20, 1, 10)), thing("cat", (21, 40, 11, 30), difficult=1), thing("dog", (101, 200, 51, 100))
+    ).replace("<difficult>0</difficult>", "", 1)
+    (folder / "Annotations" / "000002.xml").write_text(text)
+    found = voc.difficult_objects(folder, ["000007", "000002", "000001"])
+    assert list(found.columns) == voc.BOX_COLUMNS
+    assert found[["image_id", "label"]].values.tolist() == [["000002", "cat"], ["000001", "cat"]]
+    corners = found[["xmin", "xmax", "ymin", "ymax"]]
+    np.testing.assert_allclose(corners, [[0.1, 0.2, 0.1, 0.3], [0.25, 0.5, 0.25, 0.5]], rtol=1e-6)
+    # The same numbers as in the box table, from which they are taken out by comparing.
+    boxes = voc.read_release(folder).boxes
+    assert len(without(boxes, found)) == len(boxes) - 2
+    nothing = voc.difficult_objects(folder, ["000007"])
+    assert nothing.empty
+    assert len(without(boxes, nothing)) == len(boxes)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from oac.data.download import DownloadError, GoneError
-from oac.data.web import open_source
+from oac.data import web
+from oac.data.download import LONGEST_RETRY_AFTER, DownloadError, GoneError
+from oac.data.web import Server, open_source
 
 
 def test_photos_come_from_folders_and_addresses(tmp_path: Path, server: Any) -> None:
@@ -92,3 +93,69 @@ def test_a_source_that_is_closed_waits_no_longer(server: Any) -> None:
         source.close()
         with pytest.raises(DownloadError, match="stopped"):
             result.result(timeout=5)
+
+
+def drip(server: Any, pause: float, piece: bytes = b"x") -> Any:
+    """An answer that never ends and never stalls."""
+
+    def answer(handler: Any) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.close_connection = True
+        try:
+            while True:
+                handler.wfile.write(piece)
+                time.sleep(pause)
+        except OSError:
+            return
+
+    return answer
+
+
+def test_a_server_that_drips_is_left_at_the_deadline(server: Any) -> None:
+    server.files["/p"] = b"x" * 5000
+    server.faults["/p"] = [drip(server, 0.02)]
+    assert open_source(server.base, timeout=10, deadline=0.3, connections=1).read("p") == b"x" * 5000
+    server.faults["/p"] = [drip(server, 0.02)] * 2
+    with pytest.raises(DownloadError, match=r"bytes in 0\.3 s \(2 attempts\)"):
+        open_source(server.base, timeout=10, deadline=0.3, retries=1, connections=1).read("p")
+
+
+def test_a_body_without_end_is_refused(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "MOST_BYTES", 10_000)
+    server.files |= {"/p": b"x" * 10_000, "/q": b"x" * 10_001}
+    source = open_source(server.base, connections=1)
+    assert len(source.read("p")) == 10_000
+    server.faults["/p"] = [drip(server, 0, b"x" * 1000)]
+    for path in ("p", "q"):
+        with pytest.raises(GoneError, match=r"more than 10,000 bytes"):
+            source.read(path)
+    # The one connection that there may be is free again.
+    assert len(source.read("p")) == 10_000
+
+
+def test_a_wait_of_no_time_is_no_leave_to_ask_without_end(server: Any) -> None:
+    server.faults["/p"] = [server.status(429, Retry_After="0")] * 99
+    with pytest.raises(DownloadError, match=r"429.*\(3 attempts\)"):
+        open_source(server.base, retries=2).read("p")
+    assert len(server.requests) == 3
+
+
+def test_long_waits_are_bounded_and_said(
+    server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock, waits = [0.0], []
+
+    def sleep(_: Server, seconds: float) -> None:
+        waits.append(seconds)
+        clock[0] += seconds
+
+    monkeypatch.setattr(Server, "_sleep", sleep)
+    source = open_source(server.base, retries=0)
+    monkeypatch.setattr(web.time, "monotonic", lambda: clock[0])
+    server.faults["/p"] = [server.status(503, Retry_After="999999999")] * 99
+    with pytest.raises(DownloadError, match="503"):
+        source.read("p")
+    assert max(waits) == pytest.approx(LONGEST_RETRY_AFTER)
+    assert sum(waits) < web.MOST_ASKED_SECONDS + 10
+    assert capsys.readouterr().err.count(f"{server.base}: waiting 600 s before asking again") == 3

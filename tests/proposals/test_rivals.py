@@ -1,6 +1,7 @@
 """Sources through OpenCV and from files: the same form of output, clear messages, no error on odd photos."""
 
 import builtins
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -140,3 +141,44 @@ def test_wrong_files_of_boxes_are_refused(tmp_path):
         from_csv(write(tmp_path / "boxes.csv", wrong, ["image_id", *CORNERS]), ["a"], count=1)
     with pytest.raises(ValueError, match="no box of any photo of the study"):
         from_csv(write(tmp_path / "boxes.csv", good, ["image_id", *CORNERS]), ["b"], count=1)
+    wrong = [*good, ("a", "wide", 0.2, 0.1, 0.2)]
+    with pytest.raises(ValueError, match=r"boxes\.csv, line 3: xmin must be a number, not 'wide'"):
+        from_csv(write(tmp_path / "boxes.csv", wrong, ["image_id", *CORNERS]), ["a"], count=1)
+
+
+def test_boxes_from_a_file_are_checked_as_they_are_handed_on(tmp_path):
+    """In single precision two boxes can be one, and a box of 1e-9 has no width."""
+    rows = [("NA", 0.3, 0.4, 0.3, 0.4), ("NA", 0.3 + 1e-10, 0.4, 0.3, 0.4), ("NA", 0.5, 0.6, 0.5, 0.6)]
+    table = from_csv(write(tmp_path / "boxes.csv", rows, ["image_id", *CORNERS]), ["NA"], count=3)
+    assert table["rank"].tolist() == [0, 1]
+    assert not table.duplicated(CORNERS).any()
+    rows[2] = ("NA", 0.5, 0.5 + 1e-9, 0.5, 0.6)
+    with pytest.raises(ValueError, match=r"boxes\.csv, line 4: box of image NA has xmin 0\.5 and xmax 0\.5"):
+        from_csv(write(tmp_path / "boxes.csv", rows, ["image_id", *CORNERS]), ["NA"], count=3)
+
+
+def test_opencvs_bing_is_asked_and_read_as_it_means_it(tmp_path, monkeypatch):
+    """A stand-in for OpenCV: it wants BGR, and gives corners in pixels from 1 on, the last one included."""
+    image = scene(100, 200)
+    seen = []
+
+    class Finder:
+        def setTrainingPath(self, path):
+            assert path == str(tmp_path)
+
+        def computeSaliency(self, given):
+            seen.append(given)
+            print("a line of chatter", flush=True)
+            return True, np.array([[[1, 1, 50, 25]], [[101, 51, 200, 100]], [[1, 1, 50, 25]]], np.int32)
+
+    saliency = SimpleNamespace(ObjectnessBING_create=Finder)
+    monkeypatch.setattr(opencv, "require", lambda module: SimpleNamespace(**{module: saliency}))
+    (tmp_path / "ObjNessB2W8MAXBGR.wS1.yml.gz").touch()
+    boxes, scores = proposer("opencv_bing", {"model": str(tmp_path)})(image, 10)
+    np.testing.assert_array_equal(seen[0], image[:, :, ::-1])
+    assert seen[0].flags.c_contiguous
+    np.testing.assert_allclose(boxes, [[0, 0, 0.25, 0.25], [0.5, 0.5, 1, 1]])
+    assert scores.tolist() == [1.0, 0.5]
+    assert len(proposer("opencv_bing", {"model": str(tmp_path)})(image, 1)[0]) == 1
+    monkeypatch.setattr(Finder, "computeSaliency", lambda *_: (False, None))
+    assert proposer("opencv_bing", {"model": str(tmp_path)})(image, 10)[0].shape == (0, 4)

@@ -147,3 +147,19 @@ def test_the_study_of_the_papers_size_is_planned_in_five_seconds(fresh):
     assert plan.jobs["download_annotations"] == 7
     assert plan.jobs["store_photos"] == 213 + 42 + 40
     assert plan.jobs["pretrain"] == 10
+
+
+def test_a_data_set_at_a_file_address_is_scored_with_its_difficult_marks(fresh, tmp_path):
+    place = tmp_path / "VOC 2007"
+    for name in ("train", "val"):
+        (place / "ImageSets" / "Main").mkdir(parents=True, exist_ok=True)
+        (place / "ImageSets" / "Main" / f"{name}.txt").write_text("000001\n")
+    edits = {
+        "data.source": "voc",
+        "data.synthetic": None,
+        "data.location": place.as_uri(),
+        "data.store.shards": {"train": 1, "test": 1},
+    }
+    target = "results/tiny/proposals/evidence/evidence.csv"
+    plan = fresh.planned(target, config=fresh.changed(edits, tmp_path))
+    assert plan.jobs["score_proposals"] == 1

@@ -167,7 +167,7 @@ def release_location(wildcards):
     if data["source"] == "synthetic":
         return f"resources/{wildcards.study}/published"
     for place in (data["location"], sources.annotations_address(data)):
-        folder = place.removeprefix("file://")
+        folder = sources.local_folder(place)
         if "://" not in folder and not Path(folder).is_dir():
             raise WorkflowError(
                 f"study {wildcards.study}: data.location {place} is no folder; put the data set there, or"
@@ -346,8 +346,7 @@ def evidence_tables(wildcards):
 
 def difficult_marks(wildcards):
     """The folder whose annotations mark difficult objects; none where the source has no such mark."""
-    data = study_of(wildcards)["data"]
-    return data["location"] if data["source"] == "voc" else None
+    return sources.difficult_marks(study_of(wildcards)["data"])
 
 
 def recall_sources(wildcards):

@@ -24,7 +24,9 @@ def main(smk: "Snakemake") -> None:
         raise ValueError(f"{folder} holds shards that the study does not have ({', '.join(left_over)}): remove them")
     with writing(smk.output.missing) as path:
         accounts = [index.replace(".index.parquet", ".missing.csv") for index in smk.input.indexes]
-        pd.concat([pd.read_csv(account) for account in accounts]).to_csv(path, index=False)
+        # An id is text, whatever it looks like: 000009, 1e5, NA.
+        tables = [pd.read_csv(account, dtype="str", keep_default_na=False) for account in accounts]
+        pd.concat(tables).to_csv(path, index=False)
     with writing(smk.output.images) as path:
         images.to_parquet(path, index=False)
 

@@ -21,7 +21,7 @@ def main(smk: "Snakemake") -> None:
     result = evaluate(
         load_features(smk.input.features) | views,
         pd.read_parquet(smk.input.boxes),
-        pd.read_csv(smk.input.classes),
+        pd.read_csv(smk.input.classes, dtype={"label": "str", "name": "str"}, keep_default_na=False),
         encoder_recipe(smk.input.encoder),
         study=smk.wildcards.study,
         crops=smk.wildcards.crops,

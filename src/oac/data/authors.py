@@ -20,6 +20,7 @@ import pandas as pd
 from oac.data import dicts, openimages
 from oac.data.tables import (
     BOX_COLUMNS,
+    FLAGS,
     IMAGE_COLUMNS,
     Release,
     check_boxes,
@@ -101,7 +102,7 @@ def _train_boxes(
             for row in entries:
                 turn = 0 if row[_SOURCE] == _UPRIGHT else rotation[image_id]
                 corners = (float(row[_XMIN]), float(row[_XMAX]), float(row[_YMIN]), float(row[_YMAX]))
-                rows.append((image_id, row[_LABEL], *corners, str(row[_GROUP]) == "1", turn))
+                rows.append((image_id, row[_LABEL], *corners, FLAGS[str(row[_GROUP]).lower()], turn))
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ValueError(
                 f"{file}: image {image_id!r} has no rows of boxes ({type(error).__name__}: {error})"

@@ -8,6 +8,7 @@ area then is left out, as detection code does. Labels are the category names.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -50,10 +51,11 @@ def _read(path: Path, split: str, photos: str) -> tuple[pd.DataFrame, pd.DataFra
         content = json.loads(path.read_text(encoding="utf-8"))
         categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
         images = pd.DataFrame(
-            [(entry["id"], entry["file_name"], entry["width"], entry["height"]) for entry in content["images"]],
-            columns=["id", "file_name", "width", "height"],
+            [_photo(entry) for entry in content["images"]], columns=["id", "file_name", "width", "height"]
         ).set_index("id")
-        rows = [(e["image_id"], e["category_id"], *e["bbox"], e.get("iscrowd", 0)) for e in content["annotations"]]
+        if not images.index.is_unique:
+            raise ValueError(f"the image id {images.index[images.index.duplicated()][0]} is listed twice")
+        rows = [(e["image_id"], e["category_id"], *_corners(e), e.get("iscrowd", 0)) for e in content["annotations"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not laid out like COCO's instances_*.json: {type(error).__name__}: {error}"
@@ -68,6 +70,27 @@ def _read(path: Path, split: str, photos: str) -> tuple[pd.DataFrame, pd.DataFra
         }
     ).reset_index(drop=True)[IMAGE_COLUMNS]
     return table, _boxes(path, rows, images, ids, categories), [categories[key] for key in sorted(categories)]
+
+
+def _photo(entry: dict[str, Any]) -> tuple[Any, str, float, float]:
+    """The id, file, width and height of an entry of `images`."""
+    width, height, name = entry["width"], entry["height"], entry["file_name"]
+    if not (_are_numbers([width, height]) and min(width, height) > 0 and isinstance(name, str)):
+        raise ValueError(f"image {entry['id']} has the file {name!r}, width {width!r} and height {height!r}")
+    return entry["id"], name, width, height
+
+
+def _corners(entry: dict[str, Any]) -> list[float]:
+    """x, y, width, height of an entry of `annotations`."""
+    bbox: list[float] = entry["bbox"]
+    if len(bbox) != 4 or not _are_numbers(bbox):
+        raise ValueError(f"annotation {entry.get('id', '')} of image {entry['image_id']} has the bbox {bbox!r}")
+    return bbox
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    # Python reads NaN and Infinity in JSON, and text would be turned into numbers or be compared as text.
+    return all(type(value) in (int, float) and math.isfinite(value) for value in values)
 
 
 def _boxes(

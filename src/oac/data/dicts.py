@@ -147,7 +147,7 @@ class _Dtype:
 class _Array:
     """Stand-in of numpy.ndarray: takes the state numpy writes and gives an array only when asked."""
 
-    __slots__ = ("dtype", "fortran", "raw", "shape")
+    __slots__ = ("dtype", "fortran", "made", "raw", "shape")
     raw: Any
 
     def __setstate__(self, state: Any) -> None:
@@ -159,9 +159,18 @@ class _Array:
         if min(shape, default=0) < 0 or type(raw) is not values or len(raw) != wanted:
             raise UnsafePickleError(f"it holds a numpy array of shape {shape} whose data do not fit")
         self.shape, self.dtype, self.fortran, self.raw = shape, dtype.dtype, bool(fortran), raw
+        self.made: Any = None
 
     def value(self) -> Any:
-        """The array; of a 0-d object array its only element."""
+        """The array; of a 0-d object array its only element.
+
+        The same one each time: a few bytes can refer to one array as often as they like.
+        """
+        if self.made is None:
+            self.made = self._make()
+        return self.made
+
+    def _make(self) -> Any:
         if not self.dtype.hasobject:
             flat = np.frombuffer(self.raw, self.dtype)
         elif self.shape == ():

@@ -13,6 +13,7 @@ import http.client
 import os
 import random
 import re
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +26,7 @@ from oac.atomic import DiskFullError
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 60.0
 LONGEST_RETRY_AFTER = 600.0
+LONG_WAIT = 30.0  # seconds from which on a wait is worth a line in the log
 WRONG_RETRIES = 2
 _CHUNK = 1 << 20
 # A server that is overloaded or a gateway in trouble; every other 4xx says that asking again is no use.
@@ -41,11 +43,14 @@ class GoneError(DownloadError):
 
 
 class _TryAgainError(Exception):
-    """A fault that may pass; `after` is how long the server asks to wait, in seconds."""
+    """A fault that may pass.
 
-    def __init__(self, reason: str, after: float | None = None) -> None:
+    after: how long the server asks to wait, in seconds. anew: what was here was wrong and is thrown away.
+    """
+
+    def __init__(self, reason: str, after: float | None = None, *, anew: bool = False) -> None:
         super().__init__(reason)
-        self.after = after
+        self.after, self.anew = after, anew
 
 
 class _NothingMoreError(Exception):
@@ -92,8 +97,8 @@ def fetch(
     target; it outlives a killed process and is continued, where bytes or md5 can tell later that the pieces
     belong together. `retries` bounds the attempts in a row that bring nothing new; a whole file that fails
     the check is fetched anew WRONG_RETRIES times at most. The wait between attempts doubles from FIRST_DELAY,
-    with jitter, or is what the server's Retry-After asks for. `timeout` is in seconds without a byte. A
-    target that exists is replaced.
+    with jitter, or is what the server's Retry-After asks for, where that is longer. `timeout` is in seconds
+    without a byte. A target that exists is replaced.
 
     Raises DownloadError; DiskFullError where the disk has no room.
     """
@@ -115,9 +120,10 @@ def fetch(
 def _complete(url: str, part: _Part, size: int | None, md5: str | None, retries: int, timeout: float) -> None:
     """Bring `part` to its end, with retries; raise DownloadError where that fails."""
     attempts = fruitless = wrong = 0
+    # A server that does not resume begins again each time, so that less than the most there ever was is nothing new.
+    most = part.size()
     while True:
         attempts += 1
-        before = part.size()
         try:
             _append(url, part, size, timeout)
             problem = _difference(part.path, size, md5)
@@ -125,13 +131,14 @@ def _complete(url: str, part: _Part, size: int | None, md5: str | None, retries:
                 return
             # What is there cannot be trusted, so the next attempt starts at the first byte.
             part.path.unlink()
-            wrong += 1
-            raise _TryAgainError(problem)
+            raise _TryAgainError(problem, anew=True)
         except _TryAgainError as error:
-            fruitless = 0 if part.size() > before else fruitless + 1
+            fruitless = 0 if part.size() > most else fruitless + 1
+            most = 0 if error.anew else max(most, part.size())
+            wrong += error.anew
             if fruitless > retries or wrong > min(WRONG_RETRIES, retries):
                 raise DownloadError(f"{url}: {error} (after {attempts} attempts); {_advice(part)}") from None
-            wait(max(fruitless, 1), error.after)
+            wait(max(fruitless, 1), error.after, url)
 
 
 def _append(url: str, part: _Part, expected: int | None, timeout: float) -> None:
@@ -144,7 +151,8 @@ def _append(url: str, part: _Part, expected: int | None, timeout: float) -> None
     except _NothingMoreError as error:
         if error.total != have:
             part.path.unlink()
-            raise _TryAgainError(f"{have} bytes are here, but the server has {error.total}") from None
+            reason = f"{have} bytes are here, but the server has {error.total}"
+            raise _TryAgainError(reason, anew=True) from None
         return
     part.validator = connection.validator
     with connection.response as response, open(part.path, "r+b" if have else "wb") as file:
@@ -187,7 +195,7 @@ def _open(url: str, start: int, validator: str | None, timeout: float) -> _Conne
     if begins not in (0, start):
         response.close()
         raise _TryAgainError(f"the server sent the bytes from {begins} on, not from {start}")
-    return _Connection(response, begins, int(length) if length and length.isdigit() else None, strong)
+    return _Connection(response, begins, _number(length), strong)
 
 
 def _status_error(url: str, error: urllib.error.HTTPError, start: int) -> Exception:
@@ -220,9 +228,17 @@ def _difference(part: Path, size: int | None, md5: str | None) -> str | None:
     return None
 
 
-def wait(attempt: int, asked: float | None) -> None:
-    """Sleep before the attempt after the `attempt`-th, or as long as the server asked for, in seconds."""
-    time.sleep(back_off(attempt) if asked is None else min(asked, LONGEST_RETRY_AFTER))
+def wait(attempt: int, asked: float | None, url: str) -> None:
+    """Sleep before the attempt after the `attempt`-th, or as long as the server asked for where that is longer."""
+    seconds = max(back_off(attempt), min(asked or 0.0, LONGEST_RETRY_AFTER))
+    say_wait(url, seconds)
+    time.sleep(seconds)
+
+
+def say_wait(url: str, seconds: float) -> None:
+    """Say on stderr why nothing happens for a while; short waits are not worth a line."""
+    if seconds >= LONG_WAIT:
+        print(f"{url}: waiting {seconds:.0f} s before asking again", file=sys.stderr, flush=True)
 
 
 def back_off(attempt: int) -> float:
@@ -234,12 +250,19 @@ def retry_after(text: str | None) -> float | None:
     """Seconds of a Retry-After header, which holds seconds or a date."""
     if not text:
         return None
-    if text.strip().isdigit():
-        return float(text)
+    seconds = _number(text)
+    if seconds is not None:
+        return float(seconds)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
+
+
+def _number(text: str | None) -> int | None:
+    """The number of a header line; a server may send anything there, and Python takes ² for a digit."""
+    match = re.fullmatch(r"\s*([0-9]{1,18})\s*", text or "")
+    return int(match[1]) if match else None
 
 
 def _range_start(text: str | None) -> int:

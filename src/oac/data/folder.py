@@ -5,7 +5,8 @@ The file has a line for each box and a header that names the columns, in any ord
 - label: the class;
 - xmin, xmax, ymin, ymax: the corners, in pixels or as shares of the photo (`units`), of the photo as it is stored;
 - split: train, validation or test;
-- optionally is_group_of (1 or 0) and rotation (degrees counter-clockwise that make the stored photo upright).
+- optionally is_group_of (1 or 0) and rotation (degrees counter-clockwise that make the stored photo upright: 0, 90,
+  180, 270, or blank for 0).
 """
 
 from __future__ import annotations
@@ -17,7 +18,20 @@ import pandas as pd
 from PIL import Image
 
 from oac.data.openimages import rotate_boxes
-from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_boxes, check_columns, check_release
+from oac.data.photos import FORMATS
+from oac.data.tables import (
+    BOX_COLUMNS,
+    FLAGS,
+    IMAGE_COLUMNS,
+    ROTATIONS,
+    Release,
+    check_boxes,
+    check_columns,
+    check_filled,
+    check_release,
+    read_choices,
+    read_numbers,
+)
 
 COLUMNS = ("path", "label", "xmin", "xmax", "ymin", "ymax", "split")
 
@@ -40,14 +54,13 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
         raise FileNotFoundError(
             f"{path} does not exist; a CSV file with the columns {', '.join(COLUMNS)} is expected"
         )
-    table = pd.read_csv(path, dtype={"path": "str", "label": "str", "split": "str"}, keep_default_na=False)
+    # As text, so that a wrong value can be shown as it is written.
+    table = pd.read_csv(path, dtype="str", keep_default_na=False)
     check_columns(list(table.columns), COLUMNS, path)
     if table.empty:
         raise ValueError(f"{path} has no line of a box")
+    _read_values(table, path)
     table["image_id"] = table["path"].str.replace(r"\.[^./]*$", "", regex=True).str.replace("/", "__")
-    table["rotation"] = table["rotation"].replace("", 0).astype(np.int16) if "rotation" in table else np.int16(0)
-    flags = table["is_group_of"] if "is_group_of" in table else pd.Series(0, index=table.index)
-    table["is_group_of"] = flags.astype(str).str.lower().isin(["1", "true"])
     images = table[IMAGE_COLUMNS].drop_duplicates(ignore_index=True)
     corners = table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float)
     if units == "pixels":
@@ -63,6 +76,21 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
     return release
 
 
+def _read_values(table: pd.DataFrame, path: Path) -> None:
+    """Turn the columns of text into what they mean, in place."""
+    check_filled(table, ["path", "label"], path)
+    read_numbers(table, ["xmin", "xmax", "ymin", "ymax"], path)
+    for name, absent in (("rotation", "0"), ("is_group_of", "0")):
+        if name not in table:
+            table[name] = absent
+    # A column with a blank in it is written with decimals by many programs, as in the official image lists.
+    turns = {"": 0} | {text: turn for turn in ROTATIONS for text in (f"{turn}", f"{turn}.0")}
+    read_choices(table, "rotation", turns, f"rotation must be one of {ROTATIONS} or blank", path)
+    read_choices(table, "is_group_of", FLAGS, "is_group_of must be 1 or 0", path)
+    table["rotation"] = table["rotation"].astype(np.int16)
+    table["is_group_of"] = table["is_group_of"].astype(bool)
+
+
 def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         return image.size

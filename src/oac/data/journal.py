@@ -2,8 +2,8 @@
 
 Beside a shard's tar file stand, until it is whole, `.{shard}.fetched/` with the bytes of photos that arrived and are
 not prepared yet, `.{shard}.prepared` with the prepared ones in the order they were ready, and `.{shard}.journal`: a
-line that says what form they have, then a line for each photo, written after its bytes. Snakemake knows none of them:
-it would delete them with the outputs of a job that ended early.
+line that says where they come from and what form they have, then a line for each photo, written after its bytes.
+Snakemake knows none of them: it would delete them with the outputs of a job that ended early.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -48,7 +49,9 @@ class Journal:
     """The record of one shard; one process at a time, and `add` from one of its threads."""
 
     def __init__(self, tar: Path, form: dict[str, Any]) -> None:
-        """Open the record of the shard `tar`; what was prepared in another form than `form` is thrown away.
+        """Open the record of the shard `tar`; what was fetched or prepared under another `form` is thrown away.
+
+        form: what decides the photos beside the rows: the place they come from, and how they are encoded.
 
         Raises RuntimeError where another process is writing the shard.
         """
@@ -148,9 +151,13 @@ class Journal:
     def _forget(self) -> None:
         self.entries = {row: entry for row, entry in self.entries.items() if not entry.reason}
 
-    def missing(self) -> list[tuple[str, str, str]]:
-        """(image_id, path, reason) of the photos missing so far."""
-        return [(row.image_id, row.path, entry.reason) for row, entry in self.entries.items() if entry.reason]
+    def missing(self, rows: Iterable[Row]) -> list[tuple[str, str, str]]:
+        """(image_id, path, reason) of those of the rows that are missing so far, in their order.
+
+        The record can hold others: a study whose subset changed has other photos in the shard of that name.
+        """
+        ends = ((row, self.entries.get(row, Entry())) for row in rows)
+        return [(row.image_id, row.path, entry.reason) for row, entry in ends if entry.reason]
 
     def read(self, entry: Entry) -> bytes:
         """The bytes of a prepared photo."""

@@ -199,8 +199,8 @@ def _read_boxes(folder: Path, split: str, listed: pd.DataFrame, classes: pd.Data
         columns[name.lower()] = table[name].to_numpy()
         table = table.drop_columns([name])  # what is copied is let go: the table is the largest thing here
     for name in ("IsGroupOf", "IsDepiction"):
-        flags = table[name].to_numpy() == 1 if name in table.column_names else np.zeros(len(table), bool)
-        columns[_BOX_NAMES[name]] = flags
+        if name in table.column_names:
+            columns[_BOX_NAMES[name]] = table[name].to_numpy() == 1
     for name, what, source in (("ImageID", "image", image_list_file(split)), ("LabelName", "label", CLASSES_FILE)):
         check_found(columns[_BOX_NAMES[name]], _reader(table[name]), what, path, folder / source)
     check_corners(columns, _reader(table["ImageID"]), path)
@@ -239,7 +239,9 @@ def _box_table(
 ) -> pd.DataFrame:
     """One table of all splits; its categories are all images and classes in their order."""
     columns: dict[str, Any] = {}
-    for name in (*BOX_COLUMNS, "is_depiction"):
+    # A flag that the file of one split lacks is unknown for the release.
+    flags = ["is_depiction"] if all("is_depiction" in part for part in parts) else []
+    for name in (*BOX_COLUMNS, *flags):
         pieces = [part.pop(name) for part in parts]
         columns[name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     for name, known in (("image_id", images["image_id"]), ("label", classes["label"])):

@@ -12,8 +12,11 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
+# Pillow knows more, of which some start other programs: Ghostscript for PostScript.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # Ten times the largest photo that Flickr had; a damaged header can claim sizes that would take gigabytes.
 MOST_PIXELS = 100_000_000
 # JPEG decodes at down to an eighth of the side, which must leave a pixel.
@@ -42,10 +45,11 @@ def prepare(data: bytes, *, rotation: int = 0, long_side: int = 512, quality: in
     orientation does not count (see the module's text). A photo is never enlarged. An RGB JPEG that is upright and
     small enough keeps its bytes, as encoding it again would only blur it.
 
-    Raises MissingPhotoError with the reason where the bytes are not a photo or cannot be decoded to the end.
+    Raises MissingPhotoError with the reason where the bytes are not a photo in one of FORMATS or cannot be decoded to
+    the end.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise MissingPhotoError(f"not a readable image: it claims {image.width * image.height:,} pixels")
             turn = _ROTATIONS[rotation] if rotation else None
@@ -76,12 +80,22 @@ def _check_side(size: tuple[int, int]) -> None:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _eight_bits(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         # Transparent pixels may have any colour below; white is what a viewer shows.
         layer = image.convert("RGBA")
         image = Image.new("RGBA", layer.size, "white")
         image.alpha_composite(layer)
     return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits as grey of 8, which Pillow would cut off at 255: a white photo."""
+    levels = np.asarray(image).astype(np.int64)
+    if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
+        raise MissingPhotoError("not a readable image: its pixels are no levels of 8 or 16 bits")
+    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
 
 
 def _turned_by_viewers(image: Image.Image) -> bool:

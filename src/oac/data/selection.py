@@ -25,9 +25,9 @@ Choice = Literal["keep", "drop"]
 class Options:
     """The named choices of the filters; what they mean stands in the text of oac.data.subset.
 
-    group_of, depictions: "drop" removes these boxes first. class_list: labels or names of the only classes.
-    max_images, max_test_images: bounds of train and of test; a seeded sample depends on the set of images, not on
-    their order.
+    group_of, depictions: "drop" removes these boxes first; ValueError where the source does not mark them.
+    class_list: labels or names of the only classes. max_images, max_test_images: bounds of train and of test; a
+    seeded sample depends on the set of images, not on their order.
     """
 
     min_classes_per_image: int = 2
@@ -172,8 +172,12 @@ class Selection:
             ("is_depiction", options.depictions, "boxes of no depictions"),
         ):
             if choice == "drop":
-                if flag in self.release.boxes:
-                    self.boxes_in &= ~self.release.boxes[flag].to_numpy(bool) | ~self.in_split[split][self.image]
+                if flag not in self.release.boxes:
+                    raise ValueError(
+                        f"the source does not mark its boxes ({flag}), so that the step {step!r} cannot be done: "
+                        "leave that option of data.subset out"
+                    )
+                self.boxes_in &= ~self.release.boxes[flag].to_numpy(bool) | ~self.in_split[split][self.image]
                 self.find_pairs(split)
                 self.record(split, step)
         if wanted is not None:

@@ -6,6 +6,7 @@ A job can be killed at any moment and goes on without fetching again what it has
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -59,14 +60,18 @@ def write_shard(
 
     A photo that cannot be fetched or decoded is listed in the missing file with the reason. Raises
     TooManyMissingError as soon as more than `max_missing_share` of the shard are; then no file is written, the
-    photos that were good are kept for the next attempt, and the others are asked for again.
+    photos that were good are kept for the next attempt, and the others are asked for again. What an earlier attempt
+    did counts only where it had the same base: another place may have other photos under the same paths.
     """
     columns = (photos[name].tolist() for name in ("image_id", "path", "rotation"))
     rows = [Row(*values) for values in zip(*columns, strict=True)]
     source = open_source(base, connections=connections, timeout=timeout)
-    with Journal(Path(tar_path), {"long_side": long_side, "quality": quality}) as journal:
+    form = {"base": str(base).rstrip("/"), "long_side": long_side, "quality": quality}
+    with Journal(Path(tar_path), form) as journal:
         job = _Job(source, journal, long_side, quality, threading.Semaphore(threads or len(os.sched_getaffinity(0))))
         todo = [row for row in rows if row not in journal.entries]
+        # An earlier attempt may have been allowed more.
+        _check_missing(journal, rows, max_missing_share)
         try:
             # Of the threads most wait for the network or for their turn to decode.
             for row, result in track(_as_they_end(job, todo, 2 * connections), len(todo), journal.shard):
@@ -74,15 +79,13 @@ def write_shard(
                     journal.add(row, result.data, result.width, result.height)
                 else:
                     journal.add_missing(row, result.reason, final=result.final)
-                    _check_missing(journal, len(rows), max_missing_share)
+                    _check_missing(journal, rows, max_missing_share)
         finally:
             source.close()
         # The index is renamed last: where it stands, the shard is whole.
         with writing(index_path) as index, writing(missing_path) as absent, writing(tar_path) as tar:
             _pack(rows, journal, tar, index)
-            ends = [(row.image_id, row.path, journal.entries[row].reason) for row in rows]
-            missing = [end for end in ends if end[2]]
-            pd.DataFrame(missing, columns=MISSING_COLUMNS).to_csv(absent, index=False)
+            pd.DataFrame(journal.missing(rows), columns=MISSING_COLUMNS).to_csv(absent, index=False)
         journal.remove()
 
 
@@ -143,13 +146,13 @@ def _as_they_end(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _check_missing(journal: Journal, total: int, share: float) -> None:
-    missing = journal.missing()
-    if len(missing) > share * total:
+def _check_missing(journal: Journal, rows: list[Row], share: float) -> None:
+    missing = journal.missing(rows)
+    if len(missing) > share * len(rows):
         journal.ask_again()
         examples = "; ".join(f"{image_id} ({reason})" for image_id, _, reason in missing[:3])
         raise TooManyMissingError(
-            f"shard {journal.shard}: at least {len(missing)} of {total} photos are missing or damaged, and "
+            f"shard {journal.shard}: at least {len(missing)} of {len(rows)} photos are missing or damaged, and "
             f"max_missing_share allows a share of {share:g}. Check where the photos come from; "
             f"for example {examples}"
         )
@@ -162,9 +165,7 @@ def _pack(rows: list[Row], journal: Journal, tar: Path, index: Path) -> None:
         for row in rows:
             entry = journal.entries[row]
             if not entry.reason:
-                # Readers of WebDataset take what stands before the first dot for the key of a sample.
-                name = row.image_id.replace(".", "_").replace("/", "__") + ".jpg"
-                offset = append_member(file, name, journal.read(entry))
+                offset = append_member(file, member_name(row.image_id), journal.read(entry))
                 places.append((row.image_id, offset, entry.bytes, entry.sha256, entry.width, entry.height))
         # Two empty blocks end an archive; tar pads to whole records.
         file.write(bytes(2 * _BLOCK))
@@ -173,6 +174,16 @@ def _pack(rows: list[Row], journal: Journal, tar: Path, index: Path) -> None:
         {"image_id": "str", "sha256": "str", "offset": np.int64}
         | dict.fromkeys(("bytes", "width", "height"), np.int32)
     ).to_parquet(index, index=False)
+
+
+def member_name(image_id: str) -> str:
+    """The name of a photo in a tar file: its id, of which urllib.parse.unquote makes the id again, and `.jpg`.
+
+    Readers of WebDataset take what stands before the first dot for the key of a sample, a slash would be a folder,
+    and a control character can end a name. Such characters, and the percent sign that stands for them, are %XX; ids
+    of letters, digits, hyphens and underscores stay as they are.
+    """
+    return re.sub(r"[%./\x00-\x1f\x7f]", lambda found: f"%{ord(found[0]):02X}", image_id) + ".jpg"
 
 
 def append_member(file: IO[bytes], name: str, data: bytes) -> int:

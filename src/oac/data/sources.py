@@ -9,6 +9,7 @@ and its keys in the schema.
 from __future__ import annotations
 
 import importlib
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -32,9 +33,18 @@ def local_files(data: Mapping[str, Any]) -> list[str]:
     if data["source"] in DOWNLOADED:
         return []
     if data["source"] == "dicts":
-        return authors.files(data["location"])
-    folder = data["location"].removeprefix("file://")
-    return _module(data["source"]).files(folder, **data[data["source"]])
+        return authors.files(local_folder(data["location"]))
+    return _module(data["source"]).files(local_folder(data["location"]), **data[data["source"]])
+
+
+def local_folder(address: str) -> str:
+    """The path of a file:// address; whatever else it is stays as it is."""
+    return urllib.parse.unquote(urllib.parse.urlsplit(address).path) if address.startswith("file://") else address
+
+
+def difficult_marks(data: Mapping[str, Any]) -> str | None:
+    """The folder whose annotations mark difficult objects (voc.difficult_objects); None where nothing does."""
+    return local_folder(data["location"]) if data["source"] == "voc" else None
 
 
 def annotations_address(data: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """The sharded image store: photos in plain tar files with an index (oac.data.shard), read from them at random.
 
-A shard is `{split}/{shard}.tar` with members `{image_id}.jpg`, beside it `{shard}.index.parquet` (image_id,
-offset, bytes, sha256, width, height) and `{shard}.missing.csv` (image_id, path, reason). `tar tf` and readers
-of WebDataset understand the tar; the index is what makes a read one seek.
+A shard is `{split}/{shard}.tar` with members `{image_id}.jpg` (a dot in an id is %2E, a slash %2F), beside it
+`{shard}.index.parquet` (image_id, offset, bytes, sha256, width, height) and `{shard}.missing.csv` (image_id, path,
+reason). `tar tf` and readers of WebDataset understand the tar; the index is what makes a read one seek.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow.parquet
 from PIL import Image
 
+from oac.data.photos import FORMATS
 from oac.data.shard import INDEX_COLUMNS, TooManyMissingError, write_shard
 
 __all__ = ["DamagedPhotoError", "Store", "TooManyMissingError", "stored_images", "write_shard"]
@@ -122,7 +123,7 @@ class Store:
     def _opened(self, image_id: str, data: bytes) -> Image.Image:
         """The photo of a file that is not what the index says, if it is one."""
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 return image.convert("RGB")
         except Exception as error:
             tar = self._tars[self._shard[self._find(image_id)]]

@@ -7,7 +7,7 @@ relative to the folder or address the photos lie under.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,12 @@ PROPOSAL_COLUMNS = ["image_id", "rank", "xmin", "xmax", "ymin", "ymax", "score"]
 CLASS_COLUMNS = ["label", "name"]
 SPLITS = ("train", "validation", "test")
 ROTATIONS = (0, 90, 180, 270)
+
+# How flags are written in files of boxes: programs that had a blank in the column write them as 1.0. Open Images has
+# -1 for unknown, which counts as false here, as a blank does.
+FLAGS = {"1": True, "1.0": True, "true": True} | dict.fromkeys(
+    ("0", "0.0", "false", "-1", "-1.0", "", "nan", "none"), False
+)
 
 # Annotation files are read with one header line; files are numbered from 1.
 FIRST_LINE = 2
@@ -83,6 +89,38 @@ def check_corners(corners: Any, image_of: Callable[[int], str], file: str | Path
                 f"{smaller[row]:g} and {high} {larger[row]:g}, but 0 <= {low} < {high} <= 1 must hold "
                 f"({int(bad.sum())} such rows); correct or remove them"
             )
+
+
+def read_numbers(table: pd.DataFrame, names: Sequence[str], file: str | Path) -> None:
+    """Turn columns of text into float64 in place; ValueError, naming file and line, where one is not finite."""
+    for name in names:
+        values = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        _check_lines(np.isfinite(values), table[name], f"{name} must be a number", file)
+        table[name] = values
+
+
+def read_choices(table: pd.DataFrame, name: str, choices: Mapping[str, Any], what: str, file: str | Path) -> None:
+    """Replace the texts of a column by what they mean, in place; ValueError, naming file and line, for others.
+
+    what: the sentence that says which texts are allowed.
+    """
+    texts = table[name].str.strip().str.lower()
+    _check_lines(texts.isin(list(choices)).to_numpy(), table[name], what, file)
+    table[name] = texts.map(choices)
+
+
+def check_filled(table: pd.DataFrame, names: Sequence[str], file: str | Path) -> None:
+    """Raise ValueError, naming file and line, where a column of text has a blank."""
+    for name in names:
+        _check_lines((table[name].str.strip() != "").to_numpy(), table[name], f"{name} must not be blank", file)
+
+
+def _check_lines(good: np.ndarray, texts: pd.Series, what: str, file: str | Path) -> None:
+    if not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(
+            f"{file}, line {row + FIRST_LINE}: {what}, not {texts.iloc[row]!r} ({int((~good).sum())} such rows)"
+        )
 
 
 def check_known(values: pd.Series, known: pd.Index, what: str, file: str | Path, list_file: str | Path) -> None:

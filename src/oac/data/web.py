@@ -2,7 +2,8 @@
 
 Connections are kept and shared, at most so many to a host. What may pass (a cut, a stall, 429, 5xx) is asked for
 again after a pause that doubles and is jittered; a Retry-After halts every request to that host, because the server
-speaks of all of them.
+speaks of all of them. Nothing a server does holds a job for ever: a photo has a deadline and a most of bytes, and
+Retry-After a most of seconds.
 """
 
 from __future__ import annotations
@@ -15,25 +16,37 @@ from pathlib import Path
 
 import urllib3
 
-from oac.data.download import LONGEST_RETRY_AFTER, PASSING_STATUS, DownloadError, GoneError, back_off, retry_after
+from oac.data.download import (
+    LONGEST_RETRY_AFTER,
+    PASSING_STATUS,
+    DownloadError,
+    GoneError,
+    back_off,
+    retry_after,
+    say_wait,
+)
 
-# Waits that the server itself asked for do not count as attempts, but not for ever.
-MOST_ASKED_WAITS = 20
+# Waits that the server itself asked for do not count as attempts, but not for ever: so many, so many seconds.
+MOST_ASKED_WAITS, MOST_ASKED_SECONDS = 20, 1800.0
+# Ten times the largest original of Open Images; of a photo in whatever form, not of its pixels.
+MOST_BYTES = 100_000_000
+_CHUNK = 1 << 16
 _REDIRECTS = urllib3.Retry(
     total=5, connect=0, read=0, redirect=5, status=0, other=0, respect_retry_after_header=False
 )
 
 
 def open_source(
-    base: str | Path, *, connections: int = 16, retries: int = 5, timeout: float = 30.0
+    base: str | Path, *, connections: int = 16, retries: int = 5, timeout: float = 30.0, deadline: float = 300.0
 ) -> Folder | Server:
     """The source at `base`: a folder, or a file://, http:// or https:// address that paths are relative to.
 
     connections: most connections to a host. retries: attempts after the first. timeout: seconds without a byte.
+    deadline: seconds for the body of one answer, however steadily it drips.
     """
     base = str(base)
     if base.startswith(("http://", "https://")):
-        return Server(base, connections=connections, retries=retries, timeout=timeout)
+        return Server(base, connections=connections, retries=retries, timeout=timeout, deadline=deadline)
     if base.startswith("file://"):
         return Folder(Path(urllib.parse.unquote(urllib.parse.urlsplit(base).path)))
     if "://" in base:
@@ -61,8 +74,8 @@ class Folder:
 class Server:
     """Photos below an address."""
 
-    def __init__(self, base: str, *, connections: int, retries: int, timeout: float) -> None:
-        self.base, self.retries = base.rstrip("/"), retries
+    def __init__(self, base: str, *, connections: int, retries: int, timeout: float, deadline: float) -> None:
+        self.base, self.retries, self.deadline = base.rstrip("/"), retries, deadline
         self._pool = urllib3.PoolManager(
             maxsize=connections,
             block=True,
@@ -72,31 +85,56 @@ class Server:
         self._lock, self._resume_at, self._closed = threading.Lock(), 0.0, threading.Event()
 
     def read(self, path: str) -> bytes:
-        """The body of an answer with status 200, whole as far as the server says how long it is."""
+        """The body of an answer with status 200, whole as far as the server says how long it is.
+
+        Raises GoneError where asking again is no use, among it a body of more than MOST_BYTES, DownloadError where
+        patience ends.
+        """
         url = f"{self.base}/{urllib.parse.quote(path)}"
-        failures = asked_waits = 0
+        failures, asked_waits, asked_seconds = 0, 0, 0.0
         while True:
             self._hold()
-            reason, asked = "", None
+            reason, asked = "", 0.0
             try:
-                response = self._pool.request("GET", url, retries=_REDIRECTS)
+                response = self._pool.request("GET", url, retries=_REDIRECTS, preload_content=False)
+                body = self._body(response, url)
             except urllib3.exceptions.HTTPError as error:
                 reason = _reason(error)
             else:
                 if response.status == 200:
-                    return response.data
+                    return body
                 reason = f"HTTP {response.status} {response.reason or ''}".strip()
                 if response.status not in PASSING_STATUS:
                     raise GoneError(f"{url}: {reason}")
-                asked = retry_after(response.headers.get("Retry-After"))
-            if asked is not None and asked_waits < MOST_ASKED_WAITS:
-                asked_waits += 1
+                asked = min(retry_after(response.headers.get("Retry-After")) or 0.0, LONGEST_RETRY_AFTER)
+            pause = back_off(failures + 1)
+            # To ask for less than the usual pause is no reason to ask for ever.
+            if asked > pause and asked_waits < MOST_ASKED_WAITS and asked_seconds + asked <= MOST_ASKED_SECONDS:
+                asked_waits, asked_seconds = asked_waits + 1, asked_seconds + asked
                 self._halt(asked)
                 continue
             failures += 1
             if failures > self.retries:
-                raise DownloadError(f"{url}: {reason} ({failures} attempts)")
-            self._sleep(back_off(failures))
+                raise DownloadError(f"{url}: {reason} ({failures + asked_waits} attempts)")
+            self._sleep(pause)
+
+    def _body(self, response: urllib3.BaseHTTPResponse, url: str) -> bytes:
+        """Read an answer to its end, whatever its status: only then can its connection be used again."""
+        end, pieces, got = time.monotonic() + self.deadline, [], 0
+        try:
+            while piece := response.read1(_CHUNK):
+                pieces.append(piece)
+                got += len(piece)
+                if got > MOST_BYTES:
+                    raise GoneError(f"{url}: more than {MOST_BYTES:,} bytes, which is no photo")
+                if time.monotonic() > end:
+                    raise urllib3.exceptions.TimeoutError(f"{got} bytes in {self.deadline:g} s")
+        finally:
+            # In the middle of a body there is no use for the connection.
+            if not response.closed:
+                response.close()
+            response.release_conn()
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Close the connections and wake those that wait; they raise DownloadError."""
@@ -105,7 +143,11 @@ class Server:
 
     def _halt(self, seconds: float) -> None:
         with self._lock:
-            self._resume_at = max(self._resume_at, time.monotonic() + min(seconds, LONGEST_RETRY_AFTER))
+            resume_at = time.monotonic() + seconds
+            # The photos on their way all hear of it; one line is enough.
+            if resume_at > self._resume_at + 1:
+                say_wait(self.base, seconds)
+            self._resume_at = max(self._resume_at, resume_at)
 
     def _hold(self) -> None:
         """Wait where the server has asked for it; not all begin again in the same instant."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from oac.data.tables import PROPOSAL_COLUMNS, boxes_by_image, check_boxes, check_columns
+from oac.data.tables import PROPOSAL_COLUMNS, boxes_by_image, check_boxes, check_columns, read_numbers
 
 
 def proposal_table(
@@ -79,10 +79,15 @@ def from_csv(file: str | Path, image_ids: Sequence[str], *, count: int) -> pd.Da
 
     Best first is by `rank` (0 best) where the file has that column, else by `score`, highest first, else the order of
     the rows. A box that comes twice in a photo is taken once, photos without boxes get no row. Raises ValueError,
-    naming file and line, for a missing column or a box outside [0, 1], and where no photo has a box.
+    naming file and line, for a missing column, what is no number or a box outside [0, 1] or without area, and where
+    no photo has a box.
     """
-    table = pd.read_csv(file, dtype={"image_id": "str"})
-    check_columns(list(table.columns), PROPOSAL_COLUMNS[:1] + PROPOSAL_COLUMNS[2:6], file)
+    corners = PROPOSAL_COLUMNS[2:6]
+    table = pd.read_csv(file, dtype="str", keep_default_na=False)
+    check_columns(list(table.columns), [*PROPOSAL_COLUMNS[:1], *corners], file)
+    read_numbers(table, [name for name in (*corners, "rank", "score") if name in table], file)
+    # In the precision that they are handed on in: two boxes can become one there, and a narrow one can become empty.
+    table = table.astype(dict.fromkeys(corners, np.float32))
     check_boxes(table, file)
     if "rank" in table:
         table = table.sort_values("rank", kind="stable")

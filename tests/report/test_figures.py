@@ -176,6 +176,44 @@ def test_ap_by_frequency_joins_few_classes_and_groups_many():
     np.testing.assert_allclose(curve.get_ydata(), ranked.reshape(4, 4).mean(1))
 
 
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_points_of_an_arm_stand_nearer_to_their_place_than_to_the_next(count):
+    """However many arms there are, and however few photos lie between two groups of classes."""
+    lines = [(f"line-{k}", "object-dilate", "bing") for k in range(count)]
+    runs = [metrics("moco_v2", line, 0, 0.2 + 0.01 * k) for k, line in enumerate(lines)]
+    photos = np.linspace(519, 605, 24).round()
+    names = [f"Class {k}" for k in range(24)]
+    bins = [line.get_xdata() for line in drawn(figures.ap_by_size(size_tables(runs)).axes[0], "mean")]
+    table = ap_tables(runs, names).assign(train_images=np.tile(photos, count))
+    groups = [np.log(line.get_xdata()) for line in drawn(figures.ap_by_frequency(table).axes[0], "mean")]
+    for found, places in ((bins, np.arange(2)), (groups, np.log(photos).reshape(6, 4).mean(1))):
+        aside = np.array(found) - places
+        assert len(found) == count
+        gaps = np.diff(places, prepend=-np.inf, append=np.inf)
+        assert (np.abs(aside) <= 0.1501 * np.minimum(gaps[:-1], gaps[1:])).all()
+        np.testing.assert_allclose(aside.mean(0), 0, atol=1e-9)
+        assert (np.diff(aside, axis=0) > 0).all(), "in the order of the arms, none on another"
+
+
+def test_classes_with_as_many_photos_share_a_place():
+    runs = [metrics("moco_v2", (f"line-{k}", "object-dilate", "bing"), 0, 0.2) for k in range(2)]
+    table = ap_tables(runs).assign(train_images=[100, 100, 200] * 2)
+    first, second = (line.get_xdata() for line in drawn(figures.ap_by_frequency(table).axes[0], "mean"))
+    assert first[0] == first[1] < 99.9 < 100.1 < second[0] == second[1] < first[2] < 199 < 201 < second[2]
+
+
+@pytest.mark.parametrize("figure", [figures.ap_by_size, figures.ap_by_frequency])
+def test_intervals_of_curves_have_both_halves(figure):
+    table = size_tables(RUNS) if figure is figures.ap_by_size else ap_tables(RUNS)
+    axes = figure(table, arms=[("moco_v2", "scene-scene")]).axes[0]
+    width = stats.t.ppf(0.975, 2) * np.std([18, 20, 19], ddof=1) / np.sqrt(3)
+    (curve,) = drawn(axes, "mean")
+    bars = [line for line in axes.lines if len(line.get_xdata()) == 2 and len(set(line.get_xdata())) == 1]
+    assert [bar.get_xdata()[0] for bar in bars] == curve.get_xdata().tolist()
+    ends = [bar.get_ydata() for bar in bars]
+    np.testing.assert_allclose(ends, [[mean - width, mean + width] for mean in curve.get_ydata()])
+
+
 LONG = [f"A long class name {i}" for i in range(50)]
 FIGURES = {
     "map": lambda runs: figures.map_by_policy(collect(runs)),

@@ -27,7 +27,8 @@ from oac.report.tables import collect
 __all__ = ["ap_by_frequency", "ap_by_size", "ap_per_class", "map_by_policy", "save", "stack"]
 
 CLASSES_PER_GROUP, GROUPS = 4, 6
-ASIDE = 1.015  # factor between the group means of two arms, so that their intervals do not hide each other
+SPREAD = 0.3  # of the way to the next point, over which the points of all arms may lie beside each other
+STEP, LOG_STEP = 0.06, 0.015  # and as far apart as this where there is room: in bins, in logarithms of a count
 REFERENCE_GAP = 0.34  # between the names of two references, in widths of the axes
 RUN_COLUMNS = ["method", "crops", "seed", "policy", "boxes"]
 
@@ -146,9 +147,7 @@ def ap_by_size(sizes: pd.DataFrame, arms: Sequence[tuple[str, str]] | None = Non
     ends = []
     for number, arm in enumerate(chosen):
         ap = arm.rows.pivot_table(index="seed", columns="low", values="ap").reindex(columns=bins.low)
-        # Moved sideways by a little, so that intervals of two arms do not hide each other.
-        aside = 0.06 * (number - (len(chosen) - 1) / 2)
-        ends.append(_draw_curve(axes, arm, np.arange(len(bins)) + aside, ap))
+        ends.append(_draw_curve(axes, arm, _beside(np.arange(len(bins)), number, len(chosen), STEP), ap))
     ticks = [f"{100 * row.low:.3g}–{100 * row.high:.3g}\n({row.positives:,})" for row in bins.itertuples(index=False)]
     axes.set_xticks(range(len(bins)), ticks)
     axes.set_xlabel("area of the largest object of the class, % of the photo (positive labels)")
@@ -187,11 +186,11 @@ def ap_by_frequency(ap: pd.DataFrame, arms: Sequence[tuple[str, str]] | None = N
             len(classes) if len(classes) < 2 * CLASSES_PER_GROUP else min(len(classes) // CLASSES_PER_GROUP, GROUPS)
         )
         group = pd.Series(np.arange(len(classes)) * count // max(len(classes), 1), index=classes.index)
-        images = np.exp(np.log(classes.train_images).groupby(group).mean())
+        images = np.log(classes.train_images).groupby(group).mean().to_numpy()
         per_seed = arm.rows.assign(group=arm.rows.label.map(group)).pivot_table(
             index="seed", columns="group", values="ap"
         )
-        ends.append(_draw_curve(axes, arm, images.to_numpy() * ASIDE ** (number - len(chosen) / 2), per_seed))
+        ends.append(_draw_curve(axes, arm, np.exp(_beside(images, number, len(chosen), LOG_STEP)), per_seed))
     count_axis(axes.xaxis, ap.train_images)
     axes.set_xlabel("training photos with the class")
     _finish_ap_axes(axes, ends)
@@ -217,6 +216,19 @@ def choose_arms(table: pd.DataFrame, keys: Sequence[tuple[str, str]] | None) -> 
     if missing or not keys:
         raise ValueError(f"no runs of {', '.join(missing) or 'the arms shown by default'}; there are runs of {there}")
     return [found[key] for key in keys]
+
+
+def _beside(x: np.ndarray, number: int, count: int, step: float) -> np.ndarray:
+    """Move the points of curve `number` of `count` sideways, so that their intervals do not hide each other.
+
+    x: rising positions in the units of the axis, logarithms on a log one. The curves are `step` apart, or closer:
+    all of them lie within SPREAD of the distance from a point to the next, which is so never mistaken for it.
+    """
+    places = np.unique(x)
+    gaps = np.diff(places, prepend=-np.inf, append=np.inf)
+    room = np.minimum(gaps[:-1], gaps[1:])[np.searchsorted(places, x)]
+    width = np.minimum(SPREAD * room, step * (count - 1))
+    return np.asarray(x + width * (number / max(count - 1, 1) - 0.5))
 
 
 def _draw_curve(axes: Axes, arm: Arm, x: np.ndarray, ap: pd.DataFrame) -> tuple[float, str, str]:

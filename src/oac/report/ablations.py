@@ -15,9 +15,11 @@ from matplotlib.figure import Figure
 from oac import studies
 from oac.report.audit import Line, lines_of, paired
 from oac.report.formats import Column, Table, half_width, points, text
-from oac.report.statistics import t_interval
-from oac.report.style import POLICY_COLOURS, SMALL, WIDTH, styled
+from oac.report.statistics import SMALLEST_SAMPLE, t_interval
+from oac.report.style import POLICY_COLOURS, WIDTH, styled
 from oac.report.tables import BOX_NAMES
+
+APART = 0.5  # of the distance between two values, by which one without a place on their scale is set apart
 
 
 @dataclass(frozen=True)
@@ -161,27 +163,48 @@ def ablation_figure(metrics: Sequence[Mapping[str, Any]], option: str) -> Figure
     figure = Figure(figsize=(WIDTH, 3.2))
     axes = figure.add_subplot()
     colour = POLICY_COLOURS.get(lines[0].options["policy"], "#4D5566")
+    places = [place + APART * _is_apart(line, option) for place, line in enumerate(lines)]
     means = []
-    for place, line in enumerate(lines):
+    for place, line in zip(places, lines, strict=True):
         values = [run["map"] for run in line.values.values()]
         estimate = t_interval(values)
         means.append(estimate.mean)
         if estimate.half_width is not None:
-            axes.plot([place, place], [estimate.low, estimate.high], color=colour, lw=2.0)
+            axes.plot([place, place], [estimate.low, estimate.high], color=colour, lw=2.0, gid="interval")
         if len(values) > 1:
             axes.plot([place + 0.08] * len(values), values, ".", color=colour, alpha=0.6)
-    axes.plot(range(len(lines)), means, "o" if option == "boxes" else "o-", color=colour, ms=7, gid="mean")
+    # What has no order, and a default that is no number of the scale, is not joined.
+    joined = [] if option == "boxes" else [k for k, line in enumerate(lines) if not _is_apart(line, option)]
+    axes.plot([places[k] for k in joined], [means[k] for k in joined], color=colour, gid="curve")
+    axes.plot(places, means, "o", color=colour, ms=7, gid="mean")
     at = lines.index(base)
-    axes.plot(at, means[at], "o", ms=13, mfc="none", mec="black", mew=1.0)
-    axes.annotate("reference", (at, means[at]), (0, 11), textcoords="offset points", ha="center", fontsize=SMALL)
-    axes.set_xticks(range(len(lines)), [value_name(option, value_of(line, option)) for line in lines])
-    axes.set_xlim(-0.5, len(lines) - 0.5)
+    axes.plot(places[at], means[at], "o", ms=13, mfc="none", mec="black", mew=1.0, gid="reference")
+    names = [value_name(option, value_of(line, option)) + "\nreference" * (line is base) for line in lines]
+    axes.set_xticks(places, names)
+    axes.set_xlim(-0.5, places[-1] + 0.5)
     axes.margins(y=0.2)
     axes.set_xlabel(ABLATIONS[option].title)
     axes.set_ylabel("mAP (%)")
-    best = lines[max(range(len(lines)), key=means.__getitem__)]
-    seeds = sorted({len(line.values) for line in lines})
-    n = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
-    caution = "; one seed tells no order" if seeds[-1] < 3 else ""
-    axes.set_title(f"Highest mAP at {value_name(option, value_of(best, option))} (n = {n}{caution})")
+    axes.set_title(_finding(lines, option))
     return figure
+
+
+def _is_apart(line: Line, option: str) -> bool:
+    """Whether a value has no place among the others: s_min is another share for every study's boxes."""
+    return option == "scale_lower" and value_of(line, option) is None
+
+
+def _finding(lines: Sequence[Line], option: str) -> str:
+    """Which value has the highest mean mAP, and whether its seeds tell it from the next."""
+    second, best = sorted(lines, key=lambda line: t_interval([run["map"] for run in line.values.values()]).mean)[-2:]
+    seeds = sorted({len(line.values) for line in lines})
+    n = "n = " + " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+    first, other = (value_name(option, value_of(line, option)) for line in (best, second))
+    common = sorted(set(best.values) & set(second.values))
+    if len(common) < SMALLEST_SAMPLE:
+        caution = ("no common seed", "one seed tells no order", "two seeds tell no order")[len(common)]
+        return f"Highest mAP at {first} ({n}; {caution})"
+    change = paired(*({seed: line.values[seed]["map"] for seed in common} for line in (second, best)))
+    if change.low > 0:
+        return f"Highest mAP at {first} ({n})"
+    return f"mAP is highest at {first} and {other}, which are not told apart ({n})"

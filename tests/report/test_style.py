@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
-from oac.report.style import METHOD_COLOURS, POLICY_COLOURS, ink, spread
+from oac.report import curves, figures
+from oac.report.style import METHOD_COLOURS, POLICY_COLOURS, arms_of, ink, spread
 
 
 def luminance(colour):
@@ -32,3 +34,46 @@ def test_spread_keeps_order_distance_and_place(heights, gap):
     assert moved.max() <= 1 + 1e-9
     if (np.diff(heights) >= gap).all():
         np.testing.assert_allclose(moved, heights, atol=1e-9)
+
+
+def table():
+    """Two arms of MoCo-v2, two of BYOL and a reference, with what every figure of curves asks for."""
+    lines = [(method, policy) for method in ("moco_v2", "byol") for policy in ("scene-scene", "object-dilate")]
+    rows = [
+        {"method": method, "crops": policy, "policy": policy, "boxes": None if policy == "scene-scene" else "bing",
+         "seed": 0, "label": label, "train_images": photos, "ap": 0.1 + k / 10, "low": low, "high": low + 0.5,
+         "positives": 3, "images_seen": photos, "loss": 1.0 + k, "chance": 9.0, "feature_std": 0.5}
+        for k, (method, policy) in enumerate([*lines, ("supervised", "scene-scene")])
+        for label, photos, low in (("a", 100, 0.0), ("b", 200, 0.5))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("draw", [curves.training_curves, figures.ap_by_size, figures.ap_by_frequency])
+def test_two_curves_of_a_figure_differ_in_colour_or_line(draw):
+    arms = {} if draw is curves.training_curves else {"arms": [(arm.method, arm.crops) for arm in arms_of(table())]}
+    figure = draw(table(), **arms)
+    looks, byol = [], set()
+    for place, axes in enumerate(figure.axes):
+        for line in axes.lines:
+            if line.get_gid() in ("run", "mean", "chance"):
+                # The dashes as they are drawn: to matplotlib every pattern of one's own is called "--".
+                dashes = str(line._dash_pattern)
+                looks.append((place, line.get_color(), dashes))
+                if to_rgb(line.get_color()) == to_rgb(METHOD_COLOURS["byol"]):
+                    byol.add(dashes)
+    assert len(looks) == len(set(looks)) > 4
+    assert len(byol) == 2
+    names = {text.get_text().partition(" (n")[0] for axes in figure.axes for text in axes.texts}
+    assert {"BYOL, scene-scene – · –", "BYOL, object-dilate (BING boxes)", "scene-scene", "Supervised"} <= names
+
+
+def test_no_curve_of_an_arm_is_drawn_as_chance_is():
+    figure = curves.training_curves(table())
+    dashes = {
+        gid: {str(line._dash_pattern[1]) for axes in figure.axes for line in axes.lines if line.get_gid() == gid}
+        for gid in ("run", "chance")
+    }
+    assert len(dashes["chance"]) == 1
+    assert len(dashes["run"]) == 2
+    assert not dashes["run"] & dashes["chance"]

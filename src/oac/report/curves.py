@@ -65,8 +65,9 @@ def history(lines: Iterable[Mapping[str, Any]], *, method: str, crops: str, seed
 def training_curves(histories: pd.DataFrame) -> Figure:
     """Loss beside its chance level (dashed), and feature std, against images seen; a thin line per seed.
 
-    Two panels per method, since neither losses nor budgets of different objectives compare. histories: pd.concat of
-    `history(...)` of the runs to show, with the columns images_seen, loss, chance and feature_std.
+    Two panels per method, since neither losses nor budgets of different objectives compare. Where crops of a method
+    have one colour its scene crops are dash-dotted. histories: pd.concat of `history(...)` of the runs to show, with
+    the columns images_seen, loss, chance and feature_std.
     Raises ValueError where one of them or every run is missing.
     """
     arms = arms_of(histories)
@@ -107,9 +108,9 @@ def _draw_monitor(axes: Axes, arms: list[Arm], column: str, ends: Ends) -> None:
         last = []
         for _, run in arm.rows.groupby("seed"):
             run = run.dropna(subset=column)
-            axes.plot(run.images_seen, run[column], color=arm.colour, lw=1.0, alpha=0.85, gid="run")
+            axes.plot(run.images_seen, run[column], color=arm.colour, ls=arm.line, lw=1.0, alpha=0.85, gid="run")
             last += run[column].tail(1).tolist()
-        ends = [*ends, (float(np.mean(last)) if last else float("nan"), arm.name, arm.colour)]
+        ends = [*ends, (float(np.mean(last)) if last else float("nan"), arm.curve_name, arm.colour)]
     if column == "feature_std":
         axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
     axes.margins(x=0)

@@ -239,8 +239,8 @@ def _draw_curve(axes: Axes, arm: Arm, x: np.ndarray, ap: pd.DataFrame) -> tuple[
         if estimate.half_width is not None:
             axes.plot([at, at], [estimate.low, estimate.high], color=arm.colour, lw=1.0)
     means = [estimate.mean for _, estimate in known]
-    axes.plot([at for at, _ in known], means, marker=arm.marker, color=arm.colour, gid="mean")
-    return means[-1] if means else float("nan"), f"{arm.name} (n = {arm.rows.seed.nunique()})", arm.colour
+    axes.plot([at for at, _ in known], means, marker=arm.marker, color=arm.colour, ls=arm.line, gid="mean")
+    return means[-1] if means else float("nan"), f"{arm.curve_name} (n = {arm.rows.seed.nunique()})", arm.colour
 
 
 def _finish_ap_axes(axes: Axes, ends: list[tuple[float, str, str]]) -> None:

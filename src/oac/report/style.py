@@ -61,6 +61,7 @@ BOX_MARKERS = {
     "opencv_bing": "X",
     "csv": "d",
 }
+DASH_DOT = (0, (5.0, 2.0, 1.0, 2.0))  # in widths of the line; a level of chance is dashed
 
 RC: dict[Any, Any] = {
     "font.size": 9,
@@ -114,6 +115,17 @@ class Arm:
     def marker(self) -> str:
         """Shape that tells the source of the boxes."""
         return BOX_MARKERS.get(self.boxes or "", "o") if self.trained else "D"
+
+    @property
+    def line(self) -> str | tuple[int, tuple[float, ...]]:
+        """How a curve is drawn: solid, but scene crops dash-dotted where all crops of the method have one colour."""
+        scene = self.trained and self.method != "moco_v2" and self.policy == "scene-scene"
+        return DASH_DOT if scene else "-"
+
+    @property
+    def curve_name(self) -> str:
+        """The name beside a curve, which shows how the curve is drawn where that is not solid."""
+        return self.name if self.line == "-" else f"{self.name} – · –"
 
 
 def arms_of(table: pd.DataFrame) -> list[Arm]:

@@ -116,6 +116,37 @@ def test_ap_per_class_draws_means_over_seeds_beside_the_baseline():
         assert values == pytest.approx({"Cat": mean, "Dog": mean + 1, "Bus": mean + 2})
 
 
+def bars(axes):
+    """The ends of the intervals by class, for each arm that has some."""
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    found = [part.get_segments() for part in axes.collections if part.get_gid() == "interval"]
+    return [{names[round(one[0, 1])]: one[:, 0].tolist() for one in segments} for segments in found]
+
+
+def test_ap_per_class_has_the_interval_of_a_class_from_three_seeds_on():
+    axes = figures.ap_per_class(ap_tables(RUNS)).axes[0]
+    (baseline,) = bars(axes)  # the others have two seeds and one
+    width = stats.t.ppf(0.975, 2) * np.std([18, 20, 19], ddof=1) / np.sqrt(3)
+    wanted = {name: [mean - width, mean + width] for name, mean in (("Cat", 19), ("Dog", 20), ("Bus", 21))}
+    assert set(baseline) == set(wanted)
+    for name, ends in wanted.items():
+        assert baseline[name] == pytest.approx(ends)
+    assert "95 % t-interval" in axes.get_xlabel()
+    heights = np.array([line.get_ydata() for line in axes.lines])
+    assert np.abs(heights - np.arange(3)).max() < 0.35, "in the row of its class"
+    assert len(np.unique(heights, axis=0)) == 3, "none on another"
+
+
+@pytest.mark.parametrize(("arms", "wanted"), [(3, 4), (4, 0)])
+def test_ap_per_class_has_no_intervals_of_many_arms(arms, wanted):
+    lines = [SCENE, *((f"line-{k}", "object-dilate", "bing") for k in range(arms))]
+    runs = [run for line in lines for run in arm("moco_v2", line, [0.2, 0.3, 0.4])]
+    axes = figures.ap_per_class(ap_tables(runs)).axes[0]
+    assert len(axes.lines) == arms + 1
+    assert len(bars(axes)) == wanted
+    assert ("interval" in axes.get_xlabel()) == bool(wanted)
+
+
 def test_ap_per_class_is_sorted_by_gain():
     tables = [
         pd.DataFrame({"label": list("abc"), "name": CLASSES, "ap": ap, "train_images": 9, "test_images": 9})

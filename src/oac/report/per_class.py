@@ -10,10 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from oac.report import findings
+from oac.report.statistics import t_interval
 from oac.report.style import GREY, SMALL, WIDTH, Arm, arms_of, headline, ink, spread, styled
 
 NAMED_CLASSES = 40  # more rows than this cannot be read on one page
 EXTREMES = 3  # classes named at either end of a scatter
+MOST_INTERVALS = 3  # arms beside the baseline up to which a row can show an interval for each
+ASIDE = 0.2  # of a row, between two arms with intervals
 COLUMNS = 3
 MARGIN = 0.5  # inches of a panel that its labels take, about
 
@@ -24,8 +27,9 @@ def ap_per_class(
 ) -> Figure:
     """AP of each class beside that of the baseline, means over seeds.
 
-    Up to 40 classes: a row each, sorted by the mean gain over the baseline, largest on top. More: a scatter per
-    arm with the diagonal. ap: `oac.report.figures.stack(metrics, ap.csv tables)`. arms, baseline: (method, crops);
+    Up to 40 classes: a row each, sorted by the mean gain over the baseline, largest on top; with up to three arms
+    beside the baseline also the 95 % t-intervals, from 3 seeds on. More classes: a scatter per arm with the diagonal.
+    ap: `oac.report.figures.stack(metrics, ap.csv tables)`. arms, baseline: (method, crops);
     default of arms: all MoCo-v2 lines with object-dilate crops, or where there are none all other trained lines;
     of baseline: the first MoCo-v2 line with scene-scene crops. Raises ValueError where one of them has no runs.
     """
@@ -34,11 +38,13 @@ def ap_per_class(
     chosen = _arms(found, arms, reference)
     shown = [reference, *chosen]
     table = pd.DataFrame({number: 100 * arm.rows.groupby("label").ap.mean() for number, arm in enumerate(shown)})
+    widths = pd.DataFrame({number: _half_widths(arm) for number, arm in enumerate(shown)}).reindex(table.index)
     table.index = pd.Index(ap.drop_duplicates("label").set_index("label").name.reindex(table.index))
+    widths.index = table.index
     table = table.dropna()
     if table.empty:
         raise ValueError(f"no class has an AP with {reference.name} and with {', '.join(arm.name for arm in chosen)}")
-    return _rows(table, shown) if len(table) <= NAMED_CLASSES else _scatter(table, shown)
+    return _rows(table, widths, shown) if len(table) <= NAMED_CLASSES else _scatter(table, shown)
 
 
 def _baseline(found: dict[tuple[str, str], Arm], key: tuple[str, str] | None) -> Arm:
@@ -66,24 +72,46 @@ def _arms(found: dict[tuple[str, str], Arm], keys: Sequence[tuple[str, str]] | N
     return [found[key] for key in keys]
 
 
-def _rows(table: pd.DataFrame, arms: list[Arm]) -> Figure:
-    """A row per class: a point per arm, joined to the baseline's. Column 0 of the table is the baseline."""
+def _half_widths(arm: Arm) -> pd.Series:
+    """Half width of the t-interval of each class's AP over seeds, in percent; NaN where there is none."""
+    found = {
+        label: t_interval(list(100 * ap)).half_width for label, ap in arm.rows.dropna(subset="ap").groupby("label").ap
+    }
+    return pd.Series(found, dtype=float)
+
+
+def _rows(table: pd.DataFrame, widths: pd.DataFrame, arms: list[Arm]) -> Figure:
+    """A row per class: a point per arm, joined to the baseline's, with its interval where these are few.
+
+    table, widths: means and half widths of intervals; column 0 is the baseline, column k of arms[k].
+    """
     gain = table.drop(columns=0).mean(axis=1) - table[0]
     table = table.loc[gain.sort_values(ascending=False, kind="stable").index]
     figure = Figure(figsize=(WIDTH, 1.1 + 0.21 * len(table)))
     axes = figure.add_subplot()
     rows = np.arange(len(table))
     axes.hlines(rows, table.min(axis=1), table.max(axis=1), color="#D0D0D0", lw=1.5, zorder=1)
+    known = len(arms) <= MOST_INTERVALS + 1 and bool(widths.notna().any(axis=None))
     for number, arm in enumerate(arms):
         label = arm.name + (" (baseline)" if number == 0 else "")
-        axes.plot(table[number], rows, arm.marker, color=arm.colour, ms=6, mec="white", mew=0.6, label=label)
+        # One below the other, so that an interval does not hide another.
+        beside = rows + known * ASIDE * (number - (len(arms) - 1) / 2)
+        half = widths.loc[table.index, number].to_numpy()
+        if known and (has := ~np.isnan(half)).any():
+            mean = table[number].to_numpy()
+            ends = ((mean + sign * half)[has] for sign in (-1, 1))
+            axes.hlines(beside[has], *ends, color=arm.colour, lw=1.0, zorder=1.5, gid="interval")
+        axes.plot(table[number], beside, arm.marker, color=arm.colour, ms=6, mec="white", mew=0.6, label=label)
     axes.set_yticks(rows, table.index)
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color="#E6E6E6", lw=0.7)
     axes.set_axisbelow(True)
-    axes.set_xlabel("AP (%), mean over seeds; classes sorted by mean gain over the baseline", fontsize=SMALL)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, -2), min(high, 102))  # an interval can be wider than an AP can be
+    shown = "mean over seeds, bar: 95 % t-interval (n ≥ 3)" if known else "mean over seeds"
+    axes.set_xlabel(f"AP (%), {shown}; classes sorted by mean gain over the baseline", fontsize=SMALL)
     headline(figure, findings.over_baseline(table, arms))
     figure.legend(
         loc="outside lower left",

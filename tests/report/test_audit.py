@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 
@@ -154,11 +155,84 @@ def test_a_probe_without_epochs_has_no_row_of_picking_and_no_reported_worth(metr
     assert frame.reported_points.isna().all()
 
 
+def row_of(runs, option, before):
+    frame = audit_table(runs).frame
+    return frame[(frame.option == option) & (frame.crops_before == before)].iloc[0]
+
+
+def test_what_the_released_code_reports_is_the_best_epochs_mean_over_batches(metrics):
+    """Picking is worth more after the first switch here, so that the last epoch's would show."""
+    runs = copy.deepcopy(metrics)
+    for entry in runs:
+        if entry["crops"] == "to-1-boxes":
+            entry["best_epoch"]["best"]["map_batch_256"] += 0.07 + 0.01 * entry["seed"]
+            entry["best_epoch"]["best"]["map"] += 0.5
+    row = row_of(runs, "boxes", "published")
+    assert row.reported_points == pytest.approx(WORTH["boxes"] + 8.0)
+    assert row.reported_half_width_points == pytest.approx(stats.t.ppf(0.975, 2) / math.sqrt(3))
+    assert (row.map_points, row.batch_points) == (pytest.approx(WORTH["boxes"]), pytest.approx(WORTH["boxes"]))
+
+
+@pytest.mark.parametrize(("without", "worth"), [({0}, 3.5), ({2}, 2.5), ({0, 1}, 4.0), ({0, 1, 2}, None)])
+def test_the_reported_worth_is_of_the_seeds_with_a_best_epoch_on_both_sides(metrics, without, worth):
+    """Whichever these are: a probe can have been run again without its epochs."""
+    runs = copy.deepcopy(metrics)
+    for entry in runs:
+        if entry["crops"] == "to-1-boxes":
+            entry["best_epoch"]["best"]["map_batch_256"] += (entry["seed"] - 1) / 100
+            if entry["seed"] in without:
+                del entry["best_epoch"]
+    row = row_of(runs, "boxes", "published")
+    assert row.n == 3
+    assert row.map_points == pytest.approx(WORTH["boxes"])
+    assert (row.reported_points == pytest.approx(worth)) if worth else math.isnan(row.reported_points)
+    assert math.isnan(row.reported_half_width_points), "fewer than three"
+
+
 def test_a_study_without_such_lines_is_told_so(metrics_of):
     metrics = [entry for entry in metrics_of("audit", score) if entry["crops"] in ("none", "scene-scene")]
     for report in (audit_figure, audit_table):
         with pytest.raises(ValueError, match="config/studies/audit"):
             report(metrics)
+
+
+def test_the_figure_has_the_intervals_of_the_table_and_says_which_way_a_row_was_walked(metrics):
+    """Seeds differ in what boxes are worth: the row's markers are those of the walk there and of the walk back."""
+    runs = copy.deepcopy(metrics)
+    for entry in runs:
+        if "1-boxes" in entry["crops"]:
+            entry["map"] += 0.01 * SEEDS[entry["seed"]] * (1 if entry["crops"].startswith("to") else 2)
+    figure = audit_figure(runs)
+    frame = audit_table(runs).frame
+    axes = figure.axes[0]
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    row = labels.index("Boxes: BING\n→ true")
+    found = {gid: [line for line in axes.lines if line.get_gid() == gid] for gid in ("mean", "interval")}
+    near = {gid: [line for line in lines if abs(line.get_ydata()[0] - row) < 0.5] for gid, lines in found.items()}
+    there, back = (frame[(frame.option == "boxes")].iloc[k] for k in range(2))
+    assert (there.crops_before, back.crops_before) == ("published", "back-1-boxes")
+    looks = []
+    for wanted, mean, bar in zip((there, back), near["mean"], near["interval"], strict=True):
+        assert mean.get_xdata()[0] == pytest.approx(wanted.map_points)
+        half = wanted.map_half_width_points
+        assert half > 0.5
+        assert list(bar.get_xdata()) == pytest.approx([wanted.map_points - half, wanted.map_points + half])
+        assert bar.get_color() == mean.get_color()
+        looks.append((mean.get_marker(), mean.get_color(), mean.get_markerfacecolor()))
+    (legend,) = figure.legends
+    named = {
+        text.get_text(): (line.get_marker(), line.get_color(), line.get_markerfacecolor())
+        for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)
+    }
+    assert looks == [named["other options mostly as published"], named["mostly as released"]]
+    scene = row_of(runs, "budget", "scene-scene")
+    (mean,) = [
+        line
+        for line in found["mean"]
+        if labels[round(line.get_ydata()[0])].startswith("Steps") and line.get_marker() == "D"
+    ]
+    assert mean.get_xdata()[0] == pytest.approx(scene.map_points)
+    assert named["scene crops"][0] == "D"
 
 
 def test_the_figure_shows_every_difference_of_the_table(metrics, check_texts):

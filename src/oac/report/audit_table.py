@@ -33,8 +33,8 @@ def _row(step: Step) -> dict[str, Any]:
     change = paired(before, after)
     seeds = sorted(set(before) & set(after))
     batch = paired(*step.numbers(step.batch_keys)) if step.batch_keys else Interval(float("nan"), None)
-    has_best = "best_batch" in step.before.values[seeds[0]] and "best_batch" in step.after.values[seeds[0]]
-    reported = paired(*step.numbers(("best_batch", "best_batch"))) if has_best and step.kind != "readout" else None
+    best = step.numbers(("best_batch", "best_batch"))  # of the seeds whose probe has epochs
+    reported = paired(*best) if set(best[0]) & set(best[1]) and step.kind != "readout" else None
     return {
         "kind": step.kind,
         "option": step.option,

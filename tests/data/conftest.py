@@ -130,9 +130,9 @@ def body(data: bytes) -> Answer:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
-    from oac.data import download
+    from oac.data import waiting
 
-    monkeypatch.setattr(download, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(waiting, "FIRST_DELAY", 0.001)
     running = FaultyServer()
     running.status, running.body = status, body  # type: ignore[attr-defined]
     yield running

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from oac.atomic import DiskFullError
-from oac.data import download
+from oac.data import download, waiting
 from oac.data.download import DownloadError, fetch
 
 # The same in every process: test runners name tests by their parameters.
@@ -140,7 +140,7 @@ def test_a_stalled_server_is_left(url: str, server: Any, tmp_path: Path) -> None
 
 def test_retry_after_is_honoured(url: str, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(download.time, "sleep", waits.append)
+    monkeypatch.setattr(waiting.time, "sleep", waits.append)
     date = email.utils.formatdate(time.time() + 30, usegmt=True)
     server.faults["/file.csv"] = [
         server.status(429, Retry_After="7"),
@@ -150,25 +150,25 @@ def test_retry_after_is_honoured(url: str, server: Any, tmp_path: Path, monkeypa
     fetch(url, tmp_path / "file.csv")
     assert waits[0] == 7
     assert 28 < waits[1] <= 30
-    assert waits[2] <= 4 * download.FIRST_DELAY
+    assert waits[2] <= 4 * waiting.FIRST_DELAY
 
 
 @pytest.mark.parametrize(
     "text", ["²", "-5", "1e9", "9" * 5000, "Mon, 99 Foo 2026", "Mon, 01 Jan 0001 00:00:00 -0000"]
 )
 def test_a_retry_after_that_says_nothing_is_none(text: str) -> None:
-    assert not download.retry_after(text)
+    assert not waiting.retry_after(text)
 
 
 def test_waits_that_are_asked_for_are_bounded_on_both_sides_and_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(download.time, "sleep", waits.append)
-    download.wait(1, 1e9, "http://x/file")
-    download.wait(4, 0.0, "http://x/file")
-    assert waits[0] == download.LONGEST_RETRY_AFTER
-    assert waits[1] >= download.FIRST_DELAY * 4
+    monkeypatch.setattr(waiting.time, "sleep", waits.append)
+    waiting.wait(1, 1e9, "http://x/file")
+    waiting.wait(4, 0.0, "http://x/file")
+    assert waits[0] == waiting.LONGEST_RETRY_AFTER
+    assert waits[1] >= waiting.FIRST_DELAY * 4
     assert capsys.readouterr().err == "http://x/file: waiting 600 s before asking again\n"
 
 
@@ -221,15 +221,15 @@ def test_nothing_of_a_longer_version_is_left(url: str, server: Any, tmp_path: Pa
 
 def test_waits_grow_and_scatter(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(download.time, "sleep", waits.append)
+    monkeypatch.setattr(waiting.time, "sleep", waits.append)
     for attempt in (1, 2, 3, 4, 20):
         for _ in range(20):
-            download.wait(attempt, None, "http://x")
+            waiting.wait(attempt, None, "http://x")
     rounds = [waits[n : n + 20] for n in range(0, 100, 20)]
     for attempt, values in zip((1, 2, 3, 4), rounds, strict=False):
-        longest = download.FIRST_DELAY * 2 ** (attempt - 1)
+        longest = waiting.FIRST_DELAY * 2 ** (attempt - 1)
         assert longest / 2 <= min(values) < max(values) <= longest
-    assert max(rounds[4]) <= download.LONGEST_DELAY
+    assert max(rounds[4]) <= waiting.LONGEST_DELAY
 
 
 def test_files_on_disk(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_files_on_disk(tmp_path: Path) -> None:
 
 
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(waiting, "FIRST_DELAY", 0.001)
     with pytest.raises(DownloadError, match=r"ConnectionRefusedError.*after 3 attempts"):
         fetch("http://127.0.0.1:9/x", tmp_path / "x", retries=2)
 

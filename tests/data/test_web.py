@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from oac.data import web
-from oac.data.download import LONGEST_RETRY_AFTER, DownloadError, GoneError
+from oac.data.download import DownloadError, GoneError
+from oac.data.waiting import LONGEST_RETRY_AFTER
 from oac.data.web import Server, open_source
 
 

@@ -1,20 +1,16 @@
 """Fetches files over HTTP(S) or from disk: resumed after a cut, verified, and in place only when whole.
 
 `fetch` is for large files that are worth resuming; photos, which fit in memory and are simply asked for again, come
-through oac.data.web. Both wait alike.
+through oac.data.web. Both wait alike (oac.data.waiting).
 """
 
 from __future__ import annotations
 
-import email.utils
 import errno
 import hashlib
 import http.client
 import os
-import random
 import re
-import sys
-import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -22,11 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from oac.atomic import DiskFullError
+from oac.data.waiting import header_number, retry_after, wait
 
-FIRST_DELAY = 0.5
-LONGEST_DELAY = 60.0
-LONGEST_RETRY_AFTER = 600.0
-LONG_WAIT = 30.0  # seconds from which on a wait is worth a line in the log
 WRONG_RETRIES = 2
 _CHUNK = 1 << 20
 # A server that is overloaded or a gateway in trouble; every other 4xx says that asking again is no use.
@@ -195,7 +188,7 @@ def _open(url: str, start: int, validator: str | None, timeout: float) -> _Conne
     if begins not in (0, start):
         response.close()
         raise _TryAgainError(f"the server sent the bytes from {begins} on, not from {start}")
-    return _Connection(response, begins, _number(length), strong)
+    return _Connection(response, begins, header_number(length), strong)
 
 
 def _status_error(url: str, error: urllib.error.HTTPError, start: int) -> Exception:
@@ -226,43 +219,6 @@ def _difference(part: Path, size: int | None, md5: str | None) -> str | None:
         if found != md5.lower():
             return f"the file has the md5 {found}, expected is {md5.lower()}"
     return None
-
-
-def wait(attempt: int, asked: float | None, url: str) -> None:
-    """Sleep before the attempt after the `attempt`-th, or as long as the server asked for where that is longer."""
-    seconds = max(back_off(attempt), min(asked or 0.0, LONGEST_RETRY_AFTER))
-    say_wait(url, seconds)
-    time.sleep(seconds)
-
-
-def say_wait(url: str, seconds: float) -> None:
-    """Say on stderr why nothing happens for a while; short waits are not worth a line."""
-    if seconds >= LONG_WAIT:
-        print(f"{url}: waiting {seconds:.0f} s before asking again", file=sys.stderr, flush=True)
-
-
-def back_off(attempt: int) -> float:
-    """Seconds to wait after the `attempt`-th failure: doubling up to LONGEST_DELAY, with jitter."""
-    return min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
-
-
-def retry_after(text: str | None) -> float | None:
-    """Seconds of a Retry-After header, which holds seconds or a date."""
-    if not text:
-        return None
-    seconds = _number(text)
-    if seconds is not None:
-        return float(seconds)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _number(text: str | None) -> int | None:
-    """The number of a header line; a server may send anything there, and Python takes ² for a digit."""
-    match = re.fullmatch(r"\s*([0-9]{1,18})\s*", text or "")
-    return int(match[1]) if match else None
 
 
 def _range_start(text: str | None) -> int:

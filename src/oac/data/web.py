@@ -16,15 +16,8 @@ from pathlib import Path
 
 import urllib3
 
-from oac.data.download import (
-    LONGEST_RETRY_AFTER,
-    PASSING_STATUS,
-    DownloadError,
-    GoneError,
-    back_off,
-    retry_after,
-    say_wait,
-)
+from oac.data.download import PASSING_STATUS, DownloadError, GoneError
+from oac.data.waiting import LONGEST_RETRY_AFTER, back_off, retry_after, say_wait
 
 # Waits that the server itself asked for do not count as attempts, but not for ever: so many, so many seconds.
 MOST_ASKED_WAITS, MOST_ASKED_SECONDS = 20, 1800.0

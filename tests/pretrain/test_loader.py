@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -199,3 +200,16 @@ def test_an_empty_split_is_refused(recipe, inputs):
             SomeBroken(0, set()), Boxes(np.empty((0, 1, 4)), np.empty(0)), np.empty((0, 2)), batches.policy, 0.5,
             seed=0, batch_size=4, view_size=8,
         )  # fmt: skip
+
+
+def test_labels_that_look_like_numbers_are_text(recipe, inputs, tmp_path):
+    """A folder of photos may name its classes 01 or NA; read as numbers they would be labels that no photo has."""
+    labels = pd.read_csv(inputs.classes)["label"]
+    other = dict(zip(labels, ["NA", *(f"{number:02}" for number in range(1, len(labels)))], strict=True))
+    files = replace(inputs, classes=tmp_path / "classes.csv", boxes=tmp_path / "boxes.parquet")
+    for table, path in ((pd.read_csv(inputs.classes), files.classes), (pd.read_parquet(inputs.boxes), files.boxes)):
+        table = table.assign(label=table["label"].map(other))
+        table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path)
+    found, expected = training_batches(recipe, files)[1], training_batches(recipe, inputs)[1]
+    np.testing.assert_array_equal(found, expected)
+    assert found.any(axis=0).all()

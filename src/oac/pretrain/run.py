@@ -110,7 +110,7 @@ def training_batches(
     images = pd.read_parquet(files.images)
     images = images[images["split"] == "train"]
     ids: list[str] = images["image_id"].tolist()
-    classes = pd.read_csv(files.classes)["label"].astype(str).tolist()
+    classes = pd.read_csv(files.classes, dtype={"label": "str"}, keep_default_na=False)["label"].tolist()
     labels = label_matrix(pd.read_parquet(files.boxes), ids, classes)
     policy = crop_policy(recipe["crops"])
     boxes = training_boxes(policy, files.proposals, ids)

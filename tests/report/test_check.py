@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from oac.report.check import NOT_REPRODUCED, NOT_RUN, REPRODUCED, check
-from oac.report.paper import DELTAS, VALUES
+from oac.report.paper import DELTAS, VALUES, PaperDelta
 
 
 @pytest.fixture
@@ -134,6 +134,40 @@ def test_lines_with_an_option_of_the_released_code_are_not_the_papers(made):
     assert heads["ours"] == pytest.approx(1.0)
     assert heads["status"] == REPRODUCED
     assert heads["lines"] == ["moco_v2/published", "moco_v2/back-6-smallest"]
+
+
+def test_runs_of_a_longer_budget_are_others_even_where_they_come_first_and_have_more_seeds(made):
+    values = {"published": 45.0, "published-long": 66.0, "scene-scene": 40.0, "scene-scene-long": 55.0}
+    runs = made({("moco_v2", crops): value for crops, value in values.items()}, study="audit")
+    runs += [entry | {"seed": entry["seed"] + 3} for entry in runs if entry["crops"].endswith("-long")]
+    found = {entry["what"]: entry for entry in check(runs[::-1])["values"]}
+    assert found[TABLE]["lines"] == ["moco_v2/published", "moco_v2/scene-scene"]
+    assert found[TABLE]["ours"] == pytest.approx(5.0)
+    assert (found[VALUE]["ours"], found[VALUE]["n"]) == (pytest.approx(45.0), 3)
+
+
+@pytest.mark.parametrize("seeds", [3, 2])
+def test_a_mean_over_methods_is_that_of_all_four(made, seeds):
+    """Seed by seed where there are three, else of the means."""
+    what = "supervised over the mean of the four self-supervised methods, OHMS"
+    methods = {"cmc": 10.0, "byol": 20.0, "swav": 30.0, "moco_v2": 48.0}
+    values = {(method, "scene-scene"): value for method, value in methods.items()}
+    every = made(values | {("supervised", "scene-scene"): 60.0}, study="demo_methods")
+    found = next(e for e in check([run for run in every if run["seed"] < seeds])["values"] if e["what"] == what)
+    assert found["ours"] == pytest.approx(60 - 27)
+    assert set(found["lines"]) == {f"{method}/scene-scene" for method in ("supervised", *methods)}
+    assert found["status"] == (REPRODUCED if seeds == 3 else NOT_RUN)
+
+
+@pytest.mark.parametrize(("dilated", "status"), [(48.0, REPRODUCED), (30.0, NOT_REPRODUCED)])
+def test_a_loss_of_the_paper_is_reproduced_by_a_loss(made, monkeypatch, dilated, status):
+    """No difference that the paper states is one so far; scene crops under object crops would be."""
+    keys = next((delta.first, delta.second[0]) for delta in DELTAS if delta.what == TABLE)
+    loss = PaperDelta("scene-scene under object-dilate", -8.8, "table 1", keys[1], (keys[0],))
+    monkeypatch.setattr("oac.report.check.DELTAS", (loss,))
+    found = check(made({SCENE: 40.0, DILATE: dilated}))["values"][-1]
+    assert (found["what"], found["ours"]) == (loss.what, pytest.approx(40 - dilated))
+    assert (found["status"], found["compared"]) == (status, "sign")
 
 
 def test_a_mean_over_methods_needs_all_of_them(made):

@@ -238,6 +238,22 @@ def test_a_run_as_released_makes_batches_and_is_told_by_its_line(recipe, inputs,
         assert (batch.key.int() - again.key.int()).abs().max() <= 1
 
 
+def test_a_runs_boxes_grow_by_their_share_of_its_photos(recipe, inputs):
+    """On photos of 64 px the side is 14, whatever the side of the run's views."""
+    recipe["crops"] |= {"delta": 0.0, "smallest_box": "released"}
+    batches, _ = training_batches(recipe, inputs)
+    epoch, item = batches.address(0)
+    views = batches.cut_where(epoch, item, np.full((len(item), 2), 64.0))
+    short = 0
+    for box, region in zip(views.box, views.regions[:, 0], strict=True):
+        for axis in (0, 1):
+            low, high = box[axis::2]
+            assert region[axis::2].tolist() == pytest.approx(grown_slowly(low, high, 64, side=14))
+            short += high - low < 14
+    assert recipe["view_size"] == 16
+    assert 0 < short < 2 * len(item), "some sides must grow and some not for the test to mean something"
+
+
 def test_options_that_are_not_there_are_refused():
     with pytest.raises(ValueError, match="photo, coordinate"):
         CropPolicy("object-dilate", "bing", dilation="corner")

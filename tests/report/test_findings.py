@@ -42,6 +42,11 @@ def test_the_highest_line_is_named_with_its_distance_to_scene_crops():
         "single (BING boxes) has the highest mAP of 3 lines on some, 49.0 points above scene"
         " (n = 1, which tells no order)"
     )
+    close = LINES | {"single": ("object-object", "bing", [0.48, 0.58, 0.4])}
+    assert title(figures.map_by_policy(collect(runs(close)))) == (
+        "dilate (BING boxes) has the highest mAP of 3 lines on some, 29.0 points above scene; single (BING boxes)"
+        " is not told apart from it"
+    )
     reverse = LINES | {"scene": ("scene-scene", "none", [0.7, 0.8, 0.9])}
     assert title(figures.map_by_policy(collect(runs(reverse)))) == "scene has the highest mAP of 3 lines on some"
     assert title(figures.map_by_policy(collect(runs({"scene": LINES["scene"]})))) == "mAP of scene on some"

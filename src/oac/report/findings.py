@@ -14,13 +14,16 @@ import pandas as pd
 from scipy import stats
 
 from oac.report.formats import points
-from oac.report.statistics import SMALLEST_SAMPLE
+from oac.report.statistics import SMALLEST_SAMPLE, welch_interval
 from oac.report.style import Arm
 from oac.report.tables import BOX_NAMES
 
 
 def highest_map(arms: Sequence[Arm], study: str) -> str:
-    """Which crop line has the highest mean mAP, and how far it is above scene crops of its method."""
+    """Which crop line has the highest mean mAP, and how far it is above scene crops of its method.
+
+    Where the second highest may be as high by Welch's interval, that is said.
+    """
     lines = [arm for arm in arms if arm.trained]
     if len(lines) < 2:
         return f"mAP of {' and '.join(arm.name for arm in lines or arms)} on {study}"
@@ -30,6 +33,10 @@ def highest_map(arms: Sequence[Arm], study: str) -> str:
     if scenes:
         over = max(scenes, key=_mean_map)
         title += f", {points(_mean_map(best) - _mean_map(over))} points above {over.name}"
+    second = max((arm for arm in lines if arm is not best), key=_mean_map)
+    gap = welch_interval(*([100 * value for value in arm.rows["map"]] for arm in (best, second)))
+    if gap.half_width is not None and gap.low <= 0:
+        return f"{title}; {second.name} is not told apart from it"
     return title + _caution(best)
 
 

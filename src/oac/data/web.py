@@ -2,8 +2,8 @@
 
 Connections are kept and shared, at most so many to a host. What may pass (a cut, a stall, 429, 5xx) is asked for
 again after a pause that doubles and is jittered; a Retry-After halts every request to that host, because the server
-speaks of all of them. Nothing a server does holds a job for ever: a photo has a deadline and a most of bytes, and
-Retry-After a most of seconds.
+speaks of all of them. A body has a deadline and a limit in bytes, and the waits for a photo have a limit in
+seconds, so that no server holds a job for ever.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def test_figures_with_a_curve_for_each_show_the_lines_asked_for_or_the_first():
 @pytest.mark.parametrize("words", [3, 60])
 def test_long_titles_are_broken_and_stay_on_the_page(words):
     figure = figures.map_by_policy(collect(runs(LINES)))
-    headline(figure, " ".join(["crops"] * words) + "\nsecond")
+    headline(figure, " ".join(["48,000"] * words) + "\nsecond")
     figure.canvas.draw()
     lines = figure.get_suptitle().splitlines()
     assert max(map(len, lines)) <= TITLE_LENGTH

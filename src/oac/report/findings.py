@@ -34,7 +34,8 @@ def highest_map(arms: Sequence[Arm], study: str) -> str:
         over = max(scenes, key=_mean_map)
         title += f", {points(_mean_map(best) - _mean_map(over))} points above {over.name}"
     second = max((arm for arm in lines if arm is not best), key=_mean_map)
-    gap = welch_interval(*([100 * value for value in arm.rows["map"]] for arm in (best, second)))
+    ours, theirs = ([100 * float(value) for value in arm.rows["map"]] for arm in (best, second))
+    gap = welch_interval(ours, theirs)
     if gap.half_width is not None and gap.low <= 0:
         return f"{title}; {second.name} is not told apart from it"
     return title + _caution(best)

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from oac.report.tables import collect, crops_table, methods_table, verdicts, write
+from oac.report.tables import collect, crops_table, methods_table, write
+from oac.report.verdicts import verdicts
 
 
 def metrics(method, crops, seed, value, policy="none", boxes="none", **changes):

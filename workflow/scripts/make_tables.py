@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.report.formats import html_page
-from oac.report.tables import collect, crops_table, methods_table, verdicts, write
+from oac.report.tables import collect, crops_table, methods_table, write
+from oac.report.verdicts import verdicts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

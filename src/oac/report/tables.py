@@ -1,7 +1,7 @@
-"""The numbers of many runs as tables and as sentences.
+"""The numbers of many runs as tables.
 
-`collect` turns metrics.json dicts into one row per run; the tables and verdicts are made of nothing else,
-so every number in them leads back to a run and its recipe hash. Fractions in, percent out.
+`collect` turns metrics.json dicts into one row per run; the tables, and the verdicts, are made of nothing else, so
+every number in them leads back to a run and its recipe hash. Fractions in, percent out.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pandas as pd
 from oac.report.formats import Column, Table, half_width, is_missing, points, text, write
 from oac.report.headline import MAP, Headline, headline
 from oac.report.paper import UNBOXED_POLICIES, PaperValue, is_as_published, paper_value
-from oac.report.statistics import Interval, intervals_overlap, t_interval, welch_interval
+from oac.report.statistics import Interval, t_interval, welch_interval
 
-__all__ = ["collect", "crops_table", "methods_table", "verdicts", "write"]
+__all__ = ["collect", "crops_table", "methods_table", "write"]
 
 METHOD_NAMES = {
     "supervised": "Supervised",
@@ -92,60 +92,10 @@ def methods_table(runs: pd.DataFrame) -> Table:
     return _table(runs[shown], [*METHOD_NAMES, *others], "Methods")
 
 
-def verdicts(runs: pd.DataFrame) -> list[str]:
-    """One sentence for each object-dilate line against its method's scene-scene lines and against no training.
-
-    Lines are compared that saw as many images.
-
-    A method without such lines (CMC, supervised) has its others against no training, from three seeds on. "above" and
-    "below" mean that the two 95 % t-intervals over seeds do not overlap; otherwise the two are not separated. Below
-    three seeds there is no verdict.
-    """
-    check_comparable(runs)
-    untrained = [(line, "random initialisation") for line in _lines(runs[runs.method == "random"])]
-    sentences = []
-    for method in sorted(set(runs.method) - {"random"}, key=_place):
-        own = runs[runs.method == method]
-        dilated, scenes = (_lines(own[own.policy == policy]) for policy in ("object-dilate", "scene-scene"))
-        if not dilated:
-            dilated, scenes = [line for line in _lines(own) if len(line) >= 3 and method != "moco_v2"], []
-        for line in dilated:
-            # Only lines that saw as many images compare.
-            fair = [scene for scene in scenes if scene.images_seen.max() == line.images_seen.max()]
-            baselines = [*((scene, _of_method(scene)) for scene in fair), *untrained]
-            sentences += [_verdict(line, _of_method(line), *baseline) for baseline in baselines]
-    return sentences
-
-
-def _place(method: str) -> tuple[bool, int]:
-    """Sort key of a method in the verdicts: MoCo-v2, which the claim is about, before the others."""
-    return method != "moco_v2", [*METHOD_NAMES, method].index(method)
-
-
 def line_name(line: pd.DataFrame) -> str:
     """A crop line in words, with the source of its boxes."""
     boxes = line.boxes.iloc[0]
     return str(line.crops.iloc[0]) + (f" ({BOX_NAMES.get(boxes, boxes)} boxes)" if boxes else "")
-
-
-def _of_method(line: pd.DataFrame) -> str:
-    """A crop line in words, with its method where that is not MoCo-v2."""
-    method = line.method.iloc[0]
-    return line_name(line) if method == "moco_v2" else f"{METHOD_NAMES.get(method, method)}, {line_name(line)}"
-
-
-def _verdict(first: pd.DataFrame, first_name: str, second: pd.DataFrame, second_name: str) -> str:
-    """One sentence with the numbers of both lines and their difference."""
-    a, b = t_interval(_percent(first)), t_interval(_percent(second))
-    numbers = f"{_in_words(a)} (n = {len(first)}) against {_in_words(b)} (n = {len(second)}) {headline(first).name}"
-    if a.half_width is None or b.half_width is None:
-        return f"No verdict on {first_name} against {second_name}, fewer than 3 seeds: {numbers}."
-    difference = welch_interval(_percent(first), _percent(second))
-    numbers += f", difference {points(difference.mean, signed=True)} {half_width(difference.half_width)}"
-    if intervals_overlap(a, b):
-        return f"{first_name} is not separated from {second_name}, the 95 % intervals overlap: {numbers}."
-    side = "above" if a.mean > b.mean else "below"
-    return f"{first_name} is {side} {second_name} with non-overlapping 95 % intervals: {numbers}."
 
 
 def _crop_line(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -156,12 +106,12 @@ def _crop_line(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 def _table(runs: pd.DataFrame, methods: list[str], title: str) -> Table:
     """The lines of `methods`, in this order and within a method in that of the runs."""
-    lines = [line for method in methods for line in _lines(runs[runs.method == method])]
+    lines = [line for method in methods for line in lines_of(runs[runs.method == method])]
     if not lines:
         raise ValueError(f"there is no run of {', '.join(methods)} to tabulate")
     shown = pd.concat(lines)
     check_comparable(shown)
-    reference = next(iter(_lines(shown[shown.method == "supervised"])), None)
+    reference = next(iter(lines_of(shown[shown.method == "supervised"])), None)
     frame = pd.DataFrame([_row(line, reference) for line in lines])
     head = headline(shown)
     caption = (
@@ -171,7 +121,7 @@ def _table(runs: pd.DataFrame, methods: list[str], title: str) -> Table:
     return Table(frame, _columns(head), caption, _notes(lines))
 
 
-def _lines(runs: pd.DataFrame) -> list[pd.DataFrame]:
+def lines_of(runs: pd.DataFrame) -> list[pd.DataFrame]:
     """The runs that differ in the seed only, together; in the order of their first appearance."""
     return [line for _, line in runs.groupby(["method", "crops"], sort=False)]
 
@@ -179,11 +129,11 @@ def _lines(runs: pd.DataFrame) -> list[pd.DataFrame]:
 def _row(line: pd.DataFrame, reference: pd.DataFrame | None) -> dict[str, Any]:
     """One line of a table at full precision; mAP or accuracy in percent, differences in points."""
     first, head = line.iloc[0], headline(line)
-    estimate = t_interval(_percent(line))
+    estimate = t_interval(percent(line))
     is_reference = first.method == "supervised"
     difference = Interval(float("nan"), None)
     if reference is not None and not is_reference:
-        difference = welch_interval(_percent(line), _percent(reference))
+        difference = welch_interval(percent(line), percent(reference))
     paper = _paper(line)
     value = head.paper(paper)
     batches = {f"map_batch_{size}_percent": 100 * line[f"map_batch_{size}"].mean() for size in BATCH_SIZES}
@@ -266,13 +216,8 @@ def _distinct(values: pd.Series) -> str:
     return ", ".join(dict.fromkeys(map(str, values)))
 
 
-def _percent(line: pd.DataFrame) -> list[float]:
+def percent(line: pd.DataFrame) -> list[float]:
     return [100 * value for value in line[headline(line).key]]
-
-
-def _in_words(interval: Interval) -> str:
-    shown = points(interval.mean)
-    return shown if interval.half_width is None else f"{shown} {half_width(interval.half_width)}"
 
 
 def check_comparable(runs: pd.DataFrame) -> None:

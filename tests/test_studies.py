@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from oac import studies
+from oac import configuration, studies
 from oac.pretrain import recipe
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import POLICIES, CropPolicy
@@ -48,7 +48,7 @@ def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, di
 
 @pytest.mark.parametrize("file", ["config.schema.yaml", "study.schema.yaml"])
 def test_every_key_is_described_and_no_other_is_allowed(file):
-    schema = studies.read_yaml(SCHEMAS / file)
+    schema = configuration.read_yaml(SCHEMAS / file)
     known = list(properties(schema))
     assert len(known) > 3
     assert [path for path, part in known if not part.get("description")] == []
@@ -70,7 +70,9 @@ def test_every_key_is_described_and_no_other_is_allowed(file):
 )
 def test_defaults_of_the_schema_are_those_of_the_code(path, options):
     known = {
-        name.split(".")[-1]: part for name, part in properties(studies.read_yaml(STUDY_SCHEMA)) if in_part(name, path)
+        name.split(".")[-1]: part
+        for name, part in properties(configuration.read_yaml(STUDY_SCHEMA))
+        if in_part(name, path)
     }
     for option in options:
         for field in fields(option):
@@ -105,36 +107,42 @@ def test_all_study_files_load_and_have_a_recipe_for_each_run():
 
 
 def test_the_configuration_names_studies_that_exist():
-    config = studies.checked(
-        studies.read_yaml(ROOT / "config/config.yaml"),
-        studies.read_yaml(SCHEMAS / "config.schema.yaml"),
+    config = configuration.checked(
+        configuration.read_yaml(ROOT / "config/config.yaml"),
+        configuration.read_yaml(SCHEMAS / "config.schema.yaml"),
         "config.yaml",
     )
     studies.check_names(config, studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA))
-    with pytest.raises(studies.ConfigError, match=r"studies names nowhere, but there are the studies demo"):
+    with pytest.raises(configuration.ConfigError, match=r"studies names nowhere, but there are the studies demo"):
         studies.check_names({**config, "studies": ["nowhere"]}, {"demo": {}})
 
 
 def test_table_1_joins_studies_that_have_its_columns(load):
-    schema = studies.read_yaml(SCHEMAS / "config.schema.yaml")
+    schema = configuration.read_yaml(SCHEMAS / "config.schema.yaml")
     known = {"many": load(), "one": load(("  full: true\n", "  full: true\n  task: single_label\n"))}
 
     def names(table1):
-        studies.check_names(studies.checked({"studies": []} | table1, schema, "config.yaml"), known)
+        studies.check_names(configuration.checked({"studies": []} | table1, schema, "config.yaml"), known)
 
     names({"table1": {"ohms": "many", "imagenet": "one"}})
     names({"table1": {"ohms": "one", "imagenet": None}})
     names({})
-    with pytest.raises(studies.ConfigError, match=r"table1.ohms names ohms, but there are the studies many, one"):
+    with pytest.raises(
+        configuration.ConfigError, match=r"table1.ohms names ohms, but there are the studies many, one"
+    ):
         names({"table1": {"ohms": "ohms"}})
-    with pytest.raises(studies.ConfigError, match=r"imagenet names many, whose probe has no top-1 accuracy: set `pr"):
+    with pytest.raises(
+        configuration.ConfigError, match=r"imagenet names many, whose probe has no top-1 accuracy: set `pr"
+    ):
         names({"table1": {"imagenet": "many"}})
 
 
 def test_the_best_epoch_of_the_released_probe_is_for_many_labels(load):
     edit = "  full: true\n  best_epoch: true\n"
     load(("  full: true\n", edit))
-    with pytest.raises(studies.ConfigError, match=r"probe.best_epoch has no meaning with task: single_label; remove"):
+    with pytest.raises(
+        configuration.ConfigError, match=r"probe.best_epoch has no meaning with task: single_label; remove"
+    ):
         load(("  full: true\n", edit + "  task: single_label\n"))
 
 
@@ -157,9 +165,11 @@ def test_the_imagenet_study_is_of_the_published_size():
 def test_an_unknown_study_is_answered_with_the_nearest_name_and_all_there_are():
     known = {"demo": {"name": "demo"}, "voc07": {}}
     assert studies.find(known, "demo") == {"name": "demo"}
-    with pytest.raises(studies.ConfigError, match=r"no study 'dmeo' \(did you mean demo\?\): there are demo, voc07$"):
+    with pytest.raises(
+        configuration.ConfigError, match=r"no study 'dmeo' \(did you mean demo\?\): there are demo, voc07$"
+    ):
         studies.find(known, "dmeo")
-    with pytest.raises(studies.ConfigError, match=r"no study 'imagenet': there are demo, voc07$"):
+    with pytest.raises(configuration.ConfigError, match=r"no study 'imagenet': there are demo, voc07$"):
         studies.find(known, "imagenet")
 
 
@@ -182,10 +192,10 @@ def test_a_study_takes_from_its_base_what_it_lacks(tmp_path):
     assert list(other["methods"]) == ["moco_v2", "random"]
     assert list(other["crops"]) == ["scene-scene"]
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(own | {"base": "tinny"}))
-    with pytest.raises(studies.ConfigError, match=r"base is tinny, but the studies beside it are tiny"):
+    with pytest.raises(configuration.ConfigError, match=r"base is tinny, but the studies beside it are tiny"):
         studies.load([tmp_path / "other.yaml"], STUDY_SCHEMA)
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(own | {"name": "third", "base": "other"}))
-    with pytest.raises(studies.ConfigError, match="base other has a base itself"):
+    with pytest.raises(configuration.ConfigError, match="base other has a base itself"):
         studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
 
 
@@ -213,17 +223,19 @@ def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
     (tmp_path / "second.yaml").write_text(yaml.safe_dump(second))
     assert list(studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)["second"]["crops"]) == ["scene-scene"]
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "second"}))
-    with pytest.raises(studies.ConfigError, match="like second has a like itself"):
+    with pytest.raises(configuration.ConfigError, match="like second has a like itself"):
         studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "fist"}))
-    with pytest.raises(studies.ConfigError, match="like is fist, but the studies beside it are first, second, tiny"):
+    with pytest.raises(
+        configuration.ConfigError, match="like is fist, but the studies beside it are first, second, tiny"
+    ):
         studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
 
 
 def test_lines_that_figures_show_must_be_there(tmp_path):
     study = yaml.safe_load(TINY.read_text())
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(study | {"report": {"lines": ["nowhere"]}}))
-    with pytest.raises(studies.ConfigError, match=r"report\.lines names nowhere, but the crop lines are"):
+    with pytest.raises(configuration.ConfigError, match=r"report\.lines names nowhere, but the crop lines are"):
         studies.load([tmp_path / "tiny.yaml"], STUDY_SCHEMA)
 
 
@@ -255,14 +267,14 @@ def test_the_audit_moves_to_another_study_by_one_word(name, tmp_path):
 
 def test_an_option_of_the_audit_without_a_meaning_is_refused(load):
     line = "{policy: object-dilate, boxes: bing, seeds: [0]}"
-    with pytest.raises(studies.ConfigError, match="boxes_per_photo is missing, which crops"):
+    with pytest.raises(configuration.ConfigError, match="boxes_per_photo is missing, which crops"):
         load((line, line.replace("}", ", budget: boxes}")))
     ranges = ", scales: [[0, 1], [0.2, 1]]}"
     assert "scale_lower" not in load((line, line.replace("}", ranges)))["crops"]["object-dilate"]
-    with pytest.raises(studies.ConfigError, match="scale_lower has no meaning"):
+    with pytest.raises(configuration.ConfigError, match="scale_lower has no meaning"):
         load((line, line.replace("}", ranges.replace("}", ", scale_lower: 0.5}"))))
     scene = "{policy: scene-scene, seeds: [0]}"
-    with pytest.raises(studies.ConfigError, match="items has no meaning for scene-scene"):
+    with pytest.raises(configuration.ConfigError, match="items has no meaning for scene-scene"):
         load((scene, scene.replace("}", ", items: box}")))
     assert studies.is_audit(load((line, line.replace("}", ", items: box}"))))
     assert not studies.is_audit(load())
@@ -297,19 +309,19 @@ def test_keys_are_taken_where_they_have_a_meaning(load, replacement):
 
 
 def test_every_source_and_every_option_of_the_sgd_probe_is_known(load):
-    schema = studies.read_yaml(STUDY_SCHEMA)["properties"]
+    schema = configuration.read_yaml(STUDY_SCHEMA)["properties"]
     assert list(studies.SOURCE_KEYS) == schema["data"]["properties"]["source"]["enum"]
     options = schema["probe"]["properties"]
     assert {key for key in options if options[key]["description"].startswith("sgd: ")} == set(studies.SGD_KEYS)
 
 
 def test_every_source_of_boxes_is_known_to_the_schema_and_says_where_its_files_are(load):
-    schema = studies.read_yaml(STUDY_SCHEMA)["properties"]
+    schema = configuration.read_yaml(STUDY_SCHEMA)["properties"]
     line = next(iter(schema["crops"]["patternProperties"].values()))["properties"]
     assert sorted(line["boxes"]["enum"]) == sorted(studies.BOX_SOURCES)
     evidence = schema["proposals"]["properties"]["evidence"]["properties"]
     assert sorted(evidence["sources"]["items"]["enum"]) == sorted(studies.BOX_SOURCES)
-    with pytest.raises(studies.ConfigError, match=r"proposals\.csv is missing"):
+    with pytest.raises(configuration.ConfigError, match=r"proposals\.csv is missing"):
         load(("boxes: bing", "boxes: csv"))
     study = load(("boxes: bing", "boxes: csv"), ("  bing: {sides", "  csv: {file: boxes.csv}\n  bing: {sides"))
     run = recipe.build(study, "moco_v2", "object-dilate", 0)
@@ -330,7 +342,9 @@ def test_byol_has_the_published_recipe_by_default_and_its_views_can_be_overridde
     own = line.replace("0.3}", "0.3, augment: {key: {blur: 0.7}}}")
     changed = recipe.build(load(("  random:", own)), "byol", "object-dilate", 0)["augment"]
     assert (changed["query"]["blur"], changed["key"]["blur"], changed["key"]["solarise"]) == (1.0, 0.7, 0.2)
-    with pytest.raises(studies.ConfigError, match=r"methods\.byol\.augment\.key\.solarize; did you mean solarise"):
+    with pytest.raises(
+        configuration.ConfigError, match=r"methods\.byol\.augment\.key\.solarize; did you mean solarise"
+    ):
         load(("  random:", own.replace("blur", "solarize")))
 
 
@@ -437,13 +451,13 @@ def test_runs_take_the_seeds_of_the_method_before_those_of_the_line(load):
     ],
 )
 def test_a_mistake_is_named_with_its_key_and_its_remedy(load, old, new, message):
-    with pytest.raises(studies.ConfigError, match=message):
+    with pytest.raises(configuration.ConfigError, match=message):
         load((old, new))
 
 
 @pytest.mark.parametrize("text", ["1e-4", "2E3", "1.5e6", "3", "-7.25", "1e+2"])
 def test_the_remedy_for_a_number_read_as_text_is_a_number_with_its_value(text):
-    assert yaml.safe_load(studies._as_yaml_number(text)) == float(text)
+    assert yaml.safe_load(configuration._as_yaml_number(text)) == float(text)
 
 
 @pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,1", 1)])

@@ -1,4 +1,4 @@
-"""Reads study files: YAML checked against a JSON schema, defaults filled in, errors that name file and key.
+"""Study files: read with what they take from others, checked for what no schema can say, and asked for their runs.
 
 A study file is what a reader edits, so a mistake in it is answered with one sentence before any job starts. This
 module needs no torch: the workflow imports it at every call.
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import yaml
+from oac.configuration import ConfigError, checked, read_yaml
 
 # What each crop policy reads beside `policy` and `seeds`. A key that changes nothing is refused: it would make a
 # reader believe that it does.
@@ -45,10 +43,6 @@ BOX_SOURCES = (*FROM_PIXELS, "csv", "ground_truth", "random")  # all that a crop
 TWO_SPLITS = ("dicts", "voc", "coco", "imagenet")  # sources without a validation split
 SGD_KEYS = ("lr", "epochs", "milestones", "batch_size")  # of `probe`; L-BFGS reads none of them
 UNCROPPED = "none"  # the crops name of methods that do not crop
-
-
-class ConfigError(ValueError):
-    """A configuration file is not as its schema wants it; the message names file, key and remedy."""
 
 
 def load(files: Iterable[str | Path], schema_file: str | Path) -> dict[str, dict[str, Any]]:
@@ -164,91 +158,6 @@ def gpus(setting: str | int) -> int:
         return int(setting)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return int(Path("/dev/nvidiactl").exists() if visible is None else visible not in ("", "-1"))
-
-
-def read_yaml(file: str | Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping; a key given twice is an error. Raises ConfigError."""
-    try:
-        content = yaml.load(Path(file).read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except FileNotFoundError:
-        raise ConfigError(f"{file} does not exist") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is not valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file} holds no mapping of keys to values")
-    return content
-
-
-def checked(content: dict[str, Any], schema: Mapping[str, Any], file: str | Path) -> dict[str, Any]:
-    """Return `content` with the schema's defaults filled in. Raises ConfigError at the first mistake."""
-    content = _filled(content, schema)
-    errors = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(content), key=lambda e: list(map(str, e.path))
-    )
-    if errors:
-        raise ConfigError(f"{file}: {_sentence(errors[0])}")
-    return content
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """PyYAML takes the last of two equal keys without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            # Merged keys (<<) are meant to be overridden.
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value} is given twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Copy `value` with the defaults of absent keys, at every depth; wrong types are left to the validator."""
-    if not isinstance(value, dict):
-        return value
-    properties = schema.get("properties", {})
-    result = {key: schema["default"] for key, schema in properties.items() if "default" in schema} | value
-    patterns = schema.get("patternProperties", {})
-    for key, part in result.items():
-        matching = [s for pattern, s in patterns.items() if re.search(pattern, str(key))]
-        result[key] = _filled(part, properties.get(key) or next(iter(matching), {}))
-    # The order of a file is kept (tables follow it); keys that were absent come last.
-    return {key: result[key] for key in (*value, *(key for key in result if key not in value))}
-
-
-def _sentence(error: jsonschema.ValidationError) -> str:
-    """Say what is wrong where, and what to write instead."""
-    where, instance, wanted = ".".join(map(str, error.absolute_path)), error.instance, error.validator_value
-    prefix = f"{where}." if where else ""
-    if error.validator == "additionalProperties":
-        schema: Mapping[str, Any] = error.schema
-        known = list(schema.get("properties", {}))
-        patterns = schema.get("patternProperties", {})
-        extra = next(str(k) for k in instance if k not in known and not any(re.search(p, str(k)) for p in patterns))
-        if not known:
-            return f"{prefix}{extra} is no allowed name; it must match {next(iter(patterns))}"
-        close = difflib.get_close_matches(extra, known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"the keys here are {', '.join(known)}"
-        return f"unknown key {prefix}{extra}; {hint}"
-    if error.validator == "required":
-        return f"the key {prefix}{next(key for key in wanted if key not in instance)} is missing"
-    if error.validator == "type":
-        types = " or ".join([wanted] if isinstance(wanted, str) else wanted)
-        if isinstance(instance, str) and (number := _as_yaml_number(instance)) and re.search("number|integer", types):
-            return f"{where} is the text {instance!r}, not a number, because YAML reads it so; write {number}"
-        return f"{where} must be of type {types}, not {instance!r}"
-    return f"{where or 'the file'}: {error.message}"
-
-
-def _as_yaml_number(text: str) -> str | None:
-    """Write a number that YAML 1.1 reads as text, such as 1e-4, so that it reads a number: 1.0e-4."""
-    match = re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)", text.strip())
-    if match:
-        return f"{match[1]}{match[2] or '.0'}e{match[3] or '+'}{match[4]}"
-    return text.strip() if re.fullmatch(r"[+-]?\d+(\.\d*)?", text.strip()) else None
 
 
 def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) -> None:

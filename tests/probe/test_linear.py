@@ -75,24 +75,34 @@ def test_lbfgs_of_single_labels_is_multinomial_logistic_regression(standardize, 
     assert np.abs(others.numpy() - oracle.predict_proba(inputs)).max() > 0.01, "a logistic loss is another problem"
 
 
-def test_sgd_of_single_labels_takes_the_steps_of_torch():
-    features, targets, label = single_problem(images=50)
-    options = {"lr": 0.5, "momentum": 0.9, "weight_decay": 0.02, "batch_size": 16}
-    ours = fit(features, targets, task="single_label", epochs=4, milestones=(2, 3), seed=3, **options)
+def steps_of_torch(features, classes, loss):
+    """Weight and bias after four epochs of torch's SGD from the draws of seed 3; loss(logits, rows of a batch)."""
     generator = torch.Generator().manual_seed(3)
-    weight = (torch.randn(4, 10, generator=generator) * 0.01).requires_grad_()
-    bias = torch.zeros(4, requires_grad=True)
+    weight = (torch.randn(classes, 10, generator=generator) * 0.01).requires_grad_()
+    bias = torch.zeros(classes, requires_grad=True)
     groups = [{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(groups, lr=0.5, momentum=0.9, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 3], gamma=0.1)
     for _ in range(4):
         for batch in torch.randperm(50, generator=generator).split(16):
             optimizer.zero_grad()
-            cross_entropy(features[batch] @ weight.T + bias, label[batch]).backward()
+            loss(features[batch] @ weight.T + bias, batch).backward()
             optimizer.step()
         schedule.step()
-    torch.testing.assert_close(ours.weight, weight.detach(), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(ours.bias, bias.detach(), rtol=1e-4, atol=1e-6)
+    return weight.detach(), bias.detach()
+
+
+FOUR_EPOCHS = {
+    "lr": 0.5, "momentum": 0.9, "weight_decay": 0.02, "batch_size": 16, "epochs": 4, "milestones": (2, 3), "seed": 3,
+}  # fmt: skip
+
+
+def test_sgd_of_single_labels_takes_the_steps_of_torch():
+    features, targets, label = single_problem(images=50)
+    ours = fit(features, targets, task="single_label", **FOUR_EPOCHS)
+    weight, bias = steps_of_torch(features, 4, lambda logits, batch: cross_entropy(logits, label[batch]))
+    torch.testing.assert_close(ours.weight, weight, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(ours.bias, bias, rtol=1e-4, atol=1e-6)
 
 
 def test_single_labels_choose_by_top1():
@@ -121,22 +131,12 @@ def test_sgd_reaches_the_minimum_that_lbfgs_finds():
 
 def test_sgd_takes_the_steps_of_torch():
     features, targets = problem(images=50)
-    options = {"lr": 0.5, "momentum": 0.9, "weight_decay": 0.02, "batch_size": 16}
-    ours = fit(features, targets, epochs=4, milestones=(2, 3), seed=3, **options)
-    generator = torch.Generator().manual_seed(3)
-    weight = (torch.randn(3, 10, generator=generator) * 0.01).requires_grad_()
-    bias = torch.zeros(3, requires_grad=True)
-    groups = [{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}]
-    optimizer = torch.optim.SGD(groups, lr=0.5, momentum=0.9, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 3], gamma=0.1)
-    for _ in range(4):
-        for batch in torch.randperm(50, generator=generator).split(16):
-            optimizer.zero_grad()
-            binary_cross_entropy_with_logits(features[batch] @ weight.T + bias, targets[batch].float()).backward()
-            optimizer.step()
-        schedule.step()
-    torch.testing.assert_close(ours.weight, weight.detach(), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(ours.bias, bias.detach(), rtol=1e-4, atol=1e-6)
+    ours = fit(features, targets, **FOUR_EPOCHS)
+    weight, bias = steps_of_torch(
+        features, 3, lambda logits, batch: binary_cross_entropy_with_logits(logits, targets[batch].float())
+    )
+    torch.testing.assert_close(ours.weight, weight, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(ours.bias, bias, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])

@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from oac import proposals, studies
+from oac import configuration, proposals, studies
 from oac.data import sources
 from oac.data.openimages import annotation_files
 from oac.pretrain import recipe as recipes
@@ -16,9 +16,9 @@ SCHEMAS = ROOT / "workflow/schemas"
 
 try:
     config.update(
-        studies.checked(
+        configuration.checked(
             dict(config),
-            studies.read_yaml(SCHEMAS / "config.schema.yaml"),
+            configuration.read_yaml(SCHEMAS / "config.schema.yaml"),
             "the configuration (config/config.yaml, --configfile, --config)",
         )
     )
@@ -30,7 +30,7 @@ try:
         SCHEMAS / "study.schema.yaml",
     )
     studies.check_names(config, STUDIES)
-except studies.ConfigError as error:
+except configuration.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 GPUS = studies.gpus(config["gpu"])
@@ -72,7 +72,7 @@ def study_named(name):
     """The study of that name; a path can hold one that there is not."""
     try:
         return studies.find(STUDIES, name)
-    except studies.ConfigError as error:
+    except configuration.ConfigError as error:
         raise WorkflowError(str(error)) from None
 
 

@@ -37,10 +37,11 @@ class UnsafePickleError(ValueError):
 
 
 def save(mapping: Mapping[str, Any], path: str | Path) -> None:
-    """Write a dict as the authors do: what `np.load(path, allow_pickle=True).item()` gives back."""
+    """Write a dict as the authors do, for their code; `load` reads it, and theirs, without running a pickle."""
     boxed = np.empty((), object)
     boxed[()] = dict(mapping)
     with writing(path) as temporary, open(temporary, "wb") as file:
+        # numpy stores an object array as a pickle: it is the authors' format, and writing one runs nothing.
         np.save(file, boxed, allow_pickle=True)
 
 

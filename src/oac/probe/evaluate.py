@@ -81,14 +81,8 @@ def evaluate(
     table = classes[["label", "name"]].assign(
         ap=ap.numpy(), train_images=classes["train_images"], test_images=targets["test"].sum(0).numpy()
     )
-    line = recipe.get("crops", {})
     metrics = {
-        "study": study,
-        "method": recipe["method"],
-        "crops": crops,
-        "seed": recipe["seed"],
-        "policy": line.get("policy"),
-        "boxes": line.get("boxes"),
+        **_run(recipe, study, crops),
         **_top(scores, targets["test"], options),
         "map": float(ap.nanmean()),
         "map_batch": {str(size): batch_averaged_map(scores, targets["test"], size) for size in BATCH_SIZES},
@@ -106,6 +100,13 @@ def evaluate(
     return Evaluation(
         metrics, table, _by_size(scores, targets["test"], boxes, test.image_ids, labels, options["size_edges"])
     )
+
+
+def _run(recipe: Mapping[str, Any], study: str, crops: str) -> dict[str, Any]:
+    """Which run the numbers are of."""
+    line = recipe.get("crops", {})
+    run = {"study": study, "method": recipe["method"], "crops": crops, "seed": recipe["seed"]}
+    return run | {"policy": line.get("policy"), "boxes": line.get("boxes")}
 
 
 def _is_single(options: Mapping[str, Any]) -> bool:

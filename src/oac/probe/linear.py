@@ -90,24 +90,22 @@ def fit(
     Raises:
         ValueError: inputs that do not fit, an unknown solver or task, or a training that diverged.
     """
-    _check(features, targets)
-    if task not in TASKS:
-        raise ValueError(f'task must be "multi_label" or "single_label", not "{task}"')
+    _check(features, targets, task)
     single = task == "single_label"
-    if single:
-        check_one_label(targets)
     # A byte a class is enough to take a softmax's residual, and a quarter of the memory of ImageNet's labels.
     features, targets = features.to(device), targets.to(device, torch.uint8 if single else torch.float32)
     data = (features, targets, *(moments(features) if standardize else identity(features)))
     if solver == "sgd":
-        steps: dict[str, Any] = {
-            "lr": lr,
-            "epochs": epochs,
-            "milestones": milestones,
-            "batch_size": batch_size,
-        }
         weight, bias = sgd(
-            *data, **steps, momentum=momentum, weight_decay=weight_decay, seed=seed, single_label=single
+            *data,
+            lr=lr,
+            epochs=epochs,
+            milestones=milestones,
+            batch_size=batch_size,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            seed=seed,
+            single_label=single,
         )
     elif solver == "lbfgs":
         weight, bias = lbfgs(*data, weight_decay, single)
@@ -168,8 +166,10 @@ def hold_out(n: int, seed: int, share: float = 0.2) -> tuple[np.ndarray, np.ndar
     return np.sort(order[held:]), np.sort(order[:held])
 
 
-def _check(features: Tensor, targets: Tensor) -> None:
-    """Refuse features (V, N, D) and targets (N, C) that do not fit, or are not numbers."""
+def _check(features: Tensor, targets: Tensor, task: str) -> None:
+    """Refuse features (V, N, D) and targets (N, C) that do not fit the task or each other, or are not numbers."""
+    if task not in TASKS:
+        raise ValueError(f'task must be "multi_label" or "single_label", not "{task}"')
     if features.ndim not in (2, 3) or targets.ndim != 2 or features.shape[-2] != len(targets) or len(targets) == 0:
         raise ValueError(
             "features and targets must be (images, dimensions), or (views, images, dimensions), and "
@@ -179,3 +179,5 @@ def _check(features: Tensor, targets: Tensor) -> None:
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0])
         raise ValueError(f"{int((~finite).sum())} rows of the features are not finite, the first is row {row}")
+    if task == "single_label":
+        check_one_label(targets)

@@ -77,8 +77,8 @@ class Bench:
 
     def run(self) -> dict[str, Any]:
         """Measure everything in turns; return what bench.json holds."""
-        setting, pairs = self.setting, self.setting.batch_size
-        flops, peak = self.flops(), self.peak()
+        setting = self.setting
+        arithmetic = {"flops_per_pair": self.flops(), "peak_flops": self.peak()}
         works = {
             "step": self._step_alone(),
             "resident": self._loader(self.resident),
@@ -100,6 +100,17 @@ class Bench:
         for _ in range(setting.turns):
             for name, work in works.items():
                 measured.setdefault(name, []).append(timed(work, steps[name]))
+        return arithmetic | self._figures(measured, steps, arithmetic["flops_per_pair"] / arithmetic["peak_flops"])
+
+    def _figures(
+        self, measured: dict[str, list[tuple[float, float]]], steps: dict[str, int], peak_seconds: float
+    ) -> dict[str, Any]:
+        """Rates and ratios of the medians over turns.
+
+        measured: of each work the seconds on the clock and of the processors in each turn; steps: how many a turn
+        has; peak_seconds: what a pair takes at the peak of the arithmetic.
+        """
+        setting, pairs = self.setting, self.setting.batch_size
         wall = {name: statistics.median(w for w, _ in turns) for name, turns in measured.items()}
         cpu = {name: statistics.median(c for _, c in turns) for name, turns in measured.items()}
         rate = {name: pairs * steps[name] / seconds for name, seconds in wall.items()}
@@ -121,10 +132,8 @@ class Bench:
             "yardstick_loader_pairs_per_s": rate["plain_loader"],
             "cpu_ms_per_pair": milliseconds,
             "data_share": statistics.median(self.waited) / wall["whole"],
-            "mfu": rate["whole"] * flops / peak,
-            "step_mfu": rate["step"] * flops / peak,
-            "flops_per_pair": flops,
-            "peak_flops": peak,
+            "mfu": rate["whole"] * peak_seconds,
+            "step_mfu": rate["step"] * peak_seconds,
             "photos_on_device": isinstance(self.resident.photos, ResidentPhotos),
             "decoding_resident_photos_s": self.decoding_seconds,
             "mean_photo_kb": self._mean_kilobytes(),

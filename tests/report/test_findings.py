@@ -7,7 +7,7 @@ import pytest
 
 from oac.report import figures, findings
 from oac.report.curves import images_per_class, objects_per_image, recall_curve
-from oac.report.style import MOST_LINES, TITLE_LENGTH, arms_of, headline, readable
+from oac.report.style import MOST_LINES, TITLE_LENGTH, arms_of, entitle, readable
 from oac.report.tables import collect
 
 LINES = {
@@ -125,7 +125,7 @@ def test_figures_with_a_curve_for_each_show_the_lines_asked_for_or_the_first():
 @pytest.mark.parametrize("words", [3, 60])
 def test_long_titles_are_broken_and_stay_on_the_page(words):
     figure = figures.map_by_policy(collect(runs(LINES)))
-    headline(figure, " ".join(["48,000"] * words) + "\nsecond")
+    entitle(figure, " ".join(["48,000"] * words) + "\nsecond")
     figure.canvas.draw()
     lines = figure.get_suptitle().splitlines()
     assert max(map(len, lines)) <= TITLE_LENGTH

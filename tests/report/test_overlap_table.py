@@ -110,7 +110,7 @@ def test_the_figure_shows_every_line_at_its_overlap(study, request, check_texts)
             assert list(line.get_xdata()) == sorted(line.get_xdata())
     assert figure.axes[0].get_ylabel() == "mAP (%) of a linear probe"
     title = figure.get_suptitle()
-    assert title == "\n".join(finding(frame, curves(metrics)))
+    assert title.split() == " ".join(finding(frame, curves(metrics))).split()  # long lines are broken
 
 
 def test_a_line_that_was_not_measured_is_named(demo):

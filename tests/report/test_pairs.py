@@ -210,3 +210,12 @@ def test_p_reads_with_three_decimals():
         "0.023",
         "1.000",
     ]
+
+
+def test_lines_of_single_labels_are_compared_by_top1(made):
+    runs = [entry | {"top1": 1 - entry["map"], "top5": 1.0, "bootstrap": None} for entry in made()]
+    table = pairs_table(runs)
+    row = by_lines(table).loc[(*DILATE, *SCENE)]
+    assert row.difference_points == pytest.approx(100 * (np.mean(VALUES[SCENE]) - np.mean(VALUES[DILATE])))
+    assert "top-1" in markdown(table)
+    assert "mAP" not in markdown(table)

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from oac.report.audit import BATCH, NAMES, Step, every_step, lines_of, paired
 from oac.report.formats import half_width, points
 from oac.report.statistics import Interval
-from oac.report.style import SMALL, WIDTH, headline, styled
+from oac.report.style import SMALL, WIDTH, entitle, styled
 
 # Filled, open and grey, so that none hides another.
 LOOKS: dict[str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ def audit_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     panels[0].set_yticks(range(len(groups)), list(groups), fontsize=SMALL)
     panels[0].set_ylim(len(groups) - 0.4, -0.6)
     title = f"What each step from the paper to its released code is worth on {metrics[0]['study']}"
-    headline(figure, f"{title}\n{finding(steps)}")
+    entitle(figure, f"{title}\n{finding(steps)}")
     handles = [Line2D([], [], ls="", mec=look["color"], ms=5, **look) for look in LOOKS.values()]
     figure.legend(handles, NAMES_OF_LOOKS.values(), loc="outside lower left", ncols=3, fontsize=SMALL)
     return figure

@@ -22,7 +22,7 @@ from oac.report.style import (
     Arm,
     arms_of,
     count_axis,
-    headline,
+    entitle,
     label_ends,
     styled,
 )
@@ -147,7 +147,7 @@ def recall_curve(rates: Mapping[str, Mapping[Any, float]], iou: float = 0.5) -> 
     axes.set_ylabel(f"detection rate (%) at IoU ≥ {iou:g}")
     axes.grid(axis="y", color="#E6E6E6", lw=0.7)
     label_ends(axes, ends)
-    headline(figure, findings.found_by(rates))
+    entitle(figure, findings.found_by(rates))
     return figure
 
 
@@ -172,7 +172,7 @@ def images_per_class(classes: pd.DataFrame) -> Figure:
     named = len(ranked) <= NAMED_CLASSES
     figure = Figure(figsize=(WIDTH, 0.8 + 0.2 * len(ranked) if named else 3.4))
     axes = figure.add_subplot()
-    headline(figure, findings.class_sizes(ranked.train_images))
+    entitle(figure, findings.class_sizes(ranked.train_images))
     if not named:
         _rank_curve(axes, ranked)
         return figure
@@ -239,5 +239,5 @@ def objects_per_image(boxes: pd.DataFrame, image_ids: Sequence[str] | None = Non
     pooled = f"; the last bar is {last} and more" if counts.max() > last else ""
     axes.set_xlabel(f"objects in a photo ({len(counts):,} photos{pooled})")
     axes.set_ylabel("photos (%)")
-    headline(figure, findings.objects_a_photo(counts))
+    entitle(figure, findings.objects_a_photo(counts))
     return figure

@@ -21,7 +21,7 @@ from oac.report import findings
 from oac.report.formats import half_width, points
 from oac.report.per_class import ap_per_class
 from oac.report.statistics import Interval, t_interval
-from oac.report.style import SMALL, WIDTH, Arm, arms_of, count_axis, headline, label_ends, save, spread, styled
+from oac.report.style import SMALL, WIDTH, Arm, arms_of, count_axis, entitle, label_ends, save, spread, styled
 from oac.report.tables import collect
 
 __all__ = ["ap_by_frequency", "ap_by_size", "ap_per_class", "map_by_policy", "save", "stack"]
@@ -80,7 +80,7 @@ def map_by_policy(runs: pd.DataFrame) -> Figure:
     axes.set_xlabel(
         "mAP (%) of a linear probe.  Large: mean, bar: 95 % t-interval (n ≥ 3), small: seeds", fontsize=SMALL
     )
-    headline(figure, findings.highest_map(arms, runs.study.iloc[0]))
+    entitle(figure, findings.highest_map(arms, runs.study.iloc[0]))
     return figure
 
 
@@ -152,7 +152,7 @@ def ap_by_size(sizes: pd.DataFrame, arms: Sequence[tuple[str, str]] | None = Non
     axes.set_xticks(range(len(bins)), ticks)
     axes.set_xlabel("area of the largest object of the class, % of the photo (positive labels)")
     _finish_ap_axes(axes, ends)
-    headline(figure, findings.by_size(chosen, list(bins.low)))
+    entitle(figure, findings.by_size(chosen, list(bins.low)))
     return figure
 
 
@@ -194,7 +194,7 @@ def ap_by_frequency(ap: pd.DataFrame, arms: Sequence[tuple[str, str]] | None = N
     count_axis(axes.xaxis, ap.train_images)
     axes.set_xlabel("training photos with the class")
     _finish_ap_axes(axes, ends)
-    headline(figure, findings.by_frequency(chosen))
+    entitle(figure, findings.by_frequency(chosen))
     return figure
 
 

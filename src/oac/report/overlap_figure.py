@@ -15,7 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from oac.report.overlap_table import correlation, curves, finding, joined
 from oac.report.statistics import t_interval
-from oac.report.style import BOX_MARKERS, NEUTRAL, POLICY_COLOURS, SMALL, WIDTH, Arm, arms_of, styled
+from oac.report.style import BOX_MARKERS, NEUTRAL, POLICY_COLOURS, SMALL, WIDTH, Arm, arms_of, entitle, styled
 from oac.report.tables import BOX_NAMES, collect
 
 LABELS = {
@@ -43,7 +43,7 @@ def overlap_figure(metrics: Sequence[Mapping[str, Any]], overlap: pd.DataFrame) 
     for axes, measure in zip(panels, LABELS, strict=True):
         _draw_panel(axes, measure, frame, arms, lines)
     panels[0].set_ylabel("mAP (%) of a linear probe")
-    figure.suptitle("\n".join(title), x=0.01, ha="left", fontsize=9)
+    entitle(figure, "\n".join(title))
     handles, names = _legend(list(arms.values()))
     figure.legend(handles, names, loc="outside lower left", ncols=3 if len(arms) <= NAMED else 5, fontsize=SMALL)
     return figure

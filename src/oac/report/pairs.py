@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from oac.report.formats import MISSING, Column, Table, half_width, is_missing, points, text
+from oac.report.headline import MAP, Headline, headline
 from oac.report.statistics import SMALLEST_SAMPLE, Interval, holm, paired_p, t_interval
 from oac.report.tables import BOX_NAMES, METHOD_NAMES, check_comparable, collect
 
@@ -41,14 +42,15 @@ def pairs_table(metrics: Metrics) -> Table:
     bootstraps: dict[tuple[str, str], dict[int, Any]] = {}
     for entry in metrics:
         bootstraps.setdefault((entry["method"], entry["crops"]), {})[entry["seed"]] = entry.get("bootstrap")
-    rows = [_row(pair, *(bootstraps[_key(line)] for line in pair)) for pair in pairs(runs)]
+    head = headline(runs)
+    rows = [_row(pair, head, *(bootstraps[_key(line)] for line in pair)) for pair in pairs(runs)]
     for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = adjusted
     caption = (
-        f"Lines against each other on {runs.study.iloc[0]}: difference of the mAP of a linear probe over"
+        f"Lines against each other on {runs.study.iloc[0]}: difference of the {head.words} of a linear probe over"
         f" {runs.test_images.iloc[0]} test images, paired by seed"
     )
-    return Table(pd.DataFrame(rows, columns=_ROW), _columns(), caption, _notes(rows))
+    return Table(pd.DataFrame(rows, columns=_ROW), _columns(head), caption, _notes(rows, head))
 
 
 def pairs(runs: pd.DataFrame) -> list[Pair]:
@@ -78,15 +80,16 @@ def _key(line: pd.DataFrame) -> tuple[str, str]:
     return str(line.method.iloc[0]), str(line.crops.iloc[0])
 
 
-def _row(pair: Pair, first: Resamples, second: Resamples) -> dict[str, Any]:
+def _row(pair: Pair, head: Headline, first: Resamples, second: Resamples) -> dict[str, Any]:
     """One line of the table at full precision, in points; p_holm is filled in when all rows are there."""
-    ours, others = (dict(zip(line.seed, 100 * line["map"], strict=True)) for line in pair)
+    ours, others = (dict(zip(line.seed, 100 * line[head.key], strict=True)) for line in pair)
     seeds = sorted(set(ours) & set(others))
     difference, p = Interval(float("nan"), None), None
     if seeds:
         difference = t_interval([ours[seed] - others[seed] for seed in seeds])
         p = paired_p([ours[seed] for seed in seeds], [others[seed] for seed in seeds])
-    low, high = photo_interval(first, second, seeds) or (None, None)
+    # The resamples are of the mAP.
+    low, high = (photo_interval(first, second, seeds) if head is MAP else None) or (None, None)
     (method, crops), (against_method, against_crops) = map(_key, pair)
     return {
         "method": method,
@@ -130,7 +133,7 @@ def _in_words(method: str, crops: str, boxes: Any) -> str:
     return crops if is_missing(boxes) else f"{crops} ({BOX_NAMES.get(boxes, boxes)} boxes)"
 
 
-def _columns() -> list[Column]:
+def _columns(head: Headline) -> list[Column]:
     """How a row reads for people."""
 
     def photos(row: pd.Series) -> str:
@@ -147,7 +150,7 @@ def _columns() -> list[Column]:
             number=False,
         ),
         Column("n", lambda row: text(row.n)),
-        Column("Difference in mAP (points)", lambda row: points(row.difference_points, signed=True)),
+        Column(f"Difference in {head.name} (points)", lambda row: points(row.difference_points, signed=True)),
         Column("95 % interval over seeds (points)", lambda row: half_width(row.half_width_points)),
         Column("p, paired t test", lambda row: p_value(row.p)),
         Column("p, adjusted (Holm)", lambda row: p_value(row.p_holm)),
@@ -162,13 +165,13 @@ def p_value(value: Any) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _notes(rows: Sequence[Mapping[str, Any]], head: Headline) -> list[str]:
     """What each interval covers, what a pair is, and how many rows are tested."""
     tested = sum(row["p"] is not None for row in rows)
     notes = [
         "Against: the method's scene-scene line with as many images seen (where there are several, the one of that"
-        " name, else the first), and the network as it was initialised. The difference is the line's mAP less that"
-        " one's.",
+        " name, else the first), and the network as it was initialised. The difference is the line's"
+        f" {head.name} less that one's.",
         "Interval over seeds and p: how far the difference depends on the training, were it done again with other"
         " seeds; the test photos are the same. Student's t on the differences of n common seeds, two-sided.",
         "Interval over test photos: how far it depends on which photos were tested, the trained networks being these;"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from oac.report import findings
 from oac.report.statistics import t_interval
-from oac.report.style import GREY, SMALL, WIDTH, Arm, arms_of, headline, ink, spread, styled
+from oac.report.style import GREY, SMALL, WIDTH, Arm, arms_of, entitle, ink, spread, styled
 
 NAMED_CLASSES = 40  # more rows than this cannot be read on one page
 EXTREMES = 3  # classes named at either end of a scatter
@@ -112,7 +112,7 @@ def _rows(table: pd.DataFrame, widths: pd.DataFrame, arms: list[Arm]) -> Figure:
     axes.set_xlim(max(low, -2), min(high, 102))  # an interval can be wider than an AP can be
     shown = "mean over seeds, bar: 95 % t-interval (n ≥ 3)" if known else "mean over seeds"
     axes.set_xlabel(f"AP (%), {shown}; classes sorted by mean gain over the baseline", fontsize=SMALL)
-    headline(figure, findings.over_baseline(table, arms))
+    entitle(figure, findings.over_baseline(table, arms))
     figure.legend(
         loc="outside lower left",
         ncols=2,

@@ -159,7 +159,7 @@ def readable(table: pd.DataFrame, lines: Sequence[str] | None = None) -> pd.Data
     return table[kept]
 
 
-def headline(figure: Figure, title: str) -> None:
+def entitle(figure: Figure, title: str) -> None:
     """Write the title over the whole figure, at its left; long lines of it are broken."""
     lines = [textwrap.fill(line, TITLE_LENGTH) for line in title.splitlines()]
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10)

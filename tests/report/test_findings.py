@@ -52,6 +52,17 @@ def test_the_highest_line_is_named_with_its_distance_to_scene_crops():
     assert title(figures.map_by_policy(collect(runs({"scene": LINES["scene"]})))) == "mAP of scene on some"
 
 
+def test_lines_of_single_labels_are_ranked_by_their_top1():
+    # The other way round by mAP.
+    single = [run | {"top1": 1 - run["map"], "top5": 1.0} for run in runs(LINES)]
+    figure = figures.map_by_policy(collect(single))
+    assert title(figure) == "scene has the highest top-1 of 3 lines on some"
+    axes = figure.axes[0]
+    assert axes.get_xlabel().startswith("Top-1 (%)")
+    means = [float(line.get_xdata()[0]) for line in axes.lines if line.get_gid() == "mean"]
+    assert means == pytest.approx([79, 50, 55])
+
+
 def classes_of(aps, photos):
     """AP tables of the runs of LINES: class i has the AP aps(run)[i]."""
     metrics = runs(LINES)

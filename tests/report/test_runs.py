@@ -44,6 +44,14 @@ def test_every_run_has_a_row_with_its_hash_and_its_command(metrics):
         assert cells[7:11] == ["–"] * 4, "without history and benchmark there are no costs"
 
 
+def test_runs_of_single_labels_have_their_top1(metrics):
+    single = [run | {"top1": 0.125, "top5": 0.5} for run in metrics]
+    table = runs_table(single, {}, {})
+    assert set(table.frame.top1_percent) == {12.5}
+    head, _, row = [line for line in markdown(table).splitlines() if line.startswith("|")][:3]
+    assert "Top-1 (%)" in head and "mAP" not in head and "| 12.5 |" in row
+
+
 def test_costs_are_of_the_run_that_they_stand_beside(metrics):
     name = "moco_v2/object-dilate/seed1"
     table = runs_table(metrics, {name: history([100.0, 200.0, 50.0])}, {name: BENCHMARK})

@@ -19,10 +19,11 @@ from matplotlib.ticker import MaxNLocator
 
 from oac.report import findings
 from oac.report.formats import half_width, points
+from oac.report.headline import headline
 from oac.report.per_class import ap_per_class
 from oac.report.statistics import Interval, t_interval
 from oac.report.style import SMALL, WIDTH, Arm, arms_of, count_axis, entitle, label_ends, save, spread, styled
-from oac.report.tables import collect
+from oac.report.tables import collect, percent
 
 __all__ = ["ap_by_frequency", "ap_by_size", "ap_per_class", "map_by_policy", "save", "stack"]
 
@@ -56,7 +57,7 @@ def stack(metrics: Sequence[Mapping[str, Any]], tables: Sequence[pd.DataFrame]) 
 
 @styled
 def map_by_policy(runs: pd.DataFrame) -> Figure:
-    """mAP of every crop line: the mean, each seed as a small point, and the 95 % t-interval from 3 seeds on.
+    """Every crop line's mAP, or top-1 of single labels: mean, seeds as small points, 95 % t-interval from 3 seeds on.
 
     Supervised and random initialisation are vertical lines, their intervals bands. runs:
     `oac.report.tables.collect(...)`; lines go from top to bottom in the order of their first row, so pass the
@@ -77,16 +78,15 @@ def map_by_policy(runs: pd.DataFrame) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color="#E6E6E6", lw=0.7)
     axes.set_axisbelow(True)
-    axes.set_xlabel(
-        "mAP (%) of a linear probe.  Large: mean, bar: 95 % t-interval (n ≥ 3), small: seeds", fontsize=SMALL
-    )
-    entitle(figure, findings.highest_map(arms, runs.study.iloc[0]))
+    legend = "Large: mean, bar: 95 % t-interval (n ≥ 3), small: seeds"
+    axes.set_xlabel(f"{headline(runs).header} of a linear probe.  {legend}", fontsize=SMALL)
+    entitle(figure, findings.highest(arms, runs.study.iloc[0]))
     return figure
 
 
 def _draw_line(axes: Axes, arm: Arm, row: int) -> None:
     """One line of the dot plot, its numbers at the right."""
-    values = [100 * value for value in arm.rows["map"]]
+    values = percent(arm.rows)
     estimate = t_interval(values)
     if estimate.half_width is not None:
         axes.plot([estimate.low, estimate.high], [row, row], color=arm.colour, lw=2.4, solid_capstyle="butt")
@@ -105,22 +105,22 @@ def _draw_line(axes: Axes, arm: Arm, row: int) -> None:
 
 def _draw_references(axes: Axes, arms: list[Arm]) -> None:
     """A vertical line over all crop lines for each arm, seeds as ticks at its top, named above the axes."""
-    arms = sorted(arms, key=lambda arm: float(arm.rows["map"].mean()))
-    for arm in arms:
-        values = [100 * value for value in arm.rows["map"]]
-        estimate = t_interval(values)
+    arms = sorted(arms, key=lambda arm: t_interval(percent(arm.rows)).mean)
+    estimates = [t_interval(percent(arm.rows)) for arm in arms]
+    for arm, estimate in zip(arms, estimates, strict=True):
         if estimate.half_width is not None:
             axes.axvspan(estimate.low, estimate.high, color=arm.colour, alpha=0.12, lw=0, zorder=0.5)
         axes.axvline(estimate.mean, color=arm.colour, lw=1.2, zorder=1, gid="reference")
-        if len(values) > 1:
+        if len(values := percent(arm.rows)) > 1:
             top = axes.get_xaxis_transform()
             axes.plot(values, [0.985] * len(values), "D", color=arm.colour, ms=3, alpha=0.7, mew=0, transform=top)
     axes.set_xlim(axes.get_xlim())
     low, high = axes.get_xlim()
-    at = [(100 * float(arm.rows["map"].mean()) - low) / (high - low) for arm in arms]
-    for arm, start, stop in zip(arms, at, spread(at, REFERENCE_GAP) if at else (), strict=True):
+    at = [(estimate.mean - low) / (high - low) for estimate in estimates]
+    places = zip(arms, estimates, at, spread(at, REFERENCE_GAP) if at else (), strict=True)
+    for arm, estimate, start, stop in places:
         axes.plot([start, stop], [1.0, 1.035], color=arm.colour, lw=0.8, transform=axes.transAxes, clip_on=False)
-        words = f"{arm.name}\n{_in_words(t_interval(list(100 * arm.rows['map'])))}  (n = {len(arm.rows)})"
+        words = f"{arm.name}\n{_in_words(estimate)}  (n = {len(arm.rows)})"
         axes.text(
             stop, 1.04, words, transform=axes.transAxes, ha="center", va="bottom", fontsize=SMALL, color=arm.colour
         )

@@ -14,28 +14,28 @@ import pandas as pd
 from scipy import stats
 
 from oac.report.formats import points
+from oac.report.headline import headline
 from oac.report.statistics import SMALLEST_SAMPLE, welch_interval
 from oac.report.style import Arm
-from oac.report.tables import BOX_NAMES
+from oac.report.tables import BOX_NAMES, percent
 
 
-def highest_map(arms: Sequence[Arm], study: str) -> str:
-    """Which crop line has the highest mean mAP, and how far it is above scene crops of its method.
+def highest(arms: Sequence[Arm], study: str) -> str:
+    """Which crop line has the highest mean mAP, or top-1 of single labels, and how far above scene crops it is.
 
     Where the second highest may be as high by Welch's interval, that is said.
     """
-    lines = [arm for arm in arms if arm.trained]
+    lines, name = [arm for arm in arms if arm.trained], headline(arms[0].rows).name
     if len(lines) < 2:
-        return f"mAP of {' and '.join(arm.name for arm in lines or arms)} on {study}"
-    best = max(lines, key=_mean_map)
+        return f"{name} of {' and '.join(arm.name for arm in lines or arms)} on {study}"
+    best = max(lines, key=_mean)
     scenes = [arm for arm in lines if arm.method == best.method and arm.policy == "scene-scene" and arm is not best]
-    title = f"{best.name} has the highest mAP of {len(lines)} lines on {study}"
+    title = f"{best.name} has the highest {name} of {len(lines)} lines on {study}"
     if scenes:
-        over = max(scenes, key=_mean_map)
-        title += f", {points(_mean_map(best) - _mean_map(over))} points above {over.name}"
-    second = max((arm for arm in lines if arm is not best), key=_mean_map)
-    ours, theirs = ([100 * float(value) for value in arm.rows["map"]] for arm in (best, second))
-    gap = welch_interval(ours, theirs)
+        over = max(scenes, key=_mean)
+        title += f", {points(_mean(best) - _mean(over))} points above {over.name}"
+    second = max((arm for arm in lines if arm is not best), key=_mean)
+    gap = welch_interval(percent(best.rows), percent(second.rows))
     if gap.half_width is not None and gap.low <= 0:
         return f"{title}; {second.name} is not told apart from it"
     return title + _caution(best)
@@ -125,8 +125,8 @@ def _best(arms: Sequence[Arm]) -> Arm | None:
     return max(trained, key=lambda arm: float(np.nanmean(arm.rows.ap)), default=None)
 
 
-def _mean_map(arm: Arm) -> float:
-    return 100 * float(arm.rows["map"].mean())
+def _mean(arm: Arm) -> float:
+    return float(np.mean(percent(arm.rows)))
 
 
 def _caution(arm: Arm) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from oac.pretrain.recipe import canonical
 from oac.report.formats import MISSING, Column, Table, points, text
+from oac.report.headline import Headline, headline
 from oac.report.tables import METHOD_NAMES, check_comparable, collect
 
 Line = Mapping[str, Any]
@@ -30,10 +31,12 @@ def runs_table(
     lines of its history.jsonl; benchmarks, the row of its benchmark file as text, column by column. A run may lack
     either. Raises ValueError where a run is there twice or lacks a key.
     """
-    check_comparable(collect(metrics))
-    rows = [_row(entry, histories.get(name(entry), ()), benchmarks.get(name(entry), {})) for entry in metrics]
+    collected = collect(metrics)
+    check_comparable(collected)
+    head = headline(collected)
+    rows = [_row(entry, head, histories.get(name(entry), ()), benchmarks.get(name(entry), {})) for entry in metrics]
     caption = f"Runs of {metrics[0]['study']}: where each number comes from, what it cost, how to make it again"
-    return Table(pd.DataFrame(rows), _columns(), caption, _notes(rows), _recipes(metrics))
+    return Table(pd.DataFrame(rows), _columns(head), caption, _notes(rows), _recipes(metrics))
 
 
 def name(entry: Line) -> str:
@@ -87,12 +90,12 @@ def cost(benchmark: Mapping[str, str]) -> dict[str, float | None]:
     return {"job_s": number("s"), "memory_mib": number("max_pss") or rss, "rss_mib": rss}
 
 
-def _row(entry: Line, history: Iterable[Line], benchmark: Mapping[str, str]) -> dict[str, Any]:
+def _row(entry: Line, head: Headline, history: Iterable[Line], benchmark: Mapping[str, str]) -> dict[str, Any]:
     return {
         "method": entry["method"],
         "crops": entry["crops"],
         "seed": entry["seed"],
-        "map_percent": 100 * entry["map"],
+        f"{head.key}_percent": 100 * entry[head.key],
         "recipe_hash": entry["recipe_hash"],
         "commit": entry.get("commit"),
         "images_seen": entry["images_seen"],
@@ -103,13 +106,13 @@ def _row(entry: Line, history: Iterable[Line], benchmark: Mapping[str, str]) -> 
     }
 
 
-def _columns() -> list[Column]:
+def _columns(head: Headline) -> list[Column]:
     """How a row reads for people."""
     return [
         Column("Method", lambda row: METHOD_NAMES.get(row.method, row.method), number=False),
         Column("Crops", lambda row: text(None if row.crops == "none" else row.crops), number=False),
         Column("Seed", lambda row: text(row.seed)),
-        Column("mAP (%)", lambda row: points(row.map_percent)),
+        Column(head.header, lambda row: points(row[f"{head.key}_percent"])),
         Column("Recipe", lambda row: row.recipe_hash, number=False),
         Column("Commit of the probe", lambda row: text(row.commit), number=False),
         Column("Images seen", lambda row: f"{row.images_seen:,}"),

@@ -72,6 +72,15 @@ def test_a_difference_whose_interval_holds_zero_is_not_reproduced(made):
     assert next(entry for entry in below if entry["what"] == TABLE)["reason"] is None
 
 
+def test_a_line_of_one_seed_is_compared_with_the_same_seed_of_the_other(made):
+    runs = [run for run in made({SCENE: 40.0, DILATE: 48.0}) if run["crops"] == "scene-scene" or run["seed"] == 1]
+    for entry in runs:
+        entry["map"] += {0: -0.1, 1: 0.01, 2: 0.0}[entry["seed"]]
+    found = next(entry for entry in check(runs)["values"] if entry["what"] == TABLE)
+    assert found["ours"] == pytest.approx(8.0), "not the one seed less the mean of three"
+    assert (found["n"], found["half_width"]) == (1, None)
+
+
 def test_on_ohms_the_papers_value_must_lie_in_our_interval(made):
     found = statuses(check(made({SCENE: 49.9, DILATE: 58.0}, ohms=True)))
     assert found["moco_v2, scene-scene, mAP"] == REPRODUCED

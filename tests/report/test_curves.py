@@ -41,9 +41,9 @@ def test_methods_get_panels_of_their_own():
         pd.concat([run_history(SCENE, 0, [6.6, 6.0]), run_history(SCENE, 0, [0.7, 0.3], 0.6, "supervised")])
     )
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "MoCo-v2: 1 of 1 run ends below the loss of chance",
+        "MoCo-v2: 1 of 1 run ends more than 1 % below the loss of chance",
         "",
-        "Supervised: 1 of 1 run ends below the loss of chance",
+        "Supervised: 1 of 1 run ends more than 1 % below the loss of chance",
         "",
     ]
     assert figure.axes[2].get_ylim()[1] < 1
@@ -53,6 +53,15 @@ def test_a_method_with_a_longer_budget_is_drawn_to_its_end():
     long = run_history(SCENE, 0, [0.7, 0.5, 0.4, 0.3], 0.6, "supervised")
     figure = curves.training_curves(pd.concat([run_history(SCENE, 0, [6.6, 6.0]), long]))
     assert [axes.get_xlim() for axes in figure.axes] == [(100, 200), (100, 200), (100, 400), (100, 400)]
+
+
+def test_a_last_interval_of_a_few_steps_is_left_out():
+    def table(last):
+        lines = [{"images_seen": seen, "loss": 1.0} for seen in (100, 200, 300, last)]
+        return curves.history([{"recipe": {}}, *lines], method="moco_v2", crops="a", seed=0)
+
+    assert table(310).images_seen.tolist() == [100, 200, 300]
+    assert table(350).images_seen.tolist() == [100, 200, 300, 350]
 
 
 def test_history_without_recipe_or_intervals_names_the_run():

@@ -147,6 +147,12 @@ def test_ap_per_class_has_no_intervals_of_many_arms(arms, wanted):
     assert ("interval" in axes.get_xlabel()) == bool(wanted)
 
 
+def test_ap_per_class_compares_lines_that_saw_as_many_images():
+    long = [run | {"images_seen": 90} for run in arm("moco_v2", ("long", "object-dilate", "bing"), [0.9])]
+    shown = [line.get_label() for line in figures.ap_per_class(ap_tables([*RUNS, *long])).axes[0].lines]
+    assert shown == ["scene-scene (baseline)", "object-dilate (BING boxes)", "dilate-true (true boxes)"]
+
+
 def test_ap_per_class_is_sorted_by_gain():
     tables = [
         pd.DataFrame({"label": list("abc"), "name": CLASSES, "ap": ap, "train_images": 9, "test_images": 9})

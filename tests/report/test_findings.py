@@ -44,8 +44,8 @@ def test_the_highest_line_is_named_with_its_distance_to_scene_crops():
     )
     close = LINES | {"single": ("object-object", "bing", [0.48, 0.58, 0.4])}
     assert title(figures.map_by_policy(collect(runs(close)))) == (
-        "dilate (BING boxes) has the highest mAP of 3 lines on some, 29.0 points above scene; single (BING boxes)"
-        " is not told apart from it"
+        "dilate (BING boxes) has the highest mAP of 3 lines on some, 29.0 points above scene; not told apart from"
+        " single (BING boxes)"
     )
     reverse = LINES | {"scene": ("scene-scene", "none", [0.7, 0.8, 0.9])}
     assert title(figures.map_by_policy(collect(runs(reverse)))) == "scene has the highest mAP of 3 lines on some"
@@ -104,13 +104,22 @@ def test_sizes_are_those_of_the_best_line():
     assert shown == "dilate (BING boxes): AP of 25.0 % where objects are small, of 50.0 % where they are large"
 
 
-def test_runs_below_chance_are_counted():
-    table = pd.concat(
+def losses(ends, chance=4.0, intervals=3):
+    """Histories of runs, a seed each: a loss of 5 but in the last interval with one."""
+    return pd.concat(
         pd.DataFrame({"method": "moco_v2", "crops": "scene", "seed": seed, "policy": "scene-scene", "boxes": None,
-                      "loss": [5.0, last, float("nan")], "chance": 4.0}, index=range(3))
-        for seed, last in enumerate((3.0, 4.5, 3.9))
+                      "loss": [*[5.0] * (intervals - 2), last, float("nan")], "chance": chance},
+                     index=range(intervals))
+        for seed, last in enumerate(ends)
     )  # fmt: skip
-    assert findings.below_chance("MoCo-v2", arms_of(table)) == "MoCo-v2: 2 of 3 runs end below the loss of chance"
+
+
+def test_runs_below_chance_are_counted_and_those_on_it_are_not():
+    found = findings.below_chance("MoCo-v2", arms_of(losses((3.0, 4.5, 3.9, 3.97))))
+    assert found == "MoCo-v2: 2 of 4 runs end more than 1 % below the loss of chance"
+    # Of a long history the last tenth counts, so that one lucky interval does not.
+    found = findings.below_chance("MoCo-v2", arms_of(losses((2.0, -20.0), intervals=40)))
+    assert found == "MoCo-v2: 1 of 2 runs end more than 1 % below the loss of chance"
 
 
 def test_boxes_classes_and_objects_are_told_in_numbers():

@@ -29,6 +29,11 @@ try:
         ],
         SCHEMAS / "study.schema.yaml",
     )
+    # --config hands a null inside of braces on as text.
+    config["table1"] = {
+        column: None if name == "null" else name
+        for column, name in config["table1"].items()
+    }
     studies.check_names(config, STUDIES)
 except configuration.ConfigError as error:
     raise WorkflowError(str(error)) from None

@@ -8,7 +8,7 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
-from oac.report.remarks import missing_photos, replaced_photos
+from oac.report.remarks import missing_photos, replaced_photos, shortened
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -29,7 +29,7 @@ def main(smk: "Snakemake") -> None:
         smk.params.description.strip(),
         missing_photos(len(pd.read_csv(smk.input.missing))),
         *([replaced] if replaced else []),
-        Path(smk.input.verdicts).read_text(encoding="utf-8").strip(),
+        shortened(Path(smk.input.verdicts).read_text(encoding="utf-8")),
         *(table.strip() for table in tables),
         *(f"![{figure.stem}]({figure.as_posix()})" for figure in figures),
     ]

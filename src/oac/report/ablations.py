@@ -5,6 +5,7 @@ Which lines belong together is found by their recipes, as in `oac.report.audit`.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from oac import studies
 from oac.report.audit import Line, lines_of, paired
 from oac.report.formats import Column, Table, half_width, points, text
 from oac.report.statistics import SMALLEST_SAMPLE, t_interval
-from oac.report.style import POLICY_COLOURS, WIDTH, styled
+from oac.report.style import POLICY_COLOURS, TITLE_LENGTH, WIDTH, styled
 from oac.report.tables import BOX_NAMES
 
 APART = 0.5  # of the distance between two values, by which one without a place on their scale is set apart
@@ -185,7 +186,7 @@ def ablation_figure(metrics: Sequence[Mapping[str, Any]], option: str) -> Figure
     axes.margins(y=0.2)
     axes.set_xlabel(ABLATIONS[option].title)
     axes.set_ylabel("mAP (%)")
-    axes.set_title(_finding(lines, option))
+    axes.set_title(textwrap.fill(_finding(lines, option), TITLE_LENGTH))
     return figure
 
 
@@ -198,13 +199,14 @@ def _finding(lines: Sequence[Line], option: str) -> str:
     """Which value has the highest mean mAP, and whether its seeds tell it from the next."""
     second, best = sorted(lines, key=lambda line: t_interval([run["map"] for run in line.values.values()]).mean)[-2:]
     seeds = sorted({len(line.values) for line in lines})
+    title = ABLATIONS[option].title.partition(" (")[0]
     n = "n = " + " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     first, other = (value_name(option, value_of(line, option)) for line in (best, second))
     common = sorted(set(best.values) & set(second.values))
     if len(common) < SMALLEST_SAMPLE:
         caution = ("no common seed", "one seed tells no order", "two seeds tell no order")[len(common)]
-        return f"Highest mAP at {first} ({n}; {caution})"
+        return f"{title}: highest mAP at {first} ({n}; {caution})"
     change = paired(*({seed: line.values[seed]["map"] for seed in common} for line in (second, best)))
     if change.low > 0:
-        return f"Highest mAP at {first} ({n})"
-    return f"mAP is highest at {first} and {other}, which are not told apart ({n})"
+        return f"{title}: highest mAP at {first} ({n})"
+    return f"{title}: mAP is highest at {first} and {other}, which are not told apart ({n})"

@@ -23,7 +23,7 @@ from oac.report.paper import (
     PaperDelta,
     is_as_published,
 )
-from oac.report.statistics import Interval, t_interval, welch_interval
+from oac.report.statistics import SMALLEST_SAMPLE, Interval, t_interval, welch_interval
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
 IMAGENET_CLASSES = 1000
@@ -104,12 +104,16 @@ def _check_delta(metrics: Runs, delta: PaperDelta) -> dict[str, Any]:
 
 
 def _difference(first: dict[int, float], others: list[dict[int, float]]) -> tuple[Interval, int]:
-    """First less the mean of the others: paired over the seeds that all have, Welch's where these are too few."""
+    """First less the mean of the others: paired over the seeds that all have, else Welch's; n of the seeds it is of.
+
+    With one or two seeds in common it is Welch's where each side has three.
+    """
     seeds = sorted(set(first).intersection(*others))
-    if len(seeds) >= 3:
+    fewest = min(len(first), *map(len, others))
+    if seeds and (len(seeds) >= SMALLEST_SAMPLE or fewest < SMALLEST_SAMPLE or len(others) > 1):
         return t_interval([first[seed] - fmean(other[seed] for other in others) for seed in seeds]), len(seeds)
     if len(others) == 1:
-        return welch_interval(list(first.values()), list(others[0].values())), min(len(first), len(others[0]))
+        return welch_interval(list(first.values()), list(others[0].values())), fewest
     means = [fmean(other.values()) for other in others]
     return Interval(fmean(first.values()) - fmean(means), None), len(seeds)
 

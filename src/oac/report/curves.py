@@ -37,7 +37,8 @@ def history(lines: Iterable[Mapping[str, Any]], *, method: str, crops: str, seed
     """Turn one run's history into a table: a row per interval, with method, crops, seed, policy and boxes added.
 
     lines: the parsed lines of its history.jsonl, the first of which holds the recipe. method, crops, seed: the
-    wildcards of its path. Concatenate (pd.concat) the tables of several runs. Raises ValueError, naming the run,
+    wildcards of its path. A last interval that is shorter than half of the one before is left out: a mean over a few
+    steps is mostly noise. Concatenate (pd.concat) the tables of several runs. Raises ValueError, naming the run,
     where the recipe or every interval is missing.
     """
     rows, recipe = [], None
@@ -58,6 +59,9 @@ def history(lines: Iterable[Mapping[str, Any]], *, method: str, crops: str, seed
         "boxes": policy.get("boxes"),
     }
     table = pd.DataFrame(rows)
+    lengths = table.images_seen.diff() if "images_seen" in table else pd.Series(dtype=float)
+    if len(lengths) > 2 and lengths.iloc[-1] < lengths.iloc[-2] / 2:
+        table, rows = table.iloc[:-1], rows[:-1]
     return table.assign(**{key: pd.Series([value] * len(rows), dtype=object) for key, value in keys.items()})
 
 

@@ -31,14 +31,14 @@ CLASSES_PER_GROUP, GROUPS = 4, 6
 SPREAD = 0.3  # of the way to the next point, over which the points of all arms may lie beside each other
 STEP, LOG_STEP = 0.06, 0.015  # and as far apart as this where there is room: in bins, in logarithms of a count
 REFERENCE_GAP = 0.34  # between the names of two references, in widths of the axes
-RUN_COLUMNS = ["method", "crops", "seed", "policy", "boxes"]
+RUN_COLUMNS = ["method", "crops", "seed", "policy", "boxes", "images_seen"]
 
 
 def stack(metrics: Sequence[Mapping[str, Any]], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put the tables of runs below one another, in the order given.
 
     metrics: contents of metrics.json files. tables: of the same runs in the same order, pd.read_csv of their
-    ap.csv, or of their ap_by_size.csv. Returns their columns and method, crops, seed, policy, boxes. Raises
+    ap.csv, or of their ap_by_size.csv. Returns their columns and those of RUN_COLUMNS. Raises
     ValueError where the two differ in number, and as `collect` does.
     """
     runs = collect(metrics)

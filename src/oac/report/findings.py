@@ -19,6 +19,8 @@ from oac.report.statistics import SMALLEST_SAMPLE, welch_interval
 from oac.report.style import Arm
 from oac.report.tables import BOX_NAMES, percent
 
+MARGIN = 0.01  # of the loss of chance; closer to it a run has learnt nothing that its noise does not hide
+
 
 def highest(arms: Sequence[Arm], study: str) -> str:
     """Which crop line has the highest mean mAP, or top-1 of single labels, and how far above scene crops it is.
@@ -37,7 +39,7 @@ def highest(arms: Sequence[Arm], study: str) -> str:
     second = max((arm for arm in lines if arm is not best), key=_mean)
     gap = welch_interval(percent(best.rows), percent(second.rows))
     if gap.half_width is not None and gap.low <= 0:
-        return f"{title}; {second.name} is not told apart from it"
+        return f"{title}; not told apart from {second.name}"
     return title + _caution(best)
 
 
@@ -84,10 +86,13 @@ def over_baseline(table: pd.DataFrame, arms: Sequence[Arm]) -> str:
 
 
 def below_chance(method: str, arms: Sequence[Arm]) -> str:
-    """How many runs of a method end with a loss below that of chance."""
-    ends = [run.dropna(subset="loss").iloc[-1] for arm in arms for _, run in arm.rows.groupby("seed")]
-    below = sum(end.loss < end.chance for end in ends)
-    return f"{method}: {below} of {len(ends)} {'run ends' if len(ends) == 1 else 'runs end'} below the loss of chance"
+    """How many runs of a method end with a loss below that of chance: by MARGIN, over the last tenth of a history."""
+    ends = [
+        run.dropna(subset="loss").tail(max(1, len(run) // 10)) for arm in arms for _, run in arm.rows.groupby("seed")
+    ]
+    below = sum(end.loss.mean() < (1 - MARGIN) * end.chance.mean() for end in ends)
+    runs = "run ends" if len(ends) == 1 else "runs end"
+    return f"{method}: {below} of {len(ends)} {runs} more than {100 * MARGIN:.0f} % below the loss of chance"
 
 
 def found_by(rates: Mapping[str, Mapping[Any, float]]) -> str:

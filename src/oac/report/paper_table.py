@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from oac.report.check import ELSEWHERE, NOT_RUN
+from oac.report.check import ELSEWHERE, NOT_RUN, REPRODUCED
 from oac.report.formats import MISSING, Column, Table, half_width, is_missing, points, text
 from oac.report.statistics import t_interval
 from oac.report.tables import check_comparable, collect, line_name
@@ -105,8 +105,10 @@ def _columns() -> list[Column]:
 def _notes(checked: Mapping[str, Any], others: bool) -> list[str]:
     """What the columns mean, and how many there are of each status."""
     counts = ", ".join(f"{count} {status}" for status, count in checked["counts"].items())
+    signs = sum(entry["status"] == REPRODUCED and entry["compared"] == "sign" for entry in checked["values"])
+    elsewhere = f" ({signs} in sign alone, on other data than the paper's)" if signs else ""
     notes = [
-        f"Of {len(checked['values'])} numbers: {counts}. The same stands in check.json.",
+        f"Of {len(checked['values'])} numbers: {counts}{elsewhere}. The same stands in check.json.",
         "A value of the paper compares on OHMS with a ResNet-50 alone; elsewhere it is not run, whatever ours is.",
         "Reproduced: on OHMS with a ResNet-50 our 95 % interval holds the paper's value; elsewhere our interval of a"
         " difference lies on the paper's side of 0, and the size of the difference says nothing.",

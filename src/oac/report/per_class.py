@@ -30,7 +30,8 @@ def ap_per_class(
     Up to 40 classes: a row each, sorted by the mean gain over the baseline, largest on top; with up to three arms
     beside the baseline also the 95 % t-intervals, from 3 seeds on. More classes: a scatter per arm with the diagonal.
     ap: `oac.report.figures.stack(metrics, ap.csv tables)`. arms, baseline: (method, crops);
-    default of arms: all MoCo-v2 lines with object-dilate crops, or where there are none all other trained lines;
+    default of arms: all MoCo-v2 lines with object-dilate crops, or where there are none all other trained lines, that
+    saw as many images as the baseline;
     of baseline: the first MoCo-v2 line with scene-scene crops. Raises ValueError where one of them has no runs.
     """
     found = {(arm.method, arm.crops): arm for arm in arms_of(ap)}
@@ -61,6 +62,7 @@ def _arms(found: dict[tuple[str, str], Arm], keys: Sequence[tuple[str, str]] | N
     """Return the arms that are compared with the baseline."""
     if keys is None:
         others = {key: arm for key, arm in found.items() if arm.trained and arm is not baseline}
+        others = {key: arm for key, arm in others.items() if _budget(arm) == _budget(baseline)}
         dilate = [key for key, arm in others.items() if arm.method == "moco_v2" and arm.policy == "object-dilate"]
         keys = dilate or list(others)
     missing = ["/".join(key) for key in keys if key not in found]
@@ -70,6 +72,10 @@ def _arms(found: dict[tuple[str, str], Arm], keys: Sequence[tuple[str, str]] | N
             f"there are runs of {', '.join(map('/'.join, found))}"
         )
     return [found[key] for key in keys]
+
+
+def _budget(arm: Arm) -> int:
+    return int(arm.rows.images_seen.max())
 
 
 def _half_widths(arm: Arm) -> pd.Series:

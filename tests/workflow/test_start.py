@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import resource
+from pathlib import Path
 
 import pytest
 import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_path_builds_only_what_it_needs(fresh):
@@ -136,6 +140,21 @@ def test_a_data_set_that_is_not_there_is_named_with_the_key(fresh, tmp_path):
     result = fresh.run("--dry-run", config=fresh.changed(edits, tmp_path))
     assert result.code != 0
     assert "study tiny: data.location nowhere is no folder; put the data set there, or change data.loc" in result.text
+
+
+def test_the_readme_draws_the_rules_as_they_are(fresh):
+    drawn = fresh.run(
+        "-F", "--rulegraph", "mermaid-js", "results/demo/report/summary.md", "results/demo/report/check.json",
+        config=fresh.repo / "config/config.yaml",
+    )  # fmt: skip
+    assert drawn.code == 0, drawn.text
+    names = dict(re.findall(r"(id\d+)\[(\w+)", drawn.text))
+    rules = {key: "figures" if name.startswith("draw_") else name for key, name in names.items()}
+    edges = {(rules[first], rules[second]) for first, second in re.findall(r"(id\d+) --> (id\d+)", drawn.text)}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme[readme.index("```mermaid") :]
+    shown = shown[: shown.index("```\n", 5)]
+    assert set(re.findall(r"(\w+) --> (\w+)", shown)) == {edge for edge in edges if edge[0] != edge[1]}
 
 
 def test_the_study_of_the_papers_size_is_planned_in_five_seconds(fresh):

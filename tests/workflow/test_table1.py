@@ -83,6 +83,12 @@ def test_one_study_or_none_makes_the_table_too(finished, tmp_path):
     plan = finished.planned("paper", config=configured(tmp_path, files, ohms=None, imagenet=None))
     assert plan.jobs["make_table1"] == 1
     assert not plan.trained
+    # Inside of braces Snakemake hands null on as text.
+    files = configured(tmp_path, files, ohms=None, imagenet="tiny")
+    plan = finished.planned(
+        "results/paper/table1.md", "--config", "table1={ohms: tiny, imagenet: null}", config=files
+    )
+    assert plan.jobs == {"make_table1": 1}
 
 
 def test_a_column_of_accuracies_takes_no_study_without(fresh, tmp_path):

@@ -160,9 +160,10 @@ def readable(table: pd.DataFrame, lines: Sequence[str] | None = None) -> pd.Data
 
 
 def entitle(figure: Figure, title: str) -> None:
-    """Write the title over the whole figure, at its left; long lines of it are broken."""
-    lines = [textwrap.fill(line, TITLE_LENGTH) for line in title.splitlines()]
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10)
+    """Write the title over the whole figure, at its left; long lines are broken, but neither names nor intervals."""
+    joined = title.replace(" ±", "\N{NO-BREAK SPACE}±").replace("± ", "±\N{NO-BREAK SPACE}")
+    lines = [textwrap.fill(line, TITLE_LENGTH, break_on_hyphens=False) for line in joined.splitlines()]
+    figure.suptitle("\n".join(lines).replace("\N{NO-BREAK SPACE}", " "), x=0.01, ha="left", fontsize=10)
 
 
 def _name(method: str, rows: pd.DataFrame) -> str:

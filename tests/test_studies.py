@@ -115,6 +115,11 @@ def test_the_configuration_names_studies_that_exist():
     studies.check_names(config, studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA))
     with pytest.raises(configuration.ConfigError, match=r"studies names nowhere, but there are the studies demo"):
         studies.check_names({**config, "studies": ["nowhere"]}, {"demo": {}})
+    with pytest.raises(configuration.ConfigError, match=r"studies names dem \(did you mean demo\?\), but"):
+        studies.check_names({**config, "studies": ["dem"]}, {"demo": {}})
+    schema = configuration.read_yaml(SCHEMAS / "config.schema.yaml")
+    with pytest.raises(configuration.ConfigError, match=r"c\.yaml: gpu must be auto or of type integer, not 'two'"):
+        configuration.checked(config | {"gpu": "two"}, schema, "c.yaml")
 
 
 def test_table_1_joins_studies_that_have_its_columns(load):
@@ -271,9 +276,15 @@ def test_an_option_of_the_audit_without_a_meaning_is_refused(load):
         load((line, line.replace("}", ", budget: boxes}")))
     ranges = ", scales: [[0, 1], [0.2, 1]]}"
     assert "scale_lower" not in load((line, line.replace("}", ranges)))["crops"]["object-dilate"]
+    with pytest.raises(configuration.ConfigError, match=r"scales must rise, but 1 is above 0\.2"):
+        load((line, line.replace("}", ", scales: [[0, 1], [1, 0.2]]}")))
     with pytest.raises(configuration.ConfigError, match="scale_lower has no meaning"):
         load((line, line.replace("}", ranges.replace("}", ", scale_lower: 0.5}"))))
     scene = "{policy: scene-scene, seeds: [0]}"
+    with pytest.raises(
+        configuration.ConfigError, match=r"scene-scene\.scene_scale must rise, but 0\.9 is above 0\.2"
+    ):
+        load((scene, scene.replace("}", ", scene_scale: [0.9, 0.2]}")))
     with pytest.raises(configuration.ConfigError, match="items has no meaning for scene-scene"):
         load((scene, scene.replace("}", ", items: box}")))
     assert studies.is_audit(load((line, line.replace("}", ", items: box}"))))
@@ -447,6 +458,7 @@ def test_runs_take_the_seeds_of_the_method_before_those_of_the_line(load):
             "name: resnet18",
             r"backbone\.width has no meaning for resnet18, whose width is fixed; remove",
         ),
+        ("source: synthetic", "source: vocc", r"data\.source: 'vocc' is not one of"),
         ("dim: 8", "dim: [8", r"is not valid YAML"),
     ],
 )

@@ -35,8 +35,10 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
 def checked(content: dict[str, Any], schema: Mapping[str, Any], file: str | Path) -> dict[str, Any]:
     """Return `content` with the schema's defaults filled in. Raises ConfigError at the first mistake."""
     content = _filled(content, schema)
+    # What is missing comes last: it can follow from a wrong value, such as that of data.source.
     errors = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(content), key=lambda e: list(map(str, e.path))
+        jsonschema.Draft202012Validator(schema).iter_errors(content),
+        key=lambda error: (error.validator == "required", list(map(str, error.path))),
     )
     if errors:
         raise ConfigError(f"{file}: {_sentence(errors[0])}")
@@ -93,6 +95,9 @@ def _sentence(error: jsonschema.ValidationError) -> str:
         if isinstance(instance, str) and (number := _as_yaml_number(instance)) and re.search("number|integer", types):
             return f"{where} is the text {instance!r}, not a number, because YAML reads it so; write {number}"
         return f"{where} must be of type {types}, not {instance!r}"
+    if error.validator == "anyOf":
+        choices = [str(choice.get("const", f"of type {choice.get('type')}")) for choice in wanted]
+        return f"{where} must be {' or '.join(choices)}, not {instance!r}"
     return f"{where or 'the file'}: {error.message}"
 
 

@@ -172,6 +172,10 @@ def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) ->
             if key in given["crops"][name]:
                 raise ConfigError(f"{file}: crops.{name}.{key} has no meaning for {line['policy']} crops; remove it")
             del line[key]
+        ranges = [(key, line[key]) for key in ("scene_scale", "ratio", "shift") if key in line]
+        for key, (low, high) in [*ranges, *(("scales", scale) for scale in line.get("scales", []))]:
+            if low > high:
+                raise ConfigError(f"{file}: crops.{name}.{key} must rise, but {low} is above {high}")
         if line.get("budget") == "boxes" and "boxes_per_photo" not in study["data"]:
             raise ConfigError(f"{file}: data.boxes_per_photo is missing, which crops.{name}.budget multiplies by")
         if "boxes" in used and "boxes" not in line:
@@ -229,7 +233,9 @@ def check_names(config: Mapping[str, Any], studies: Mapping[str, Any]) -> None:
     named += [(f"table1.{column}", name) for column, name in config["table1"].items() if name is not None]
     for key, name in named:
         if name not in studies:
-            raise ConfigError(f"{key} names {name}, but there are the studies {', '.join(studies)}")
+            close = difflib.get_close_matches(name, studies, 1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise ConfigError(f"{key} names {name}{hint}, but there are the studies {', '.join(studies)}")
     name = config["table1"]["imagenet"]
     if name is not None and studies[name]["probe"].get("task") != "single_label":
         raise ConfigError(

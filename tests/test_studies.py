@@ -106,6 +106,16 @@ def test_all_study_files_load_and_have_a_recipe_for_each_run():
         assert len(digests) == len(runs) > 0
 
 
+def test_a_mistake_is_found_in_the_file_that_it_was_made_in(tmp_path):
+    text = TINY.read_text().replace("name: tiny", "name: tiny\nwrong: 1", 1)
+    (tmp_path / "tiny.yaml").write_text(text)
+    (tmp_path / "earlier.yaml").write_text("name: earlier\nlike: tiny\n")
+    with pytest.raises(configuration.ConfigError, match=r"tiny\.yaml: unknown key wrong"):
+        studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)
+    (tmp_path / "tiny.yaml").write_text(text.replace("wrong: 1\n", ""))
+    assert list(studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)) == ["earlier", "tiny"]
+
+
 def test_the_configuration_names_studies_that_exist():
     config = configuration.checked(
         configuration.read_yaml(ROOT / "config/config.yaml"),

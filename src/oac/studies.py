@@ -48,15 +48,17 @@ UNCROPPED = "none"  # the crops name of methods that do not crop
 def load(files: Iterable[str | Path], schema_file: str | Path) -> dict[str, dict[str, Any]]:
     """Read study files into {name: study}. Raises ConfigError, also where two files have one name."""
     schema = read_yaml(schema_file)
+    written = {file: read_yaml(file) for file in sorted(map(Path, files))}
     studies: dict[str, dict[str, Any]] = {}
-    for file in sorted(map(Path, files)):
-        given = with_base(read_yaml(file), file)
+    # A mistake is found where it was made, before the studies that take it from there.
+    for file in sorted(written, key=lambda file: bool({"like", "base"} & set(written[file]))):
+        given = with_base(written[file], file)
         study = checked(given, schema, file)
         _check_study(study, given, file)
         if study["name"] in studies:
             raise ConfigError(f"{file}: another study file has the name {study['name']} too: rename one of them")
         studies[study["name"]] = study
-    return studies
+    return {file.stem: studies[file.stem] for file in written}
 
 
 def with_base(given: dict[str, Any], file: Path) -> dict[str, Any]:

@@ -73,6 +73,19 @@ def test_the_correlation_is_that_of_the_ranks(ablations):
     assert pd.isna(correlation(frame.assign(iou_percent=1.0), "iou"))
 
 
+def test_lines_of_a_longer_budget_are_no_part_of_the_correlation(ablations):
+    frame = joined(*ablations)
+    whole = correlation(frame, "iou")
+    best = frame.iloc[[frame.map_percent.argmax()]]
+    long = best.assign(images_seen=10 * best.images_seen, map_percent=99.0, iou_percent=0.0)
+    both = pd.concat([frame, long], ignore_index=True)
+    assert correlation(both, "iou") == whole
+    said = finding(both, {})[0]
+    assert said.startswith(
+        f"Rank correlation of mAP over {len(frame)} crop lines of {frame.images_seen[0]:,} photos seen"
+    )
+
+
 def test_the_finding_names_correlations_peaks_and_how_sure_they_are(ablations, demo):
     frame = joined(*ablations)
     correlations, *peaks, caution = finding(frame, curves(ablations[0]))

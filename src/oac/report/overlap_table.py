@@ -58,6 +58,7 @@ def joined(metrics: Sequence[Mapping[str, Any]], overlap: pd.DataFrame) -> pd.Da
                 "n": len(line),
                 "map_percent": estimate.mean,
                 "map_half_width_percent": estimate.half_width,
+                "images_seen": int(line.images_seen.max()),
                 "recipe_hashes": " ".join(line.recipe_hash),
             }
         )
@@ -80,8 +81,17 @@ def curves(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
+def of_one_budget(frame: pd.DataFrame) -> pd.DataFrame:
+    """The lines of the budget that most lines have: others got their mAP by more steps, too."""
+    return frame[frame.images_seen == frame.images_seen.mode().iloc[0]]
+
+
 def correlation(frame: pd.DataFrame, measure: str) -> float:
-    """Spearman's rank correlation of mAP with a measure over lines; NaN below FEWEST lines or without a spread."""
+    """Spearman's rank correlation of mAP with a measure over lines of one budget.
+
+    NaN below FEWEST lines or without a spread.
+    """
+    frame = of_one_budget(frame)
     x, y = frame[f"{measure}_percent"], frame.map_percent
     if len(frame) < FEWEST or x.nunique() < 2 or y.nunique() < 2:
         return float("nan")
@@ -93,9 +103,11 @@ def finding(frame: pd.DataFrame, lines: Mapping[str, Sequence[str]]) -> list[str
     sentences = []
     rho = {measure: correlation(frame, measure) for measure in ("iou", "same_object")}
     if not np.isnan(list(rho.values())).any():
+        equal = of_one_budget(frame)
+        seen = f" of {equal.images_seen.iloc[0]:,} photos seen" if len(equal) < len(frame) else ""
         sentences.append(
-            f"Rank correlation of mAP over {len(frame)} crop lines: {_signed(rho['iou'])} with the overlap (IoU),"
-            f" {_signed(rho['same_object'])} with one object in both crops"
+            f"Rank correlation of mAP over {len(equal)} crop lines{seen}: {_signed(rho['iou'])} with the overlap"
+            f" (IoU), {_signed(rho['same_object'])} with one object in both crops"
         )
     else:
         sentences.append(f"mAP and overlap of {len(frame)} crop lines, too few or too alike for a correlation")

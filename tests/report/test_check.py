@@ -21,6 +21,7 @@ def made(metrics_of):
         for entry in runs if ohms else []:
             entry["recipe"]["data"]["source"] = "openimages"
             entry["recipe"]["backbone"] = {"name": "resnet50"}
+            entry["train_images"] = 212_000
         return runs
 
     return make
@@ -56,6 +57,16 @@ def test_elsewhere_than_on_ohms_the_sign_of_a_difference_is_compared_and_no_valu
         assert value["status"] == NOT_RUN
         assert "OHMS" in value["reason"]
         assert value["ours"] == pytest.approx(dilated), "ours is given all the same"
+
+
+def test_ohms_is_told_by_its_photos_and_the_authors_dicts_are_ohms(made):
+    runs = made({SCENE: 49.8}, ohms=True)
+    scene = "moco_v2, scene-scene, mAP"
+    assert statuses(check(runs))[scene] == REPRODUCED
+    assert statuses(check([entry | {"train_images": 180_000} for entry in runs]))[scene] == NOT_RUN
+    for entry in runs:
+        entry["recipe"]["data"]["source"] = "dicts"
+    assert statuses(check(runs))[scene] == REPRODUCED
 
 
 def test_a_difference_whose_interval_holds_zero_is_not_reproduced(made):

@@ -36,6 +36,7 @@ def title(figure):
 def test_the_highest_line_is_named_with_its_distance_to_scene_crops():
     assert title(figures.map_by_policy(collect(runs(LINES)))) == (
         "dilate (BING boxes) has the highest mAP of 3 lines on some, 29.0 points above scene"
+        " (n = 1, which tells no order)"  # of the next line
     )
     single = LINES | {"single": ("object-object", "bing", [0.7])}
     assert title(figures.map_by_policy(collect(runs(single)))) == (
@@ -56,7 +57,7 @@ def test_lines_of_single_labels_are_ranked_by_their_top1():
     # The other way round by mAP.
     single = [run | {"top1": 1 - run["map"], "top5": 1.0} for run in runs(LINES)]
     figure = figures.map_by_policy(collect(single))
-    assert title(figure) == "scene has the highest top-1 of 3 lines on some"
+    assert title(figure).startswith("scene has the highest top-1 of 3 lines on some (n = 1")
     axes = figure.axes[0]
     assert axes.get_xlabel().startswith("Top-1 (%)")
     means = [float(line.get_xdata()[0]) for line in axes.lines if line.get_gid() == "mean"]
@@ -134,6 +135,9 @@ def test_boxes_classes_and_objects_are_told_in_numbers():
 
 def test_figures_with_a_curve_for_each_show_the_lines_asked_for_or_the_first():
     many = {f"line-{k}": ("object-dilate", "bing", [0.1 + k / 100]) for k in range(MOST_LINES + 3)}
+    scene = {"scene": LINES["scene"]}
+    assert {*readable(collect(runs(many | scene))).crops} == {*list(many)[:MOST_LINES], "scene"}, "the baseline stays"
+    assert {*readable(collect(runs(many | scene)), ["line-3"]).crops} == {"line-3", "scene"}
     table = collect(
         [*runs(many), *(run | {"method": "random", "crops": "none"} for run in runs({"x": LINES["scene"]}))]
     )

@@ -57,6 +57,14 @@ def test_a_line_that_the_paper_has_no_number_for_says_so(metrics):
     assert lines == {f"{entry['method']}/{entry['crops']}" for entry in metrics}, "no line of the study is missing"
 
 
+def test_lines_of_single_labels_have_their_top1(metrics):
+    single = [entry | {"top1": 0.25, "top5": 0.5} for entry in metrics]
+    others = {row[0]: row for row in paper_table(check(single), single).cells()}
+    true = others["moco_v2, object-dilate-true (true boxes), top-1"]
+    assert true[2].startswith("25.0")
+    assert true[3] == "–"
+
+
 def test_the_notes_count_as_the_check_does(metrics):
     checked = check(metrics)
     assert f"{checked['counts'][NOT_RUN]} {NOT_RUN}" in paper_table(checked, metrics).notes[0]

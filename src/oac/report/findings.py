@@ -33,14 +33,14 @@ def highest(arms: Sequence[Arm], study: str) -> str:
     best = max(lines, key=_mean)
     scenes = [arm for arm in lines if arm.method == best.method and arm.policy == "scene-scene" and arm is not best]
     title = f"{best.name} has the highest {name} of {len(lines)} lines on {study}"
+    over = max(scenes, key=_mean, default=best)
     if scenes:
-        over = max(scenes, key=_mean)
         title += f", {points(_mean(best) - _mean(over))} points above {over.name}"
     second = max((arm for arm in lines if arm is not best), key=_mean)
     gap = welch_interval(percent(best.rows), percent(second.rows))
     if gap.half_width is not None and gap.low <= 0:
         return f"{title}; not told apart from {second.name}"
-    return title + _caution(best)
+    return title + _caution(min((best, second, over), key=lambda arm: arm.rows.seed.nunique()))
 
 
 def by_size(arms: Sequence[Arm], bins: Sequence[float]) -> str:

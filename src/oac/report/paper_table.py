@@ -9,8 +9,9 @@ import pandas as pd
 
 from oac.report.check import ELSEWHERE, NOT_RUN, REPRODUCED
 from oac.report.formats import MISSING, Column, Table, half_width, is_missing, points, text
+from oac.report.headline import MAP, headline
 from oac.report.statistics import t_interval
-from oac.report.tables import check_comparable, collect, line_name
+from oac.report.tables import check_comparable, collect, line_name, percent
 
 NOT_KNOWN = "not known"
 NO_NUMBER = "the paper has no number for this line, or only a point in a figure"
@@ -60,15 +61,15 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unknown(line: pd.DataFrame) -> dict[str, Any]:
     """A line that no number of the paper is about."""
-    ours = t_interval([100 * value for value in line["map"]])
+    ours, head = t_interval(percent(line)), headline(line)
     method, crops = line.method.iloc[0], line.crops.iloc[0]
     return {
-        "what": ", ".join([method] if crops == "none" else [method, line_name(line)]) + ", mAP",
+        "what": ", ".join([method] if crops == "none" else [method, line_name(line)]) + f", {head.name}",
         "lines": f"{method}/{crops}",
         "paper": None,
         "ours": ours.mean,
         "half_width": ours.half_width,
-        "ours_batch": 100 * line.map_batch_256.mean(),
+        "ours_batch": 100 * line.map_batch_256.mean() if head is MAP else None,
         "n": len(line),
         "difference": None,
         "compared": None,

@@ -150,11 +150,13 @@ def arms_of(table: pd.DataFrame) -> list[Arm]:
 def readable(table: pd.DataFrame, lines: Sequence[str] | None = None) -> pd.DataFrame:
     """The rows of so many crop lines as a figure with a curve for each can show; of the references all.
 
-    lines: names of crop lines, those a study wants shown; None takes the first MOST_LINES of each method.
+    lines: names of crop lines, those a study wants shown; None takes the first MOST_LINES of each method. A method's
+    first scene-scene line, which others are compared with, is always among them.
     """
     kept = table.method.isin(UNCROPPED_METHODS)
     for _, rows in table[~kept].groupby("method", sort=False):
-        wanted = list(rows.crops.unique()[:MOST_LINES]) if lines is None else lines
+        wanted = list(rows.crops.unique()[:MOST_LINES]) if lines is None else list(lines)
+        wanted += list(rows.crops[rows.policy == "scene-scene"].unique()[:1])
         kept |= (table.method == rows.method.iloc[0]) & table.crops.isin(wanted)
     return table[kept]
 

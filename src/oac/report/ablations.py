@@ -196,17 +196,37 @@ def _is_apart(line: Line, option: str) -> bool:
 
 
 def _finding(lines: Sequence[Line], option: str) -> str:
-    """Which value has the highest mean mAP, and whether its seeds tell it from the next."""
-    second, best = sorted(lines, key=lambda line: t_interval([run["map"] for run in line.values.values()]).mean)[-2:]
+    """Which value has the highest mean mAP, and which others its seeds do not tell from it.
+
+    Lines with fewer than three seeds in common with the best are not tested; where the second is one, that is said.
+    """
+    *others, second, best = sorted(lines, key=lambda line: t_interval(list(_by_seed(line).values())).mean)
     seeds = sorted({len(line.values) for line in lines})
     title = ABLATIONS[option].title.partition(" (")[0]
     n = "n = " + " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
-    first, other = (value_name(option, value_of(line, option)) for line in (best, second))
-    common = sorted(set(best.values) & set(second.values))
-    if len(common) < SMALLEST_SAMPLE:
-        caution = ("no common seed", "one seed tells no order", "two seeds tell no order")[len(common)]
+    first = value_name(option, value_of(best, option))
+    common = len(set(best.values) & set(second.values))
+    if common < SMALLEST_SAMPLE:
+        caution = ("no common seed", "one seed tells no order", "two seeds tell no order")[common]
         return f"{title}: highest mAP at {first} ({n}; {caution})"
-    change = paired(*({seed: line.values[seed]["map"] for seed in common} for line in (second, best)))
-    if change.low > 0:
+    close = [
+        value_name(option, value_of(line, option)) for line in (second, *reversed(others)) if _is_close(best, line)
+    ]
+    if not close:
         return f"{title}: highest mAP at {first} ({n})"
-    return f"{title}: mAP is highest at {first} and {other}, which are not told apart ({n})"
+    *most, last = [first, *close]
+    return f"{title}: mAP is highest at {', '.join(most)} and {last}, which are not told apart ({n})"
+
+
+def _is_close(best: Line, line: Line) -> bool:
+    """Whether the paired interval of the difference holds 0."""
+    common = set(best.values) & set(line.values)
+    if len(common) < SMALLEST_SAMPLE:
+        return False
+    ours, theirs = ({seed: _by_seed(one)[seed] for seed in common} for one in (best, line))
+    low = paired(theirs, ours).low
+    return low is not None and low <= 0
+
+
+def _by_seed(line: Line) -> dict[int, float]:
+    return {seed: run["map"] for seed, run in line.values.items()}

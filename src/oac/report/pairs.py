@@ -185,7 +185,10 @@ def _notes(rows: Sequence[Mapping[str, Any]], head: Headline) -> list[str]:
     if any(row["n"] < SMALLEST_SAMPLE for row in rows):
         notes.append("Rows of fewer than three common seeds have neither interval nor p.")
     if all(row["photos_low_points"] is None for row in rows):
-        notes.append(
-            "No row has an interval over test photos: it needs probe.bootstrap in the study, and three seeds."
+        needs = (
+            "it needs probe.bootstrap in the study, and three seeds"
+            if head is MAP
+            else "its resamples are of the mAP"
         )
+        notes.append(f"No row has an interval over test photos: {needs}.")
     return notes

@@ -48,6 +48,10 @@ def test_the_highest_line_is_named_with_its_distance_to_scene_crops():
         "dilate (BING boxes) has the highest mAP of 3 lines on some, 29.0 points above scene; not told apart from"
         " single (BING boxes)"
     )
+    few = close | {"scene": ("scene-scene", "none", [0.21])}
+    assert title(figures.map_by_policy(collect(runs(few)))).endswith(
+        "single (BING boxes) (n = 1, which tells no order)"
+    )
     reverse = LINES | {"scene": ("scene-scene", "none", [0.7, 0.8, 0.9])}
     assert title(figures.map_by_policy(collect(runs(reverse)))) == "scene has the highest mAP of 3 lines on some"
     assert title(figures.map_by_policy(collect(runs({"scene": LINES["scene"]})))) == "mAP of scene on some"

@@ -39,7 +39,7 @@ def highest(arms: Sequence[Arm], study: str) -> str:
     second = max((arm for arm in lines if arm is not best), key=_mean)
     gap = welch_interval(percent(best.rows), percent(second.rows))
     if gap.half_width is not None and gap.low <= 0:
-        return f"{title}; not told apart from {second.name}"
+        title += f"; not told apart from {second.name}"
     return title + _caution(min((best, second, over), key=lambda arm: arm.rows.seed.nunique()))
 
 

@@ -1,19 +1,19 @@
 # make demo   the whole study on the embedded data set: tables, figures, HTML report
-# make test   the tests
-# make bench  training's speed on this machine beside a plain loop, results/bench/bench.json
-# make bench-data     the data stage at the real size: annotations, a shard, a large store (10 GB of disk)
-# make check-sources  asks the servers of Open Images whether the files of docs/data.md are there and as large
-# make bench-proposals PHOTOS=folder   BING's speed and memory, OPENCV_MODEL=folder beside OpenCV's
-# make bench-probe  average precision beside scikit-learn's, and a linear probe of the paper's size
+# make test   the tests, on two cores
 # make report STUDY=demo   one HTML file of a study: tables, figures, cost and provenance
 # make lint   formatting, types, workflow rules
+# make check-sources  asks the servers of Open Images whether the files of docs/data.md are there and as large
+# make bench  training's speed on this machine beside a plain loop, results/bench/bench.json
+# make bench-data     the data stage at the real size: annotations, a shard, a large store (10 GB of disk)
+# make bench-proposals PHOTOS=folder   BING's speed and memory, OPENCV_MODEL=folder beside OpenCV's
+# make bench-probe    average precision beside scikit-learn's, and a linear probe of the paper's size
 # Each sets up .venv first, once; another Python: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
 PHONE := --report-stylesheet workflow/report/phone.css
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test bench bench-data bench-proposals bench-probe check-sources report lint
+.PHONY: demo test report lint check-sources bench bench-data bench-proposals bench-probe
 
 demo: .venv/.installed
 	snakemake results/demo/report/summary.md
@@ -22,23 +22,7 @@ demo: .venv/.installed
 	@echo "HTML report:        results/demo/report.html"
 
 test: .venv/.installed
-	pytest -q -n 2 --dist loadfile
-
-bench: .venv/.installed
-	python workflow/scripts/bench.py
-
-bench-data: .venv/.installed
-	python workflow/scripts/bench_annotations.py
-	python workflow/scripts/bench_photos.py
-
-check-sources: .venv/.installed
-	python workflow/scripts/check_sources.py
-
-bench-proposals: .venv/.installed
-	python workflow/scripts/bench_proposals.py $(PHOTOS) $(if $(OPENCV_MODEL),--opencv-model $(OPENCV_MODEL))
-
-bench-probe: .venv/.installed
-	python workflow/scripts/bench_probe.py
+	pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 STUDY ?= demo
 report: .venv/.installed
@@ -52,6 +36,22 @@ lint: .venv/.installed
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+check-sources: .venv/.installed
+	python workflow/scripts/check_sources.py
+
+bench: .venv/.installed
+	python benchmarks/training.py
+
+bench-data: .venv/.installed
+	python benchmarks/annotations.py
+	python benchmarks/photos.py
+
+bench-proposals: .venv/.installed
+	python benchmarks/proposals.py $(PHOTOS) $(if $(OPENCV_MODEL),--opencv-model $(OPENCV_MODEL))
+
+bench-probe: .venv/.installed
+	python benchmarks/probe.py
 
 # The stamp is written last, so an interrupted installation is started again.
 .venv/.installed: requirements.txt pyproject.toml

@@ -64,16 +64,16 @@ rule data:
 
 rule figures:
     input:
-        [path for study in config["studies"] for path in figure_files(study)],
+        configured("figures"),
 
 
 # Everything that the HTML report shows: snakemake --report FILE report
 rule report:
     input:
-        [path for study in config["studies"] for path in report_files(study)],
+        configured("report"),
 
 
-# Does object-aware cropping win? One sentence for each comparison, and the paper's numbers beside ours.
+# One sentence for each comparison with scene crops, and the paper's numbers beside ours.
 rule check:
     input:
         collect(

@@ -1,5 +1,30 @@
-"""What all tests share: one compute thread, because the tests themselves run side by side."""
+"""What all tests share: one compute thread, because the tests themselves run side by side, and their order."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+TESTS = Path(__file__).parent
+# Files whose tests take long, the longest first. Whole files are dealt out to the processes of pytest-xdist, in this
+# order, so that none of them begins a long file when the others are at their end.
+LONG = (
+    "workflow/test_slurm.py",
+    "pretrain/test_launch.py",
+    "workflow/test_rerun.py",
+    "pretrain/test_resume.py",
+    "workflow/test_report.py",
+    "workflow/test_start.py",
+    "workflow/test_table1.py",
+    "workflow/test_audit.py",
+    "pretrain/test_killed.py",
+    "data/test_shard.py",
+    "workflow/test_preempted.py",
+    "workflow/test_proposal_comparison.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the long files first; within a file, and among the others, the order stays."""
+    places = {TESTS / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))

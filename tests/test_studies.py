@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from oac import configuration, studies
+from oac import configuration, crop_options, studies
 from oac.pretrain import recipe
 from oac.pretrain.augment import Augmentation
-from oac.pretrain.crops import POLICIES, CropPolicy
 from oac.pretrain.methods import byol, cmc, moco, swav
 from oac.pretrain.optimizer import Optimizer
 
 ROOT = Path(__file__).resolve().parents[1]
-SCHEMAS = ROOT / "workflow/schemas"
-STUDY_SCHEMA = SCHEMAS / "study.schema.yaml"
 TINY = ROOT / "tests/config/tiny.yaml"
 
 
@@ -33,9 +30,16 @@ def load(tmp_path):
             assert old in text
             text = text.replace(old, new)
         (tmp_path / "tiny.yaml").write_text(text)
-        return studies.load([tmp_path / "tiny.yaml"], STUDY_SCHEMA)["tiny"]
+        return studies.read_study(tmp_path / "tiny.yaml")
 
     return load
+
+
+def whole(files) -> dict[str, dict[str, Any]]:
+    """Load study files none of which is broken."""
+    found, broken = studies.load(files)
+    assert broken == {}
+    return found
 
 
 def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -46,9 +50,8 @@ def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, di
         yield from properties(part, f"{path}.{key}")
 
 
-@pytest.mark.parametrize("file", ["config.schema.yaml", "study.schema.yaml"])
-def test_every_key_is_described_and_no_other_is_allowed(file):
-    schema = configuration.read_yaml(SCHEMAS / file)
+@pytest.mark.parametrize("schema", [studies.config_schema(), studies.schema()], ids=["config", "study"])
+def test_every_key_is_described_and_no_other_is_allowed(schema):
     known = list(properties(schema))
     assert len(known) > 3
     assert [path for path, part in known if not part.get("description")] == []
@@ -65,15 +68,10 @@ def test_every_key_is_described_and_no_other_is_allowed(file):
         ("methods.byol", [byol.Options]),
         ("methods.swav", [swav.Options]),
         ("methods.cmc", [cmc.Options]),
-        ("crops.line", [CropPolicy]),
     ],
 )
 def test_defaults_of_the_schema_are_those_of_the_code(path, options):
-    known = {
-        name.split(".")[-1]: part
-        for name, part in properties(configuration.read_yaml(STUDY_SCHEMA))
-        if in_part(name, path)
-    }
+    known = {name.split(".")[-1]: part for name, part in properties(studies.schema()) if in_part(name, path)}
     for option in options:
         for field in fields(option):
             if field.name not in known:
@@ -81,60 +79,70 @@ def test_defaults_of_the_schema_are_those_of_the_code(path, options):
                 continue
             if field.default is MISSING or "default" not in known[field.name]:
                 continue
-            wanted = list(field.default) if isinstance(field.default, tuple) else field.default
-            assert known[field.name]["default"] == pytest.approx(wanted), field.name
+            expected = list(field.default) if isinstance(field.default, tuple) else field.default
+            assert known[field.name]["default"] == pytest.approx(expected), field.name
 
 
 def in_part(name: str, path: str) -> bool:
-    """Whether a dotted key lies directly in the part of the schema; crop lines have a pattern for a name."""
-    parent = name.rpartition(".")[0]
-    return parent.startswith(".crops.^") if path == "crops.line" else parent == f".{path}"
-
-
-def test_policy_keys_cover_the_policies_and_their_options():
-    assert tuple(studies.POLICY_KEYS) == POLICIES
-    used = {key for keys in studies.POLICY_KEYS.values() for key in keys}
-    elsewhere = {"heads", "budget"}  # a line may set these, which a recipe has outside of its crops
-    assert used - elsewhere == {field.name for field in fields(CropPolicy)} - {"policy"}
+    """Whether a dotted key lies directly in the part of the schema."""
+    return name.rpartition(".")[0] == f".{path}"
 
 
 def test_all_study_files_load_and_have_a_recipe_for_each_run():
     files = [*(ROOT / "config/studies").glob("*.yaml"), TINY]
-    for study in studies.load(files, STUDY_SCHEMA).values():
+    for study in whole(files).values():
         runs = studies.runs(study)
         digests = {recipe.digest(recipe.build(study, *run)) for run in runs}
         assert len(digests) == len(runs) > 0
 
 
-def test_a_mistake_is_found_in_the_file_that_it_was_made_in(tmp_path):
+def test_a_mistake_is_named_in_the_file_that_it_was_made_in_and_stops_no_other_study(tmp_path):
     text = TINY.read_text().replace("name: tiny", "name: tiny\nwrong: 1", 1)
     (tmp_path / "tiny.yaml").write_text(text)
     (tmp_path / "earlier.yaml").write_text("name: earlier\nlike: tiny\n")
-    with pytest.raises(configuration.ConfigError, match=r"tiny\.yaml: unknown key wrong"):
-        studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)
+    (tmp_path / "sound.yaml").write_text(TINY.read_text().replace("name: tiny", "name: sound"))
+    found, broken = studies.load(tmp_path.glob("*.yaml"))
+    assert list(found) == ["sound"]
+    assert list(broken) == ["earlier", "tiny"]
+    for name in broken:
+        with pytest.raises(configuration.ConfigError, match=r"tiny\.yaml: unknown key wrong"):
+            studies.find(found, name, broken)
     (tmp_path / "tiny.yaml").write_text(text.replace("wrong: 1\n", ""))
-    assert list(studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)) == ["earlier", "tiny"]
+    assert list(whole(tmp_path.glob("*.yaml"))) == ["earlier", "sound", "tiny"]
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tiny.yaml").write_text(TINY.read_text())
+    with pytest.raises(configuration.ConfigError, match="the name tiny too"):
+        studies.load(tmp_path.glob("*/tiny.yaml"))
+
+
+def test_a_configuration_may_name_a_study_whose_file_is_broken():
+    config = {"studies": ["demo"], "paper_studies": [], "table1": {"imagenet": "demo"}}
+    studies.check_names(config, {}, ["demo"])
 
 
 def test_the_configuration_names_studies_that_exist():
     config = configuration.checked(
         configuration.read_yaml(ROOT / "config/config.yaml"),
-        configuration.read_yaml(SCHEMAS / "config.schema.yaml"),
+        studies.config_schema(),
         "config.yaml",
     )
-    studies.check_names(config, studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA))
+    studies.check_names(config, whole((ROOT / "config/studies").glob("*.yaml")))
     with pytest.raises(configuration.ConfigError, match=r"studies names nowhere, but there are the studies demo"):
         studies.check_names({**config, "studies": ["nowhere"]}, {"demo": {}})
     with pytest.raises(configuration.ConfigError, match=r"studies names dem \(did you mean demo\?\), but"):
         studies.check_names({**config, "studies": ["dem"]}, {"demo": {}})
-    schema = configuration.read_yaml(SCHEMAS / "config.schema.yaml")
+    schema = studies.config_schema()
     with pytest.raises(configuration.ConfigError, match=r"c\.yaml: gpu must be auto or of type integer, not 'two'"):
         configuration.checked(config | {"gpu": "two"}, schema, "c.yaml")
 
 
 def test_table_1_joins_studies_that_have_its_columns(load):
-    schema = configuration.read_yaml(SCHEMAS / "config.schema.yaml")
-    known = {"many": load(), "one": load(("  full: true\n", "  full: true\n  task: single_label\n"))}
+    schema = studies.config_schema()
+    known = {"many": load(), "one": load(("  squeeze: true\n", "  squeeze: true\n  task: single_label\n"))}
 
     def names(table1):
         studies.check_names(configuration.checked({"studies": []} | table1, schema, "config.yaml"), known)
@@ -153,23 +161,23 @@ def test_table_1_joins_studies_that_have_its_columns(load):
 
 
 def test_the_best_epoch_of_the_released_probe_is_for_many_labels(load):
-    edit = "  full: true\n  best_epoch: true\n"
-    load(("  full: true\n", edit))
+    edit = "  squeeze: true\n  best_epoch: true\n"
+    load(("  squeeze: true\n", edit))
     with pytest.raises(
         configuration.ConfigError, match=r"probe.best_epoch has no meaning with task: single_label; remove"
     ):
-        load(("  full: true\n", edit + "  task: single_label\n"))
+        load(("  squeeze: true\n", edit + "  task: single_label\n"))
 
 
 def test_the_imagenet_study_is_of_the_published_size():
-    study = studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA)["imagenet"]
+    study = whole((ROOT / "config/studies").glob("*.yaml"))["imagenet"]
     of = {(method, crops): recipe.build(study, method, crops, 0) for method, crops, _ in studies.runs(study)}
     budgets = {method: made["images_seen"] for (method, _), made in of.items() if "images_seen" in made}
     assert budgets.pop("supervised") == 45 * 1_281_167  # two samples a photo
     assert set(budgets.values()) == {200 * 1_281_167}
     assert study["probe"]["task"] == of["supervised", "scene-008"]["options"]["objective"] == "single_label"
     for view in of["supervised", "scene-008"]["augment"].values():
-        assert Augmentation(**view).jitter == Augmentation(**view).blur == Augmentation(**view).grey == 0
+        assert Augmentation(**view).jitter == Augmentation(**view).blur == Augmentation(**view).grayscale == 0
     assert of["moco_v2", "object-dilate"]["options"]["heads"] == 2
     assert of["moco_v2", "object-dilate"]["proposals"]["bing"]["weights"] == "packaged"
     ranges = {method: made["crops"].get("scene_scale") for (method, _), made in of.items() if "crops" in made}
@@ -199,19 +207,19 @@ def test_a_study_takes_from_its_base_what_it_lacks(tmp_path):
         "crops": {"scene-scene": {"policy": "scene-scene", "seeds": [4]}},
     }
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(own))
-    found = studies.load([tmp_path / "tiny.yaml", tmp_path / "other.yaml"], STUDY_SCHEMA)
+    found = whole([tmp_path / "tiny.yaml", tmp_path / "other.yaml"])
     other, base = found["other"], found["tiny"]
     assert other["data"] == base["data"]
     assert other["pretrain"] == base["pretrain"] | {"images_seen": 64}
     assert other["methods"]["moco_v2"] == base["methods"]["moco_v2"] | {"queue": 16}
-    assert list(other["methods"]) == ["moco_v2", "random"]
+    assert list(other["methods"]) == ["moco_v2", "random_init"]
     assert list(other["crops"]) == ["scene-scene"]
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(own | {"base": "tinny"}))
     with pytest.raises(configuration.ConfigError, match=r"base is tinny, but the studies beside it are tiny"):
-        studies.load([tmp_path / "other.yaml"], STUDY_SCHEMA)
+        studies.read_study(tmp_path / "other.yaml")
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(own | {"name": "third", "base": "other"}))
     with pytest.raises(configuration.ConfigError, match="base other has a base itself"):
-        studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
+        studies.read_study(tmp_path / "third.yaml")
 
 
 def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
@@ -224,11 +232,11 @@ def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
     first["methods"] = {"supervised": None, "moco_v2": {"queue": 16}}
     second = {"name": "second", "like": "first", "description": "Two."}
     second["crops"] = {"dilate": {"delta": 0.2}, "more": lines["scene-scene"]}
-    second["methods"] = {"random": None}
+    second["methods"] = {"random_init": None}
     for study in (first, second):
         (tmp_path / f"{study['name']}.yaml").write_text(yaml.safe_dump(study))
-    found = studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)
-    assert list(found["first"]["methods"]) == ["moco_v2", "random"]
+    found = whole(tmp_path.glob("*.yaml"))
+    assert list(found["first"]["methods"]) == ["moco_v2", "random_init"]
     assert list(found["second"]["methods"]) == ["moco_v2"], "a null of either file takes a method of the base away"
     assert found["second"]["methods"]["moco_v2"]["queue"] == 16
     assert set(found["second"]["crops"]) == {"scene-scene", "dilate", "more"}
@@ -236,26 +244,26 @@ def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
     assert found["second"]["data"] == found["tiny"]["data"]
     second["crops"] = {"dilate": None}
     (tmp_path / "second.yaml").write_text(yaml.safe_dump(second))
-    assert list(studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)["second"]["crops"]) == ["scene-scene"]
+    assert list(whole(tmp_path.glob("*.yaml"))["second"]["crops"]) == ["scene-scene"]
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "second"}))
     with pytest.raises(configuration.ConfigError, match="like second has a like itself"):
-        studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
+        studies.read_study(tmp_path / "third.yaml")
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "fist"}))
     with pytest.raises(
         configuration.ConfigError, match="like is fist, but the studies beside it are first, second, tiny"
     ):
-        studies.load([tmp_path / "third.yaml"], STUDY_SCHEMA)
+        studies.read_study(tmp_path / "third.yaml")
 
 
-def test_lines_that_figures_show_must_be_there(tmp_path):
+def test_variants_that_figures_show_must_be_there(tmp_path):
     study = yaml.safe_load(TINY.read_text())
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(study | {"report": {"lines": ["nowhere"]}}))
-    with pytest.raises(configuration.ConfigError, match=r"report\.lines names nowhere, but the crop lines are"):
-        studies.load([tmp_path / "tiny.yaml"], STUDY_SCHEMA)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(study | {"report": {"variants": ["nowhere"]}}))
+    with pytest.raises(configuration.ConfigError, match=r"report\.variants names nowhere, but the crop variants are"):
+        studies.read_study(tmp_path / "tiny.yaml")
 
 
 def test_the_audit_on_other_data_is_the_audit():
-    found = studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA)
+    found = whole((ROOT / "config/studies").glob("*.yaml"))
     for name, kind, base in (
         ("audit_voc07", "audit", "voc07"),
         ("audit_ohms", "audit", "ohms"),
@@ -263,7 +271,7 @@ def test_the_audit_on_other_data_is_the_audit():
     ):
         assert found[name]["crops"] == found[kind]["crops"], name
         assert found[name]["data"] == found[base]["data"], name
-        assert set(found[name]["methods"]) == {"moco_v2", "random"}, name
+        assert set(found[name]["methods"]) == {"moco_v2", "random_init"}, name
 
 
 @pytest.mark.parametrize("name", ["demo", "voc07", "voc07_gpu"])
@@ -273,7 +281,7 @@ def test_the_audit_moves_to_another_study_by_one_word(name, tmp_path):
         if name == "voc07_gpu":
             text = text.replace("  subset:\n", "  boxes_per_photo: 3.0\n  subset:\n", file.stem == name)
         (tmp_path / file.name).write_text(text.replace("base: demo", f"base: {name}"))
-    audit = studies.load(tmp_path.glob("*.yaml"), STUDY_SCHEMA)["audit"]
+    audit = whole(tmp_path.glob("*.yaml"))["audit"]
     assert audit["data"]["source"] == ("synthetic" if name == "demo" else "voc")
     long, short = (recipe.build(audit, "moco_v2", line, 0) for line in ("scene-scene-long", "scene-scene"))
     assert long["images_seen"] == round(short["images_seen"] * audit["data"]["boxes_per_photo"])
@@ -330,18 +338,16 @@ def test_keys_are_taken_where_they_have_a_meaning(load, replacement):
 
 
 def test_every_source_and_every_option_of_the_sgd_probe_is_known(load):
-    schema = configuration.read_yaml(STUDY_SCHEMA)["properties"]
+    schema = studies.schema()["properties"]
     assert list(studies.SOURCE_KEYS) == schema["data"]["properties"]["source"]["enum"]
     options = schema["probe"]["properties"]
     assert {key for key in options if options[key]["description"].startswith("sgd: ")} == set(studies.SGD_KEYS)
 
 
 def test_every_source_of_boxes_is_known_to_the_schema_and_says_where_its_files_are(load):
-    schema = configuration.read_yaml(STUDY_SCHEMA)["properties"]
-    line = next(iter(schema["crops"]["patternProperties"].values()))["properties"]
-    assert sorted(line["boxes"]["enum"]) == sorted(studies.BOX_SOURCES)
-    evidence = schema["proposals"]["properties"]["evidence"]["properties"]
-    assert sorted(evidence["sources"]["items"]["enum"]) == sorted(studies.BOX_SOURCES)
+    schema = studies.schema()["properties"]
+    comparison = schema["proposals"]["properties"]["comparison"]["properties"]
+    assert sorted(comparison["sources"]["items"]["enum"]) == sorted(crop_options.BOX_SOURCES)
     with pytest.raises(configuration.ConfigError, match=r"proposals\.csv is missing"):
         load(("boxes: bing", "boxes: csv"))
     study = load(("boxes: bing", "boxes: csv"), ("  bing: {sides", "  csv: {file: boxes.csv}\n  bing: {sides"))
@@ -350,27 +356,27 @@ def test_every_source_of_boxes_is_known_to_the_schema_and_says_where_its_files_a
 
 
 def test_byol_has_the_published_recipe_by_default_and_its_views_can_be_overridden_in_part(load):
-    line = "  byol: {batch_size: 16, lr: 0.3}\n  random:"
-    study = load(("  random:", line), ("{blur: 0.0}", "{blur: 0.0, hue: 0.4}"))
+    line = "  byol: {batch_size: 16, lr: 0.3}\n  random_init:"
+    study = load(("  random_init:", line), ("{blur: 0.0}", "{blur: 0.0, hue: 0.4}"))
     run = recipe.build(study, "byol", "object-dilate", 0)
-    wanted = {"optimizer": "lars", "weight_decay": 1e-6, "warmup": 0.05, "momentum": 0.9, "target_momentum": 0.99}
-    assert run["options"] == wanted | {"dim": 256, "hidden": 4096, "groups": 1, "lr": 0.3, "batch_size": 16}
+    expected = {"optimizer": "lars", "weight_decay": 1e-6, "warmup": 0.05, "momentum": 0.9, "target_momentum": 0.99}
+    assert run["options"] == expected | {"dim": 256, "hidden": 4096, "bn_splits": 1, "lr": 0.3, "batch_size": 16}
     shared = study["pretrain"]["augment"] | {"saturation": 0.2}
-    assert run["augment"]["query"] == shared | {"blur": 1.0, "solarise": 0.0}
-    assert run["augment"]["key"] == shared | {"blur": 0.1, "solarise": 0.2}
+    assert run["augment"]["query"] == shared | {"blur": 1.0, "solarize": 0.0}
+    assert run["augment"]["key"] == shared | {"blur": 0.1, "solarize": 0.2}
     assert shared["hue"] == 0.4
 
     own = line.replace("0.3}", "0.3, augment: {key: {blur: 0.7}}}")
-    changed = recipe.build(load(("  random:", own)), "byol", "object-dilate", 0)["augment"]
-    assert (changed["query"]["blur"], changed["key"]["blur"], changed["key"]["solarise"]) == (1.0, 0.7, 0.2)
+    changed = recipe.build(load(("  random_init:", own)), "byol", "object-dilate", 0)["augment"]
+    assert (changed["query"]["blur"], changed["key"]["blur"], changed["key"]["solarize"]) == (1.0, 0.7, 0.2)
     with pytest.raises(
-        configuration.ConfigError, match=r"methods\.byol\.augment\.key\.solarize; did you mean solarise"
+        configuration.ConfigError, match=r"methods\.byol\.augment\.key\.solarise; did you mean solarize"
     ):
-        load(("  random:", own.replace("blur", "solarize")))
+        load(("  random_init:", own.replace("blur", "solarise")))
 
 
 def test_swav_has_the_published_recipe_by_default(load):
-    study = load(("  random:", "  swav: {}\n  random:"))
+    study = load(("  random_init:", "  swav: {}\n  random_init:"))
     run = recipe.build(study, "swav", "object-dilate", 0)
     strong = {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
     assert run["augment"]["query"] == run["augment"]["key"] == study["pretrain"]["augment"] | strong
@@ -393,23 +399,14 @@ def test_moco_byol_and_cmc_have_their_published_batches_and_rates_by_default(loa
     assert {method: (options["batch_size"], options["lr"]) for method, options in made.items()} == {
         "moco_v2": (256, 0.03), "byol": (4096, 4.8), "cmc": (128, 0.03),
     }  # fmt: skip
-    assert made["moco_v2"]["groups"] == 8  # shuffled batch norm on eight GPUs
+    assert made["moco_v2"]["bn_splits"] == 8  # shuffled batch norm on eight GPUs
 
 
-def test_keys_that_came_later_are_in_no_recipe_of_a_study_without_them(load):
-    """A default written into the schema would name every finished run anew, and train it again."""
-    study = load()
-    for method in ("moco_v2", "supervised"):
-        run = recipe.build(study, method, "scene-scene", 0)
-        assert "optimizer" not in run["options"]
-        assert "solarise" not in run["augment"]
-
-
-def test_runs_take_the_seeds_of_the_method_before_those_of_the_line(load):
+def test_runs_take_the_seeds_of_the_method_before_those_of_the_variant(load):
     study = load(("{crops: [scene-scene], batch", "{crops: [scene-scene], seeds: [4, 5], batch"))
     supervised = [run for run in studies.runs(study) if run[0] == "supervised"]
     assert supervised == [("supervised", "scene-scene", 4), ("supervised", "scene-scene", 5)]
-    assert ("random", "none", 0) in studies.runs(study)
+    assert ("random_init", "none", 0) in studies.runs(study)
 
 
 @pytest.mark.parametrize(
@@ -429,7 +426,7 @@ def test_runs_take_the_seeds_of_the_method_before_those_of_the_line(load):
         (
             "crops: [scene-scene]",
             "crops: [scenes]",
-            r"methods\.supervised\.crops names scenes, but the crop lines are",
+            r"methods\.supervised\.crops names scenes, but the crop variants are",
         ),
         ("backbone: {name: narrow, width: 8}", "backbone: {name: narrow}", r"the key backbone\.width is missing"),
         ("description:", "name: tiny\ndescription:", r"the key name is given twice"),
@@ -489,24 +486,22 @@ def test_a_gpu_is_asked_for_where_one_is_visible(monkeypatch, visible, count):
     assert studies.gpus(1 - count) == 1 - count
 
 
-def test_the_lines_of_moco_are_listed_once_and_in_order():
-    found = studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA)
+def test_the_variants_of_moco_are_listed_once_and_in_order():
+    found = whole((ROOT / "config/studies").glob("*.yaml"))
     demo = found["demo"]
-    assert studies.contrasted(demo) == list(demo["crops"])
+    assert studies.moco_variants(demo) == list(demo["crops"])
     alone = demo | {
         "methods": demo["methods"] | {"moco_v2": demo["methods"]["moco_v2"] | {"crops": ["object-shift"]}}
     }
-    assert studies.contrasted(alone) == ["object-shift"], "those of other methods do not count"
+    assert studies.moco_variants(alone) == ["object-shift"], "those of other methods do not count"
 
 
 def test_scene_crops_of_two_policies_are_two_ablations():
-    """Six lines vary one key, three of each policy; with two of a policy its ablation is not asked for."""
-    found = studies.load((ROOT / "config/studies").glob("*.yaml"), STUDY_SCHEMA)["ablations"]
+    """Six variants vary one key, three of each policy; with two of a policy its ablation is not asked for."""
+    found = whole((ROOT / "config/studies").glob("*.yaml"))["ablations"]
     lines = found["crops"]
     scenes, objects = (["scene", "scene-04", "scene-08"], ["object-scene", "object-scene-04", "object-scene-08"])
     some = found | {"crops": {name: lines[name] for name in scenes + objects}}
     assert studies.ablations(some) == ["scene_scale", "object_scene_scale"]
     some = found | {"crops": {name: lines[name] for name in scenes[:2] + objects}}
     assert studies.ablations(some) == ["object_scene_scale"]
-    assert studies.ablated("object_scene_scale") == ("scene_scale", "object-scene")
-    assert studies.ablated("delta") == ("delta", None)

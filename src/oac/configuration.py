@@ -32,9 +32,16 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
     return content
 
 
+def deep_merge(below: Any, above: Any) -> Any:
+    """Put `above` over `below`, key by key at every depth of mappings."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {key: deep_merge(below.get(key), value) for key, value in above.items()}
+
+
 def checked(content: dict[str, Any], schema: Mapping[str, Any], file: str | Path) -> dict[str, Any]:
     """Return `content` with the schema's defaults filled in. Raises ConfigError at the first mistake."""
-    content = _filled(content, schema)
+    content = filled(content, schema)
     # What is missing comes last: it can follow from a wrong value, such as that of data.source.
     errors = sorted(
         jsonschema.Draft202012Validator(schema).iter_errors(content),
@@ -60,8 +67,8 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Copy `value` with the defaults of absent keys, at every depth; wrong types are left to the validator."""
+def filled(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Copy `value` with the schema's defaults for absent keys, at every depth; wrong types are not judged."""
     if not isinstance(value, dict):
         return value
     properties = schema.get("properties", {})
@@ -69,14 +76,27 @@ def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
     patterns = schema.get("patternProperties", {})
     for key, part in result.items():
         matching = [s for pattern, s in patterns.items() if re.search(pattern, str(key))]
-        result[key] = _filled(part, properties.get(key) or next(iter(matching), {}))
+        result[key] = filled(part, properties.get(key) or next(iter(matching), {}))
     # The order of a file is kept (tables follow it); keys that were absent come last.
     return {key: result[key] for key in (*value, *(key for key in result if key not in value))}
 
 
+def without_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Copy `value` without the keys that have the schema's default, at every depth; `filled` puts them back."""
+    if not isinstance(value, dict):
+        return value
+    result = {}
+    for key, part in value.items():
+        known = schema.get("properties", {}).get(key, {})
+        part = without_defaults(part, known)
+        if "default" not in known or part != known["default"]:
+            result[key] = part
+    return result
+
+
 def _sentence(error: jsonschema.ValidationError) -> str:
     """Say what is wrong where, and what to write instead."""
-    where, instance, wanted = ".".join(map(str, error.absolute_path)), error.instance, error.validator_value
+    where, instance, expected = ".".join(map(str, error.absolute_path)), error.instance, error.validator_value
     prefix = f"{where}." if where else ""
     if error.validator == "additionalProperties":
         schema: Mapping[str, Any] = error.schema
@@ -89,14 +109,14 @@ def _sentence(error: jsonschema.ValidationError) -> str:
         hint = f"did you mean {close[0]}?" if close else f"the keys here are {', '.join(known)}"
         return f"unknown key {prefix}{extra}; {hint}"
     if error.validator == "required":
-        return f"the key {prefix}{next(key for key in wanted if key not in instance)} is missing"
+        return f"the key {prefix}{next(key for key in expected if key not in instance)} is missing"
     if error.validator == "type":
-        types = " or ".join([wanted] if isinstance(wanted, str) else wanted)
+        types = " or ".join([expected] if isinstance(expected, str) else expected)
         if isinstance(instance, str) and (number := _as_yaml_number(instance)) and re.search("number|integer", types):
             return f"{where} is the text {instance!r}, not a number, because YAML reads it so; write {number}"
         return f"{where} must be of type {types}, not {instance!r}"
     if error.validator == "anyOf":
-        choices = [str(choice.get("const", f"of type {choice.get('type')}")) for choice in wanted]
+        choices = [str(choice.get("const", f"of type {choice.get('type')}")) for choice in expected]
         return f"{where} must be {' or '.join(choices)}, not {instance!r}"
     return f"{where or 'the file'}: {error.message}"
 

@@ -7,24 +7,16 @@ module needs no torch: the workflow imports it at every call.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from oac.configuration import ConfigError, checked, read_yaml
+from oac import crop_options
+from oac.configuration import ConfigError, checked, deep_merge, filled, read_yaml, without_defaults
 
-# What each crop policy reads beside `policy` and `seeds`. A key that changes nothing is refused: it would make a
-# reader believe that it does.
-_BOX_KEYS = ("boxes", "scale_lower", "scale_cap", "smallest_box", "items", "count", "ratio", "budget")
-POLICY_KEYS = {
-    "scene-scene": ("scene_scale", "ratio", "budget"),
-    "object-scene": (*_BOX_KEYS, "scene_scale", "heads"),
-    "object-object": (*_BOX_KEYS, "scales"),
-    "object-shift": (*_BOX_KEYS, "scales", "heads", "shift"),
-    "object-dilate": (*_BOX_KEYS, "scales", "heads", "delta", "dilation"),
-}
-RELEASED_KEYS = ("dilation", "scales", "smallest_box", "items", "budget")  # crop lines of the audit only
+
 SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each is read for its own sources only
     "synthetic": ("synthetic",),
     "openimages": ("location", "photos", "verify"),
@@ -34,31 +26,61 @@ SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each 
     "imagenet": ("location", "photos", "imagenet"),
     "folder": ("location", "photos", "folder"),
 }
-# The paper's ablations, and how many lines that differ in it make a table: two of one kind stand in other tables.
-ABLATIONS = {"delta": 3, "shift": 3, "count": 3, "boxes": 3, "scale_lower": 3, "heads": 2}
-ABLATIONS |= {"scene_scale": 3, "object_scene_scale": 3}
-SCENE_SCALES = {"scene_scale": "scene-scene", "object_scene_scale": "object-scene"}  # one key, by policy
-FROM_PIXELS = ("bing", "opencv_bing", "edge_boxes", "selective_search")  # sources of boxes that look at photos
-BOX_SOURCES = (*FROM_PIXELS, "csv", "ground_truth", "random")  # all that a crop line can name
 TWO_SPLITS = ("dicts", "voc", "coco", "imagenet")  # sources without a validation split
 SGD_KEYS = ("lr", "epochs", "milestones", "batch_size")  # of `probe`; L-BFGS reads none of them
-UNCROPPED = "none"  # the crops name of methods that do not crop
+UNCROPPED = "none"  # the crops of a method that does not crop
+RANDOM_INIT = "random_init"  # the method of the reference row: a network as it was initialised
 
 
-def load(files: Iterable[str | Path], schema_file: str | Path) -> dict[str, dict[str, Any]]:
-    """Read study files into {name: study}. Raises ConfigError, also where two files have one name."""
-    schema = read_yaml(schema_file)
-    written = {file: read_yaml(file) for file in sorted(map(Path, files))}
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The JSON schema of a study file; its part on crop variants is made from `oac.crop_options`."""
+    result = read_yaml(crop_options.SCHEMAS / "study.yaml")
+    variants = result["properties"]["crops"]["patternProperties"]
+    seeds = result["properties"]["methods"]["properties"]["moco_v2"]["properties"]["seeds"]
+    variants.update({pattern: crop_options.schema(seeds) for pattern in variants})
+    return result
+
+
+def config_schema() -> dict[str, Any]:
+    """The JSON schema of config/config.yaml."""
+    return read_yaml(crop_options.SCHEMAS / "config.yaml")
+
+
+def load(files: Iterable[str | Path]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Read study files.
+
+    Returns the studies by name, and by name the message of each file that is broken, so that a mistake in one study
+    does not stop the others. Raises ConfigError where two files have one name, and where a file does not exist.
+    """
+    files = sorted(map(Path, files))
+    stems = [file.stem for file in files]
+    if twice := next((file for file in files if stems.count(file.stem) > 1), None):
+        raise ConfigError(f"{twice}: another study file has the name {twice.stem} too: rename one of them")
+    broken: dict[str, str] = {}
     studies: dict[str, dict[str, Any]] = {}
-    # A mistake is found where it was made, before the studies that take it from there.
-    for file in sorted(written, key=lambda file: bool({"like", "base"} & set(written[file]))):
-        given = with_base(written[file], file)
-        study = checked(given, schema, file)
-        _check_study(study, given, file)
-        if study["name"] in studies:
-            raise ConfigError(f"{file}: another study file has the name {study['name']} too: rename one of them")
-        studies[study["name"]] = study
-    return {file.stem: studies[file.stem] for file in written}
+    for file in files:
+        try:
+            studies[file.stem] = read_study(file)
+        except ConfigError as error:
+            broken[file.stem] = str(error)
+    return studies, broken
+
+
+def read_study(file: Path) -> dict[str, Any]:
+    """Read one study file, with what it takes from others and all defaults. Raises ConfigError."""
+    given = read_yaml(file)
+    # A mistake is named in the file that it was made in, before the studies that take it from there.
+    for key in ("like", "base"):
+        parent = file.parent / f"{given.get(key)}.yaml"
+        if isinstance(given.get(key), str) and parent.exists() and parent != file:
+            parent_given = read_yaml(parent)
+            if key not in parent_given:
+                read_study(parent)
+    given = with_base(given, file)
+    study = checked(given, schema(), file)
+    _check_study(study, given, file)
+    return study
 
 
 def with_base(given: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -66,31 +88,24 @@ def with_base(given: dict[str, Any], file: Path) -> dict[str, Any]:
     if not isinstance(given.get("like", given.get("base")), str):
         return given
     if isinstance(name := given.get("like"), str):
-        given = _over(_beside(file, "like", name, barred=("like",)), given)
+        given = deep_merge(load_parent(file, "like", name, barred=("like",)), given)
     if isinstance(name := given.get("base"), str):
-        given = _over(_beside(file, "base", name, barred=("base", "like")) | {"crops": {}}, given)
+        given = deep_merge(load_parent(file, "base", name, barred=("base", "like")) | {"crops": {}}, given)
     whole: dict[str, Any] = _without_nulls(given)
     return whole
 
 
-def _beside(file: Path, key: str, name: str, barred: tuple[str, ...]) -> dict[str, Any]:
-    """Read the study file that `file` names in `key`; one that goes on to another one itself is refused."""
+def load_parent(file: Path, key: str, name: str, barred: tuple[str, ...]) -> dict[str, Any]:
+    """Read the study file that `file` names in `key`; one that names another one in a barred key is refused."""
     path = file.parent / f"{name}.yaml"
     if not path.exists():
         there = ", ".join(sorted(other.stem for other in file.parent.glob("*.yaml") if other != file))
         raise ConfigError(f"{file}: {key} is {name}, but the studies beside it are {there}")
-    found = read_yaml(path)
+    parent = read_yaml(path)
     for other in barred:
-        if other in found:
+        if other in parent:
             raise ConfigError(f"{file}: {key} {name} has a {other} itself: name that one and write the rest here")
-    return found
-
-
-def _over(below: Any, above: Any) -> Any:
-    """Put `above` over `below`, key by key at every depth."""
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    return below | {key: _over(below.get(key), value) for key, value in above.items()}
+    return parent
 
 
 def _without_nulls(value: Any) -> Any:
@@ -100,58 +115,82 @@ def _without_nulls(value: Any) -> Any:
     return {key: _without_nulls(part) for key, part in value.items() if part is not None}
 
 
+def given(study: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """The part of a study at some keys, without defaults: a new option with a default runs no job again."""
+    part, known = study, schema()
+    for key in keys:
+        part, known = part[key], known["properties"][key]
+    result: dict[str, Any] = without_defaults(part, known)
+    return result
+
+
+def completed(part: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Fill in again the defaults of a part of a study that `given` has picked."""
+    known = schema()
+    for key in keys:
+        known = known["properties"][key]
+    result: dict[str, Any] = filled(part, known)
+    return result
+
+
 def is_audit(study: Mapping[str, Any]) -> bool:
-    """Whether some crop line of a study switches an option between the paper and the released code."""
-    return any(key in line for line in study["crops"].values() for key in RELEASED_KEYS)
+    """Whether some crop variant of a study switches an option between the paper and the released code."""
+    return any(
+        variant.get(key, crop_options.OPTIONS[key].default) != crop_options.OPTIONS[key].default
+        for variant in study["crops"].values()
+        for key in crop_options.AUDIT_ONLY
+    )
 
 
-def ablated(option: str) -> tuple[str, str | None]:
-    """Return the key that an option of ABLATIONS varies, and the only policy it is varied for; None for any."""
-    return ("scene_scale", SCENE_SCALES[option]) if option in SCENE_SCALES else (option, None)
-
-
-def contrasted(study: Mapping[str, Any]) -> list[str]:
-    """List the crop lines that MoCo-v2 is trained with, in the order of the file."""
+def moco_variants(study: Mapping[str, Any]) -> list[str]:
+    """List the crop variants that MoCo-v2 is trained with, in the order of the file."""
     return list(dict.fromkeys(crops for method, crops, _ in runs(study) if method == "moco_v2"))
 
 
 def ablations(study: Mapping[str, Any]) -> list[str]:
-    """List the options of ABLATIONS in which enough of MoCo-v2's crop lines differ, and in nothing else."""
-    found = []
-    for option, least in ABLATIONS.items():
-        varied, policy = ablated(option)
+    """List the ablations of which enough of MoCo-v2's crop variants differ in their option, and in nothing else."""
+    result = []
+    for name, ablation in crop_options.ABLATIONS.items():
         groups: dict[str, int] = {}
-        for line in (study["crops"][name] for name in contrasted(study)):
-            if varied in POLICY_KEYS[line["policy"]] and policy in (None, line["policy"]):
-                rest = repr(sorted((key, value) for key, value in line.items() if key not in (varied, "seeds")))
+        for variant in (study["crops"][crops] for crops in moco_variants(study)):
+            options = crop_options.with_defaults(variant)
+            if ablation.option in options and ablation.policy in (None, variant["policy"]):
+                rest = repr(sorted((key, value) for key, value in options.items() if key != ablation.option))
                 groups[rest] = groups.get(rest, 0) + 1
-        found += [option] if max(groups.values(), default=0) >= least else []
-    return found
+        result += [name] if max(groups.values(), default=0) >= ablation.least else []
+    return result
 
 
-def find(studies: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    """Return the study of that name. Raises ConfigError, with the nearest name and all there are."""
+def find(studies: Mapping[str, dict[str, Any]], name: str, broken: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the study of that name.
+
+    Raises ConfigError: the message of its file where that is broken, else the nearest name and all there are.
+    """
+    if name in (broken or {}):
+        raise ConfigError((broken or {})[name])
     if name not in studies:
-        close = difflib.get_close_matches(name, studies, 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise ConfigError(f"there is no study {name!r}{hint}: there are {', '.join(studies)}")
+        raise ConfigError(f"there is no study {name!r}{_nearest(name, studies)}: there are {', '.join(studies)}")
     return studies[name]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def runs(study: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     """List the (method, crops, seed) of a study, in the order of its file."""
     result = []
     for method, options in study["methods"].items():
-        lines = list(study["crops"]) if options["crops"] == "all" else options["crops"]
-        for crops in lines:
+        for crops in list(study["crops"]) if options["crops"] == "all" else options["crops"]:
             seeds = options.get("seeds") or study["crops"][crops]["seeds"]
             result += [(method, crops, seed) for seed in seeds]
     return result
 
 
 def box_sources(study: Mapping[str, Any]) -> list[str]:
-    """List the proposal sources that the crop lines of a study use, each once."""
-    return list(dict.fromkeys(line["boxes"] for line in study["crops"].values() if "boxes" in line))
+    """List the proposal sources that the crop variants of a study use, each once."""
+    return list(dict.fromkeys(variant["boxes"] for variant in study["crops"].values() if "boxes" in variant))
 
 
 def gpus(setting: str | int) -> int:
@@ -163,43 +202,21 @@ def gpus(setting: str | int) -> int:
 
 
 def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) -> None:
-    """Check what no schema can say, and drop the defaults that a crop line's policy does not read."""
+    """Check what no schema can say, and fill in the defaults of crop variants."""
     if study["name"] != file.stem:
         raise ConfigError(f"{file}: name is {study['name']}, but a study is named like its file: write {file.stem}")
     _check_meaning(study, given, file)
-    for name, line in study["crops"].items():
-        used = {"policy", "seeds", *POLICY_KEYS[line["policy"]]}
-        used -= {"scale_lower", "scale_cap"} if "scales" in line else set()  # ranges of their own need no s_min
-        for key in [key for key in line if key not in used]:
-            if key in given["crops"][name]:
-                raise ConfigError(f"{file}: crops.{name}.{key} has no meaning for {line['policy']} crops; remove it")
-            del line[key]
-        ranges = [(key, line[key]) for key in ("scene_scale", "ratio", "shift") if key in line]
-        for key, (low, high) in [*ranges, *(("scales", scale) for scale in line.get("scales", []))]:
-            if low > high:
-                raise ConfigError(f"{file}: crops.{name}.{key} must rise, but {low} is above {high}")
-        if line.get("budget") == "boxes" and "boxes_per_photo" not in study["data"]:
-            raise ConfigError(f"{file}: data.boxes_per_photo is missing, which crops.{name}.budget multiplies by")
-        if "boxes" in used and "boxes" not in line:
-            raise ConfigError(f"{file}: crops.{name}.boxes is missing: {', '.join(BOX_SOURCES)}")
-    for method, options in study["methods"].items():
-        lines = options["crops"] if options["crops"] != "all" else []
-        for crops in lines:
-            if crops not in study["crops"] and (method, crops) != ("random", UNCROPPED):
-                known = ", ".join(study["crops"])
-                raise ConfigError(f"{file}: methods.{method}.crops names {crops}, but the crop lines are {known}")
-        if options.get("batch_size", 0) % options.get("groups", 1):
-            raise ConfigError(
-                f"{file}: methods.{method}.batch_size {options['batch_size']} does not divide into its"
-                f" {options['groups']} batch norm groups"
-            )
-    for source in {*box_sources(study), *study["proposals"]["evidence"]["sources"]} & {"csv", "opencv_bing"}:
+    for name, variant in list(study["crops"].items()):
+        _check_variant(name, variant, study, file)
+        study["crops"][name] = {"seeds": variant["seeds"]} | crop_options.with_defaults(variant)
+    _check_methods(study, file)
+    for source in {*box_sources(study), *study["proposals"]["comparison"]["sources"]} & {"csv", "opencv_bing"}:
         if source not in study["proposals"]:
             raise ConfigError(f"{file}: proposals.{source} is missing, which says where the files of that source are")
-    for name in study["report"].get("lines", []):
+    for name in study["report"].get("variants", []):
         if name not in study["crops"]:
             raise ConfigError(
-                f"{file}: report.lines names {name}, but the crop lines are {', '.join(study['crops'])}"
+                f"{file}: report.variants names {name}, but the crop variants are {', '.join(study['crops'])}"
             )
     probe = study["probe"]
     if probe["solver"] == "sgd" and probe.get("views", 1) > probe["epochs"]:
@@ -214,14 +231,45 @@ def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) ->
         )
 
 
+def _check_variant(name: str, variant: Mapping[str, Any], study: Mapping[str, Any], file: Path) -> None:
+    """Refuse options that the variant's policy does not read, which a reader would believe to change something."""
+    policy, where = variant["policy"], f"{file}: crops.{name}"
+    keys = crop_options.keys_of(policy, variant.get("scales"))
+    for key in variant:
+        if key not in ("policy", "seeds", *keys):
+            raise ConfigError(f"{where}.{key} has no meaning for {policy} crops; remove it")
+    ranges = [(key, variant[key]) for key in ("scene_scale", "ratio", "shift") if key in variant]
+    for key, (low, high) in [*ranges, *(("scales", scale) for scale in variant.get("scales") or [])]:
+        if low > high:
+            raise ConfigError(f"{where}.{key} must rise, but {low} is above {high}")
+    if variant.get("budget") == "boxes" and "boxes_per_photo" not in study["data"]:
+        raise ConfigError(f"{file}: data.boxes_per_photo is missing, which crops.{name}.budget multiplies by")
+    if "boxes" in keys and "boxes" not in variant:
+        raise ConfigError(f"{where}.boxes is missing: {', '.join(crop_options.BOX_SOURCES)}")
+
+
+def _check_methods(study: Mapping[str, Any], file: Path) -> None:
+    """Check that methods name crop variants that there are, and batches that divide into their splits."""
+    for method, options in study["methods"].items():
+        for crops in options["crops"] if options["crops"] != "all" else []:
+            if crops not in study["crops"] and (method, crops) != (RANDOM_INIT, UNCROPPED):
+                known = ", ".join(study["crops"])
+                raise ConfigError(f"{file}: methods.{method}.crops names {crops}, but the crop variants are {known}")
+        if options.get("batch_size", 0) % options.get("bn_splits", 1):
+            raise ConfigError(
+                f"{file}: methods.{method}.batch_size {options['batch_size']} does not divide into its"
+                f" {options['bn_splits']} bn_splits"
+            )
+
+
 def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: Path) -> None:
     """Refuse what a file gives and nothing reads; defaults are not in `given`, the file as it was written."""
     source, backbone, solver = study["data"]["source"], study["backbone"]["name"], study["probe"]["solver"]
-    epochs = solver == "sgd" or study["probe"].get("best_epoch")
+    epochs = solver == "sgd" or study["probe"]["best_epoch"]
     others = {key for keys in SOURCE_KEYS.values() for key in keys} - set(SOURCE_KEYS[source])
     unread = [("data", key, f"with source: {source}") for key in sorted(others)]
     unread += [("probe", key, f"with solver: {solver}") for key in SGD_KEYS if not epochs]
-    if study["probe"].get("task") == "single_label" and study["probe"].get("best_epoch"):
+    if study["probe"]["task"] == "single_label" and study["probe"]["best_epoch"]:
         unread.append(("probe", "best_epoch", "with task: single_label"))
     unread += [("backbone", "width", f"for {backbone}, whose width is fixed")] if backbone != "narrow" else []
     for part, key, reason in unread:
@@ -229,17 +277,20 @@ def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: Pat
             raise ConfigError(f"{file}: {part}.{key} has no meaning {reason}; remove it")
 
 
-def check_names(config: Mapping[str, Any], studies: Mapping[str, Any]) -> None:
-    """Raise ConfigError where the configuration names a study that no file describes."""
+def check_names(config: Mapping[str, Any], studies: Mapping[str, Any], broken: Iterable[str] = ()) -> None:
+    """Raise ConfigError where the configuration names a study that no file describes.
+
+    broken: names of studies whose files are broken; they are named when a command asks for them.
+    """
+    known = [*studies, *broken]
     named = [(key, name) for key in ("studies", "paper_studies") for name in config[key]]
     named += [(f"table1.{column}", name) for column, name in config["table1"].items() if name is not None]
     for key, name in named:
-        if name not in studies:
-            close = difflib.get_close_matches(name, studies, 1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise ConfigError(f"{key} names {name}{hint}, but there are the studies {', '.join(studies)}")
+        if name not in known:
+            hint = _nearest(name, known)
+            raise ConfigError(f"{key} names {name}{hint}, but there are the studies {', '.join(known)}")
     name = config["table1"]["imagenet"]
-    if name is not None and studies[name]["probe"].get("task") != "single_label":
+    if name in studies and studies[name]["probe"]["task"] != "single_label":
         raise ConfigError(
             f"table1.imagenet names {name}, whose probe has no top-1 accuracy: set `probe.task: single_label` in its"
             f" study file, or name another study, or null"

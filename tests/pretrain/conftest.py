@@ -1,4 +1,4 @@
-"""A tiny study on disk: synthetic scenes through the real subset and store, with true boxes as proposals."""
+"""A tiny study on disk: synthetic images through the real subset and store, with ground-truth boxes as proposals."""
 
 import functools
 import json
@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from oac.data import openimages, store, subset, synthetic
+from oac.pretrain.recipe import complete
 from oac.pretrain.run import TrainingFiles, train_run
 from oac.proposals.sources import ground_truth
 
-TINY_RECIPE = {
+TINY = {
     "recipe_version": 1,
     "study": "tiny",
     "method": "moco_v2",
     "seed": 0,
     "backbone": {"name": "narrow", "width": 8},
+    "data": {"source": "synthetic"},
     "crops": {"policy": "object-dilate", "boxes": "ground_truth"},
     "view_size": 16,
     "images_seen": 640,
@@ -24,20 +26,20 @@ TINY_RECIPE = {
     "augment": {"blur": 0.5},
     "options": {
         "batch_size": 16, "lr": 0.05, "queue": 40, "key_momentum": 0.9, "temperature": 0.2,
-        "dim": 8, "hidden": 16, "head_norm": True, "groups": 2, "heads": 2,
+        "dim": 8, "hidden": 16, "head_norm": True, "bn_splits": 2, "heads": 2,
     },
 }  # fmt: skip
-METHODS = {
-    "moco_v2": TINY_RECIPE,
-    "byol": TINY_RECIPE | {
+TINY_RECIPES = {
+    "moco_v2": TINY,
+    "byol": TINY | {
         "method": "byol",
-        "augment": {"query": {"blur": 1.0}, "key": {"blur": 0.1, "solarise": 0.2}},
+        "augment": {"query": {"blur": 1.0}, "key": {"blur": 0.1, "solarize": 0.2}},
         "options": {
             "batch_size": 16, "lr": 3.0, "optimizer": "lars", "weight_decay": 1e-6, "warmup": 0.05,
-            "target_momentum": 0.9, "dim": 8, "hidden": 16, "groups": 2,
+            "target_momentum": 0.9, "dim": 8, "hidden": 16, "bn_splits": 2,
         },
     },
-    "swav": TINY_RECIPE | {
+    "swav": TINY | {
         "method": "swav",
         "options": {
             "batch_size": 16, "lr": 0.05, "final_lr": 0.001, "optimizer": "larc", "weight_decay": 1e-6,
@@ -45,16 +47,17 @@ METHODS = {
             "small_views": {"count": 2, "size": 8, "scale": [0.05, 0.14]},
         },
     },
-    "cmc": TINY_RECIPE | {
+    "cmc": TINY | {
         "method": "cmc",
         "backbone": {"name": "narrow", "width": 16},
-        "augment": {"jitter": 0.0, "grey": 0.0, "blur": 0.0},
+        "augment": {view: {"jitter": 0.0, "grayscale": 0.0, "blur": 0.0} for view in ("query", "key")},
         "options": {
             "batch_size": 16, "lr": 0.03, "drops": [0.5, 0.75], "negatives": 30, "dim": 8, "views": "crossed",
         },
     },
-    "supervised": TINY_RECIPE | {"method": "supervised", "options": {"batch_size": 16, "lr": 0.05}},
+    "supervised": TINY | {"method": "supervised", "options": {"batch_size": 16, "lr": 0.05}},
 }  # fmt: skip
+METHODS = {name: complete(recipe) for name, recipe in TINY_RECIPES.items()}
 
 
 @pytest.fixture

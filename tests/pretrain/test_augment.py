@@ -5,10 +5,10 @@ import torchvision.transforms.functional as oracle
 from scipy.ndimage import gaussian_filter1d
 
 from oac.pretrain import augment, methods
-from oac.pretrain.addressed import uniform
 from oac.pretrain.augment import Augmentation, Parameters, draw_parameters
 from oac.pretrain.checkpoint import State
 from oac.pretrain.loop import Trainer
+from oac.pretrain.rng import uniform
 from oac.pretrain.run import training_batches
 
 SIZE = 24
@@ -25,7 +25,7 @@ def one_of(count, **changes):
     plain = {
         "order": np.tile(np.arange(4), (count, 1)),
         "factors": np.tile([1.0, 1.0, 1.0, 0.0], (count, 1)),
-        **{name: np.zeros(count, bool) for name in ("jitter", "grey", "flip", "solarise")},
+        **{name: np.zeros(count, bool) for name in ("jitter", "grayscale", "flip", "solarize")},
         "sigma": np.zeros(count),
     }
     return Parameters(**plain | changes)
@@ -60,53 +60,53 @@ def test_jitter_equals_torchvisions_sample_by_sample_in_any_order(views):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"grey": np.ones(16, bool)}, lambda x: oracle.rgb_to_grayscale(x, 3)),
+        ({"grayscale": np.ones(16, bool)}, lambda x: oracle.rgb_to_grayscale(x, 3)),
         ({"flip": np.ones(16, bool)}, oracle.hflip),
-        ({"solarise": np.ones(16, bool)}, lambda x: oracle.solarize(x, 0.5)),
+        ({"solarize": np.ones(16, bool)}, lambda x: oracle.solarize(x, 0.5)),
     ],
 )
-def test_grey_flip_and_solarise_equal_torchvisions(views, change, expected):
+def test_grayscale_flip_and_solarize_equal_torchvisions(views, change, expected):
     ours = unnormalised(augment.augment(views, one_of(16, **change)))
     torch.testing.assert_close(ours, expected(views.float() / 255), atol=1e-6, rtol=0)
 
 
-def test_solarise_changes_the_chosen_views_only_and_every_grey_value_as_torchvision_does():
+def test_solarize_changes_the_chosen_views_only_and_every_value_as_torchvision_does():
     ramp = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(4, 3, 16, 16)
     chosen = np.array([True, False, False, True])
-    result = unnormalised(augment.augment(ramp, one_of(4, solarise=chosen)))
-    for view, solarised, ours in zip(ramp / 255, chosen, result, strict=True):
-        expected = oracle.solarize(view, 0.5) if solarised else view
+    result = unnormalised(augment.augment(ramp, one_of(4, solarize=chosen)))
+    for view, solarized, ours in zip(ramp / 255, chosen, result, strict=True):
+        expected = oracle.solarize(view, 0.5) if solarized else view
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=0)
     x = torch.tensor([0.0, 0.25, 0.5, 0.5 + 2**-20, 1.0]).expand(2, 3, 1, 5)
-    assert torch.equal(augment.solarise(x), oracle.solarize(x, 0.5))
+    assert torch.equal(augment.solarize(x), oracle.solarize(x, 0.5))
 
 
-def test_solarisation_moves_no_other_number_of_a_view():
-    """Query and key take the 26 numbers that they took before there was solarisation, which has two of its own."""
+def test_solarization_moves_no_other_number_of_a_view():
+    """Query and key take the 26 numbers that they took before there was solarization, which has two of its own."""
     epoch, image = np.array([0, 2, 2]), np.array([5, 5, 6])
     query, key = augment.view_draws(7, epoch, image)
     before = uniform(7, epoch, image, 26, "augment")
     assert np.array_equal(np.hstack([query[:, :13], key[:, :13]]), before)
     assert np.array_equal(np.stack([query[:, 13], key[:, 13]], 1), uniform(7, epoch, image, 2, "solarise"))
-    without, with_it = (draw_parameters(Augmentation(solarise=p), query, SIZE) for p in (0.0, 1.0))
+    without, with_it = (draw_parameters(Augmentation(solarize=p), query, SIZE) for p in (0.0, 1.0))
     u = np.random.default_rng(0).random((50, augment.DRAWS))
-    assert np.array_equal(draw_parameters(Augmentation(solarise=0.3), u, SIZE).solarise, u[:, 13] < 0.3)
-    assert not without.solarise.any()
-    assert with_it.solarise.all()
-    for name in Parameters.__dataclass_fields__.keys() - {"solarise"}:
+    assert np.array_equal(draw_parameters(Augmentation(solarize=0.3), u, SIZE).solarize, u[:, 13] < 0.3)
+    assert not without.solarize.any()
+    assert with_it.solarize.all()
+    for name in Parameters.__dataclass_fields__.keys() - {"solarize"}:
         assert np.array_equal(getattr(without, name), getattr(with_it, name)), name
 
 
 def test_a_recipe_augments_both_views_alike_or_each_in_its_own_way():
     assert augment.of_views({"blur": 0.3}) == (Augmentation(blur=0.3),) * 2
-    apart = augment.of_views({"query": {"blur": 1.0}, "key": {"blur": 0.1, "solarise": 0.2}})
-    assert apart == (Augmentation(blur=1.0), Augmentation(blur=0.1, solarise=0.2))
+    apart = augment.of_views({"query": {"blur": 1.0}, "key": {"blur": 0.1, "solarize": 0.2}})
+    assert apart == (Augmentation(blur=1.0), Augmentation(blur=0.1, solarize=0.2))
 
 
 @pytest.mark.parametrize("recipe", ["byol"], indirect=True)
 def test_the_loop_gives_each_view_its_own_augmentation(recipe, inputs, tmp_path):
-    nothing = {"jitter": 0.0, "grey": 0.0, "blur": 0.0, "flip": 0.0}
-    recipe["augment"] = {"query": nothing, "key": nothing | {"solarise": 1.0}}
+    nothing = {"jitter": 0.0, "grayscale": 0.0, "blur": 0.0, "flip": 0.0}
+    recipe["augment"] = {"query": nothing, "key": nothing | {"solarize": 1.0}}
     batches, labels = training_batches(recipe, inputs)
     trainer = Trainer(recipe, methods.build(recipe, labels), batches, State(tmp_path, recipe, "data"))
     query, key = (unnormalised(view) for view in trainer._augmented(batches[0]))
@@ -114,11 +114,11 @@ def test_the_loop_gives_each_view_its_own_augmentation(recipe, inputs, tmp_path)
     torch.testing.assert_close(key, oracle.solarize(batches[0].key / 255, 0.5), atol=1e-6, rtol=0)
 
 
-def test_a_turn_of_the_hue_leaves_grey_grey():
-    grey = torch.arange(0, 256, 16, dtype=torch.uint8).view(16, 1, 1, 1).expand(16, 3, SIZE, SIZE)
+def test_a_turn_of_the_hue_leaves_gray_pixels_gray():
+    gray = torch.arange(0, 256, 16, dtype=torch.uint8).view(16, 1, 1, 1).expand(16, 3, SIZE, SIZE)
     factors = np.tile([1.0, 1.0, 1.0, 0.3], (16, 1))
-    result = unnormalised(augment.augment(grey, one_of(16, factors=factors, jitter=np.ones(16, bool))))
-    torch.testing.assert_close(result, grey / 255, atol=1e-6, rtol=0)
+    result = unnormalised(augment.augment(gray, one_of(16, factors=factors, jitter=np.ones(16, bool))))
+    torch.testing.assert_close(result, gray / 255, atol=1e-6, rtol=0)
 
 
 def test_blur_is_a_gaussian_of_each_views_own_width(views):
@@ -138,7 +138,7 @@ def test_blur_keeps_a_flat_view_flat():
 
 def test_samples_do_not_see_one_another(views):
     parameters = draw_parameters(
-        Augmentation(solarise=0.3), np.random.default_rng(1).random((16, augment.DRAWS)), SIZE
+        Augmentation(solarize=0.3), np.random.default_rng(1).random((16, augment.DRAWS)), SIZE
     )
     together = augment.augment(views, parameters)
     rows = {name: getattr(parameters, name) for name in Parameters.__dataclass_fields__}
@@ -149,8 +149,8 @@ def test_samples_do_not_see_one_another(views):
 
 def test_parameters_have_the_probabilities_and_ranges_asked_for():
     u = np.random.default_rng(2).random((20_000, augment.DRAWS))
-    parameters = draw_parameters(Augmentation(solarise=0.3), u, 112)
-    for name, probability in (("jitter", 0.8), ("grey", 0.2), ("flip", 0.5), ("solarise", 0.3)):
+    parameters = draw_parameters(Augmentation(solarize=0.3), u, 112)
+    for name, probability in (("jitter", 0.8), ("grayscale", 0.2), ("flip", 0.5), ("solarize", 0.3)):
         assert getattr(parameters, name).mean() == pytest.approx(probability, abs=0.015)
     blurred = parameters.sigma[parameters.sigma > 0]
     assert len(blurred) / 20_000 == pytest.approx(0.5, abs=0.015)

@@ -12,11 +12,11 @@ from oac.pretrain.checkpoint import State
 from oac.pretrain.lars import LARS
 from oac.pretrain.loop import Preempted, Trainer
 from oac.pretrain.methods import build
-from oac.pretrain.methods.byol import BYOL, Options, target_momentum
+from oac.pretrain.methods.byol import BYOL, BYOLOptions, target_momentum
 from oac.pretrain.run import training_batches
 
 NETWORK = {"name": "narrow", "width": 8}
-OPTIONS = Options(target_momentum=0.9, dim=6, hidden=10)
+OPTIONS = BYOLOptions(target_momentum=0.9, dim=6, hidden=10)
 
 
 def views(size, seed=0):
@@ -95,10 +95,10 @@ def test_the_target_slows_down_along_a_cosine_to_a_rest():
     assert target_momentum(0.99, 1.0) == 1.0
 
 
-def test_groups_normalise_parts_of_the_batch_and_predictions_and_targets_alike():
-    """With groups, changing one photo must move the predictions and the targets of its own group only."""
+def test_splits_normalise_parts_of_the_batch_and_predictions_and_targets_alike():
+    """With splits, changing one photo must move the predictions and the targets of its own split only."""
     torch.manual_seed(0)
-    method = BYOL(NETWORK, Options(dim=6, hidden=10, groups=4)).train()
+    method = BYOL(NETWORK, BYOLOptions(dim=6, hidden=10, bn_splits=4)).train()
     for encode in (method._predict, method._target):
         x = views(16)[0]
         with torch.no_grad():
@@ -109,7 +109,7 @@ def test_groups_normalise_parts_of_the_batch_and_predictions_and_targets_alike()
 
 def test_unrelated_predictions_and_targets_have_the_chance_loss():
     torch.manual_seed(0)
-    method = BYOL(NETWORK, Options(dim=512, hidden=32))
+    method = BYOL(NETWORK, BYOLOptions(dim=512, hidden=32))
     # Random numbers in place of the networks: what an untrained predictor knows of the other view.
     method._predict = method._target = lambda view: torch.nn.functional.normalize(torch.randn(4000, 512), dim=1)
     loss, monitors = method.loss(*views(1), None)
@@ -118,15 +118,15 @@ def test_unrelated_predictions_and_targets_have_the_chance_loss():
 
 
 def test_predictor_and_projector_have_the_published_shape_by_default():
-    method = BYOL(NETWORK, Options())
+    method = BYOL(NETWORK, BYOLOptions())
     for mlp, features in ((method.projector, 64), (method.predictor, 256)):
         assert [tuple(p.shape) for p in mlp.parameters() if p.ndim == 2] == [(4096, features), (256, 4096)]
-        assert [type(layer).__name__ for layer in mlp] == ["Linear", "GroupedBatchNorm1d", "ReLU", "Linear"]
+        assert [type(layer).__name__ for layer in mlp] == ["Linear", "SplitBatchNorm1d", "ReLU", "Linear"]
 
 
 def test_it_learns_to_know_a_photo_again_and_does_not_collapse():
     torch.manual_seed(0)
-    method = BYOL(NETWORK, Options(target_momentum=0.9, dim=16, hidden=64))
+    method = BYOL(NETWORK, BYOLOptions(target_momentum=0.9, dim=16, hidden=64))
     optimizer = LARS([p for p in method.parameters() if p.requires_grad], lr=3.0)
     photos = torch.randn(32, 3, 16, 16)
 
@@ -186,7 +186,7 @@ def test_it_takes_every_crop_policy_and_its_own_options_only(policy):
         "method": "byol",
         "backbone": NETWORK,
         "crops": {"policy": policy},
-        "options": {"target_momentum": 0.5, "dim": 4, "hidden": 8, "groups": 2, "lr": 0.1, "optimizer": "lars"},
+        "options": {"target_momentum": 0.5, "dim": 4, "hidden": 8, "bn_splits": 2, "lr": 0.1, "optimizer": "lars"},
     }
     method = build(recipe, np.zeros((4, 2)))
-    assert method.options == Options(target_momentum=0.5, dim=4, hidden=8, groups=2)
+    assert method.options == BYOLOptions(target_momentum=0.5, dim=4, hidden=8, bn_splits=2)

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 
 from oac.pretrain import methods
 from oac.pretrain.loader import Batch
-from oac.pretrain.methods.cmc import CMC, Options
+from oac.pretrain.methods.cmc import CMC, CMCOptions
 from oac.pretrain.nn import TwoStream, encoder_recipe, load_encoder, save_encoder
 
 NETWORK = {"name": "narrow", "width": 16}
 PHOTOS = 9
-OPTIONS = Options(negatives=5, dim=4)
+OPTIONS = CMCOptions(negatives=5, dim=4)
 
 
 def batch(image):
@@ -31,7 +31,7 @@ def views(seed, count=3):
 
 def method(**changes):
     torch.manual_seed(0)
-    return CMC(NETWORK, PHOTOS, 0, Options(**{"negatives": 5, "dim": 4} | changes)).train()
+    return CMC(NETWORK, PHOTOS, 0, CMCOptions(**{"negatives": 5, "dim": 4} | changes)).train()
 
 
 def slow_loss(net, query, coloured, image, memory, constants):
@@ -41,11 +41,11 @@ def slow_loss(net, query, coloured, image, memory, constants):
         F.normalize(net.heads[0](net.encoder.of_lightness(query)), dim=1),
         F.normalize(net.heads[1](net.encoder.of_colour(coloured)), dim=1),
     ]
-    others, total, m = net._others().tolist(), 0.0, options.negatives
+    negatives, total, m = net._negatives().tolist(), 0.0, options.negatives
     for direction in (0, 1):
         bank = memory[1 - direction]
         weights = [
-            [torch.exp(z[direction][b] @ bank[i] / options.temperature) for i in [image[b], *others]]
+            [torch.exp(z[direction][b] @ bank[i] / options.temperature) for i in [image[b], *negatives]]
             for b in range(len(image))
         ]
         if constants[direction] is None:
@@ -60,9 +60,9 @@ def slow_loss(net, query, coloured, image, memory, constants):
 
 
 @pytest.mark.parametrize("which", ["same", "crossed"])
-def test_loss_gradient_constants_and_memories_equal_the_slow_reference_over_steps(which):
+def test_loss_gradient_constants_and_memory_bank_equal_the_slow_reference_over_steps(which):
     net = method(views=which)
-    memory, constants = net.memory.clone(), [None, None]
+    memory, constants = net.memory_bank.clone(), [None, None]
     for step, image in enumerate([[0, 3, 8], [1, 3, 2], [8, 0, 5]]):
         query, key = views(step)
         twin = copy.deepcopy(net)
@@ -79,33 +79,33 @@ def test_loss_gradient_constants_and_memories_equal_the_slow_reference_over_step
             for b, i in enumerate(image):
                 mixed = 0.5 * bank[i] + 0.5 * projected[b].detach()
                 bank[i] = mixed / mixed.norm()
-        torch.testing.assert_close(net.memory, memory)
+        torch.testing.assert_close(net.memory_bank, memory)
 
 
 def test_the_softmax_objective_is_cross_entropy_of_the_true_one():
     net = method(objective="softmax")
     query, key = views(0)
     loss, _ = net.loss(query, key, batch([0, 3, 8]))
-    total, others = 0.0, net._others().tolist()
+    total, negatives = 0.0, net._negatives().tolist()
     for direction, features in enumerate((net.encoder.of_lightness(query), net.encoder.of_colour(query))):
         z = F.normalize(net.heads[direction](features), dim=1)
         for b, i in enumerate([0, 3, 8]):
-            scores = torch.stack([z[b] @ net.memory[1 - direction][j] for j in [i, *others]]) / 0.07
+            scores = torch.stack([z[b] @ net.memory_bank[1 - direction][j] for j in [i, *negatives]]) / 0.07
             total -= torch.log_softmax(scores, dim=0)[0] / 3
     assert float(loss.detach()) == pytest.approx(float(total.detach()), rel=1e-5)
 
 
-def test_others_are_drawn_anew_each_step_from_all_photos_and_the_same_again():
+def test_negatives_are_drawn_anew_each_step_from_all_photos_and_the_same_again():
     net = method(negatives=2000)
-    first = net._others()
-    assert torch.equal(first, net._others())
+    first = net._negatives()
+    assert torch.equal(first, net._negatives())
     assert sorted(first.unique().tolist()) == list(range(PHOTOS))
     net.loss(*views(0), batch([0, 1, 2]))
     net.after_step(0.1)
-    assert not torch.equal(first, net._others())
+    assert not torch.equal(first, net._negatives())
     resumed = method(negatives=2000)
     resumed.load_state_dict(copy.deepcopy(net.state_dict()))
-    assert torch.equal(resumed._others(), net._others())
+    assert torch.equal(resumed._negatives(), net._negatives())
 
 
 def test_of_a_photo_that_is_twice_in_a_batch_the_last_is_remembered():
@@ -114,14 +114,14 @@ def test_of_a_photo_that_is_twice_in_a_batch_the_last_is_remembered():
     net.loss(query, key, batch([4, 2, 4]))
     alone.loss(query, key, batch([1, 2, 4]))
     net.after_step(0.1), alone.after_step(0.1)
-    torch.testing.assert_close(net.memory[:, [2, 4]], alone.memory[:, [2, 4]])
-    assert not torch.allclose(net.memory[:, 4], method().memory[:, 4])
+    torch.testing.assert_close(net.memory_bank[:, [2, 4]], alone.memory_bank[:, [2, 4]])
+    assert not torch.allclose(net.memory_bank[:, 4], method().memory_bank[:, 4])
 
 
 @pytest.mark.parametrize("objective", ["nce", "softmax"])
 def test_a_network_that_tells_nothing_apart_has_the_chance_loss(objective):
     net = method(objective=objective)
-    net.memory[:] = net.memory[:, :1]
+    net.memory_bank[:] = net.memory_bank[:, :1]
     for head in net.heads:
         torch.nn.init.zeros_(head.weight)
     assert float(net.loss(*views(0), batch([0, 3, 8]))[0].detach()) == pytest.approx(net.chance, rel=1e-4)
@@ -132,8 +132,8 @@ def test_a_network_that_tells_nothing_apart_has_the_chance_loss(objective):
 
 def test_lightness_never_sees_colours_nor_colours_lightness():
     net = method()
-    grey = torch.rand(2, 1, 16, 16).expand(-1, 3, -1, -1)
-    plain = (grey - torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(
+    gray = torch.rand(2, 1, 16, 16).expand(-1, 3, -1, -1)
+    plain = (gray - torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(
         1, 3, 1, 1
     )
     net.eval()
@@ -176,25 +176,25 @@ def slow_batch_loss(z, temperature):
     return total
 
 
-def test_the_objective_over_a_batch_equals_the_slow_reference_with_its_gradient_and_keeps_no_memories():
-    net = method(objective="batch")
+def test_the_objective_over_in_batch_negatives_equals_the_slow_reference_and_keeps_no_memory_bank():
+    net = method(objective="in_batch")
     query, key = views(0)
     z = [
         F.normalize(net.heads[0](net.encoder.of_lightness(query)), dim=1),
         F.normalize(net.heads[1](net.encoder.of_colour(query)), dim=1),
     ]
     expected = slow_batch_loss(z, net.options.temperature)
-    wanted = torch.autograd.grad(expected, list(net.parameters()))
+    expected_gradients = torch.autograd.grad(expected, list(net.parameters()))
     loss, monitors = net.loss(query, key, batch([0, 3, 8]))
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(monitors["positive"], (z[0] * z[1]).sum(1).mean().detach())
-    for a, b in zip(torch.autograd.grad(loss, list(net.parameters())), wanted, strict=True):
+    for a, b in zip(torch.autograd.grad(loss, list(net.parameters())), expected_gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
     net.after_step(1.0)
-    assert net.memory.numel() == 0
+    assert net.memory_bank.numel() == 0
 
 
-def test_chance_over_a_batch_is_that_of_its_size():
-    options = {"objective": "batch", "dim": 4, "batch_size": 16, "lr": 0.1}
+def test_chance_over_in_batch_negatives_is_that_of_its_size():
+    options = {"objective": "in_batch", "dim": 4, "batch_size": 16, "lr": 0.1}
     recipe = {"method": "cmc", "seed": 0, "backbone": NETWORK, "crops": {"policy": "scene-scene"}, "options": options}
     assert methods.build(recipe, np.zeros((9, 1))).chance == pytest.approx(2 * math.log(16))

@@ -1,4 +1,4 @@
-"""Two processes that share a batch are one process with the whole batch; gloo stands in for the cards' network."""
+"""Two processes that share a batch are one process with the whole batch; gloo stands in for the GPUs' network."""
 
 import json
 
@@ -9,13 +9,13 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from oac.pretrain import distributed
-from oac.pretrain.norm import GroupedBatchNorm1d, GroupedBatchNorm2d
+from oac.pretrain.norm import SplitBatchNorm1d, SplitBatchNorm2d
 from oac.pretrain.run import train_run
 
 PROCESSES = 2
 
 
-def joined(rank, folder, work, *arguments):
+def in_process_group(rank, folder, work, *arguments):
     """Run work(rank, *arguments) as one of several processes."""
     torch.set_num_threads(1)  # a forked process has no pool of compute threads to wait for
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
@@ -26,7 +26,7 @@ def joined(rank, folder, work, *arguments):
 
 
 def together(folder, work, *arguments):
-    mp.start_processes(joined, (str(folder), work, *arguments), nprocs=PROCESSES, start_method="fork")
+    mp.start_processes(in_process_group, (str(folder), work, *arguments), nprocs=PROCESSES, start_method="fork")
     (folder / "meeting").unlink(missing_ok=True)
 
 
@@ -40,8 +40,9 @@ def curve(folder):
 
 
 @pytest.mark.parametrize(("recipe", "changes"), [
-    ("moco_v2", {"groups": 2}), ("moco_v2", {"groups": 4}), ("moco_v2", {"groups": 1}), ("byol", {"groups": 2}),
-    ("byol", {"groups": 1}), ("swav", {}), ("cmc", {}), ("cmc", {"objective": "batch"}), ("supervised", {}),
+    ("moco_v2", {"bn_splits": 2}), ("moco_v2", {"bn_splits": 4}), ("moco_v2", {"bn_splits": 1}),
+    ("byol", {"bn_splits": 2}), ("byol", {"bn_splits": 1}), ("swav", {}), ("cmc", {}),
+    ("cmc", {"objective": "in_batch"}), ("supervised", {}),
 ], indirect=["recipe"])  # fmt: skip
 def test_two_processes_have_the_loss_curve_of_one_with_the_same_global_batch(recipe, changes, inputs, tmp_path):
     # With the fixture's rate and batch training is chaotic: a difference in the seventh digit is one in the second
@@ -93,7 +94,7 @@ def stop_one_of_two(rank, recipe, inputs, folder):
 def normalise(rank, folder):
     torch.manual_seed(0)
     x, weight = torch.randn(12, 6, 5, 5) * 3 + 20, torch.randn(12, 6, 5, 5)
-    whole, part = nn.BatchNorm2d(6), GroupedBatchNorm2d(6, groups=1)
+    whole, part = nn.BatchNorm2d(6), SplitBatchNorm2d(6, bn_splits=1)
     assert part.synchronised
     own = x.chunk(PROCESSES)[rank].to(memory_format=torch.channels_last).requires_grad_()
     y = part(own)
@@ -111,32 +112,31 @@ def normalise(rank, folder):
     torch.testing.assert_close(part(own), whole(x).chunk(PROCESSES)[rank], rtol=1e-4, atol=1e-4)
 
 
-def test_one_group_over_two_processes_is_batch_norm_of_the_whole_batch_with_its_gradients(tmp_path):
+def test_one_split_over_two_processes_is_batch_norm_of_the_whole_batch_with_its_gradients(tmp_path):
     together(tmp_path, normalise, tmp_path)
 
 
-def talk(rank, folder):
+def communicate(rank, folder):
     mine = torch.tensor([[rank, 10.0 * rank]])
-    assert distributed.gathered(mine).tolist() == [[0, 0], [1, 10]]
-    assert distributed.gathered(mine > 0).tolist() == [[False, False], [True, True]]
-    assert distributed.summed(mine).tolist() == [[1, 10]]
-    assert distributed.most(rank) == 1
-    assert distributed.total(3) == 6
+    assert distributed.all_gather(mine).tolist() == [[0, 0], [1, 10]]
+    assert distributed.all_gather(mine > 0).tolist() == [[False, False], [True, True]]
+    assert distributed.all_reduce_sum(mine).tolist() == [[1, 10]]
+    assert distributed.all_reduce_max(rank) == 1
     several = [torch.full((2, 3, 4, 4), float(rank)).to(memory_format=torch.channels_last), torch.tensor(4.0 * rank)]
     distributed.average_(several)
     assert several[0].unique().item() == 0.5
     assert several[1].item() == 2.0
-    with pytest.raises(ValueError, match="3 batch norm groups do not divide among 2 processes"):
-        GroupedBatchNorm1d(4, groups=3)
+    with pytest.raises(ValueError, match="bn_splits: 3 does not divide among 2 processes"):
+        SplitBatchNorm1d(4, bn_splits=3)
 
 
-def test_what_processes_tell_each_other(tmp_path):
-    together(tmp_path, talk, tmp_path)
+def test_collectives_of_two_processes(tmp_path):
+    together(tmp_path, communicate, tmp_path)
 
 
-def test_alone_nothing_changes():
+def test_one_process_keeps_what_it_has():
     x = torch.randn(3)
-    assert distributed.gathered(x) is x
-    assert distributed.summed(x) is x
-    assert (distributed.world(), distributed.rank(), distributed.most(2), distributed.total(5)) == (1, 0, 2, 5)
-    assert not GroupedBatchNorm1d(4, groups=1).synchronised
+    assert distributed.all_gather(x) is x
+    assert distributed.all_reduce_sum(x) is x
+    assert (distributed.world_size(), distributed.rank(), distributed.all_reduce_max(2)) == (1, 0, 2)
+    assert not SplitBatchNorm1d(4, bn_splits=1).synchronised

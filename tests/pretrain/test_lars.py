@@ -10,7 +10,7 @@ from torch import nn
 
 from oac.pretrain.lars import LARC, LARS
 from oac.pretrain.nn import projection_head
-from oac.pretrain.optimizer import Optimizer, build_optimizer, learning_rate
+from oac.pretrain.optimizer import OptimizerOptions, build_optimizer, learning_rate
 
 LR, MOMENTUM, DECAY, TRUST = 2.0, 0.9, 0.1, 0.001
 
@@ -101,7 +101,8 @@ def test_the_recipe_chooses_the_optimizer_and_an_unknown_one_is_named():
     net = nn.Linear(2, 2)
     net.bias.requires_grad_(False)
     built = [
-        build_optimizer(Optimizer(0.1, **named), net) for named in ({}, {"optimizer": "lars"}, {"optimizer": "larc"})
+        build_optimizer(OptimizerOptions(0.1, **named), net)
+        for named in ({}, {"optimizer": "lars"}, {"optimizer": "larc"})
     ]
     assert [type(optimizer) for optimizer in built] == [torch.optim.SGD, LARS, LARC]
     for optimizer in built:
@@ -109,11 +110,11 @@ def test_the_recipe_chooses_the_optimizer_and_an_unknown_one_is_named():
         assert [id(p) for p in group["params"]] == [id(net.weight)]
         assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.9, 1e-4)
     with pytest.raises(ValueError, match=r"'adam': choose sgd, lars, larc"):
-        build_optimizer(Optimizer(0.1, optimizer="adam"), net)
+        build_optimizer(OptimizerOptions(0.1, optimizer="adam"), net)
 
 
 def test_a_cosine_falls_from_the_peak_to_its_end_after_the_warm_up():
-    rates = [learning_rate(Optimizer(0.6, final_lr=0.1, warmup=0.1), step, 100) for step in range(100)]
+    rates = [learning_rate(OptimizerOptions(0.6, final_lr=0.1, warmup=0.1), step, 100) for step in range(100)]
     assert rates[:10] == pytest.approx([0.06 * (step + 1) for step in range(10)])
     assert rates[10] == 0.6
     assert rates[55] == pytest.approx((0.6 + 0.1) / 2)
@@ -122,5 +123,5 @@ def test_a_cosine_falls_from_the_peak_to_its_end_after_the_warm_up():
 
 
 def test_drops_divide_the_rate_by_ten_each():
-    rates = [learning_rate(Optimizer(0.03, drops=(0.5, 0.75)), step, 8) for step in range(8)]
+    rates = [learning_rate(OptimizerOptions(0.03, drops=(0.5, 0.75)), step, 8) for step in range(8)]
     assert rates == pytest.approx([0.03] * 4 + [0.003] * 2 + [0.0003] * 2)

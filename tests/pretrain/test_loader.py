@@ -9,8 +9,9 @@ from PIL import Image
 from torchvision.transforms import functional as oracle
 
 from oac.pretrain import augment
-from oac.pretrain.loader import Boxes, ViewBatches, stream
-from oac.pretrain.photos import LEVELS, Photo, Photos
+from oac.pretrain.crop_sampler import Boxes
+from oac.pretrain.host_photos import LEVELS, HostPhoto, HostPhotos
+from oac.pretrain.loader import ViewBatches, stream
 from oac.pretrain.run import training_batches
 
 
@@ -28,7 +29,7 @@ def test_batches_are_the_same_bits_whatever_the_workers_and_the_memory(recipe, i
         assert all(same(a, b) for a, b in zip(made, direct[2:], strict=True))
     images = pd.read_parquet(inputs.images)
     assert batches.photos._resident is not None
-    batches.photos = Photos(inputs.photos, images[images.split == "train"], resident_gib=0, reduced=bool(reduce))
+    batches.photos = HostPhotos(inputs.photos, images[images.split == "train"], resident_gib=0, reduced=bool(reduce))
     assert batches.photos._resident is None
     assert all(same(batches[step], direct[step]) for step in range(6))
 
@@ -38,7 +39,7 @@ def test_an_epoch_shows_every_photo_once_and_batches_run_over_its_border(recipe,
     count = len(batches.photos)
     assert count % 16, "the test wants a batch over the border"
     epoch, image = (
-        np.concatenate(parts) for parts in zip(*(batches.address(s) for s in range(2 * count)), strict=True)
+        np.concatenate(parts) for parts in zip(*(batches.samples(s) for s in range(2 * count)), strict=True)
     )
     for number in range(16):
         assert sorted(image[epoch == number]) == list(range(count))
@@ -49,7 +50,7 @@ def test_a_view_is_the_resampled_crop(recipe, inputs):
     batches, _ = training_batches(recipe, inputs)
     photos = [batches.photos[i] for i in range(3)]
     box = np.array([[3.0, 5, 43, 45], [0, 0, 72, 72], [10, 20, 12, 24]])
-    cut = Photos.cut(photos, np.ones(3, int), box, batches.view_size)
+    cut = HostPhotos.cut(photos, np.ones(3, int), box, batches.view_size)
     for photo, (x0, y0, x1, y1), view in zip(photos, box.astype(int), cut, strict=True):
         expected = oracle.resized_crop(photo.at(1), y0, x0, y1 - y0, x1 - x0, [16, 16])
         # Pillow reads a little past a box given in place of a crop; inside, they are the same pixels.
@@ -74,12 +75,12 @@ def test_small_views_have_draws_of_their_own_and_move_no_other(recipe, inputs):
 
 
 def test_small_views_show_a_small_part_of_their_photo_whatever_the_policy(recipe, inputs, monkeypatch):
-    """Photos that ramp from 0 to 200 in both directions tell where a view of them was cut."""
+    """HostPhotos that ramp from 0 to 200 in both directions tell where a view of them was cut."""
     recipe["options"]["small_views"] = {"count": 4, "size": 16, "scale": [0.05, 0.14]}
     batches = with_broken(recipe, inputs, broken=set())
     ramp = np.linspace(0, 200, 100)
     plane = np.stack(np.broadcast_arrays(ramp[None, :], ramp[:, None], 0), axis=2).astype(np.uint8)
-    monkeypatch.setattr(SomeBroken, "__getitem__", lambda self, index: Photo(Image.fromarray(plane)))
+    monkeypatch.setattr(SomeBroken, "__getitem__", lambda self, index: HostPhoto(Image.fromarray(plane)))
     views = batches[0].small.float().numpy()
     width, height = (np.ptp(views[:, channel], axis=(1, 2)) / 200 for channel in (0, 1))
     area = width * height * (16 / 15) ** 2  # between the centres of the outer pixels lies 15/16 of a side
@@ -101,7 +102,7 @@ def test_small_views_are_augmented_with_draws_of_their_own():
 def test_a_view_is_cut_from_the_smallest_level_that_has_the_pixels_for_it(recipe, inputs, monkeypatch):
     recipe |= {"reduce": 1.5, "view_size": 8, "crops": {"policy": "scene-scene", "scene_scale": [0.01, 1.0]}}
     batches, _ = training_batches(recipe, inputs)
-    asked, cut = [], Photos.cut
+    asked, cut = [], HostPhotos.cut
 
     def watched(photos, factor, box, side):
         asked.append((factor, box))
@@ -130,12 +131,12 @@ def test_a_reduced_view_is_close_to_the_exact_one(least):
     pixels[200:400, 300:600] = (20, 200, 90)
     data = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(data, "JPEG", quality=90)
-    photo = Photo(data=data.getvalue())
+    photo = HostPhoto(data=data.getvalue())
     assert photo.size == (1024, 683)
     for level in (2, 4):
         side = 64 * least * level  # the fewest pixels that this level is used for
         box = np.array([[100.3, 50.7, 100.3 + side, 50.7 + side]])
-        exact, reduced = (Photos.cut([photo], np.array([k]), box, 64).int() for k in (1, level))
+        exact, reduced = (HostPhotos.cut([photo], np.array([k]), box, 64).int() for k in (1, level))
         error = (exact - reduced).abs().float().mean()
         assert error < {1.0: 10.0, 2.0: 2.0}[least], (level, error)
 
@@ -143,16 +144,16 @@ def test_a_reduced_view_is_close_to_the_exact_one(least):
 def test_a_level_is_what_jpeg_decodes_and_all_are_kept_where_photos_are_resident():
     data = io.BytesIO()
     Image.new("RGB", (101, 67), (200, 30, 60)).save(data, "JPEG")
-    photo = Photo(data=data.getvalue())
+    photo = HostPhoto(data=data.getvalue())
     photo.decode()
     assert [photo.at(level).size for level in LEVELS] == [(101, 67), (51, 34), (26, 17), (13, 9)]
     assert photo._data == b""
 
 
 class SomeBroken:
-    """Photos of which some cannot be read."""
+    """HostPhotos of which some cannot be read."""
 
-    cut = staticmethod(Photos.cut)
+    cut = staticmethod(HostPhotos.cut)
 
     def __init__(self, count, broken):
         self.broken, self.image_ids = broken, [f"photo{i}" for i in range(count)]
@@ -161,7 +162,7 @@ class SomeBroken:
         return len(self.image_ids)
 
     def __getitem__(self, index):
-        return None if index in self.broken else Photo(Image.new("RGB", (20, 20), (index, 0, 0)))
+        return None if index in self.broken else HostPhoto(Image.new("RGB", (20, 20), (index, 0, 0)))
 
 
 def with_broken(recipe, inputs, broken, count=40):
@@ -210,6 +211,6 @@ def test_labels_that_look_like_numbers_are_text(recipe, inputs, tmp_path):
     for table, path in ((pd.read_csv(inputs.classes), files.classes), (pd.read_parquet(inputs.boxes), files.boxes)):
         table = table.assign(label=table["label"].map(other))
         table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path)
-    found, expected = training_batches(recipe, files)[1], training_batches(recipe, inputs)[1]
-    np.testing.assert_array_equal(found, expected)
-    assert found.any(axis=0).all()
+    labels_read, expected = training_batches(recipe, files)[1], training_batches(recipe, inputs)[1]
+    np.testing.assert_array_equal(labels_read, expected)
+    assert labels_read.any(axis=0).all()

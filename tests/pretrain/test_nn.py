@@ -16,50 +16,50 @@ from oac.pretrain.nn import (
     projection_head,
     save_encoder,
 )
-from oac.pretrain.norm import GroupedBatchNorm1d, GroupedBatchNorm2d
+from oac.pretrain.norm import SplitBatchNorm1d, SplitBatchNorm2d
 
 
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
-def test_grouped_batch_norm_equals_a_batch_norm_per_group(memory):
+def test_split_batch_norm_equals_a_batch_norm_per_split(memory):
     torch.manual_seed(0)
     x = (torch.randn(12, 5, 4, 4) * 3 + 1).to(memory_format=memory)
-    ours, theirs = GroupedBatchNorm2d(5, groups=3), nn.BatchNorm2d(5, track_running_stats=False)
+    ours, theirs = SplitBatchNorm2d(5, bn_splits=3), nn.BatchNorm2d(5, track_running_stats=False)
     nn.init.uniform_(ours.weight)
     nn.init.uniform_(ours.bias)
     theirs.load_state_dict({"weight": ours.weight, "bias": ours.bias})
     expected = torch.cat([theirs(part) for part in x.split(4)])
     torch.testing.assert_close(ours(x), expected)
-    # Groups are different, so the whole batch's statistics would give something else.
+    # Splits are different, so the whole batch's statistics would give something else.
     assert not torch.allclose(theirs(x), expected, atol=1e-3)
 
 
 def test_running_statistics_move_as_far_as_one_ordinary_update_moves_them():
     torch.manual_seed(0)
     part = torch.randn(8, 3, 4, 4) * 2 + 5
-    grouped, ordinary = GroupedBatchNorm2d(3, groups=4), nn.BatchNorm2d(3)
-    grouped(part.repeat(4, 1, 1, 1))  # four equal groups
+    split, ordinary = SplitBatchNorm2d(3, bn_splits=4), nn.BatchNorm2d(3)
+    split(part.repeat(4, 1, 1, 1))  # four equal splits
     ordinary(part)
-    torch.testing.assert_close(grouped.running_mean, ordinary.running_mean)
-    torch.testing.assert_close(grouped.running_var, ordinary.running_var)
+    torch.testing.assert_close(split.running_mean, ordinary.running_mean)
+    torch.testing.assert_close(split.running_var, ordinary.running_var)
 
 
 def test_evaluation_is_that_of_an_ordinary_batch_norm_and_weights_move_freely():
-    grouped, ordinary = GroupedBatchNorm2d(3, groups=2), nn.BatchNorm2d(3)
-    grouped(torch.randn(4, 3, 2, 2))
-    ordinary.load_state_dict(grouped.state_dict())
+    split, ordinary = SplitBatchNorm2d(3, bn_splits=2), nn.BatchNorm2d(3)
+    split(torch.randn(4, 3, 2, 2))
+    ordinary.load_state_dict(split.state_dict())
     x = torch.randn(3, 3, 2, 2)
-    torch.testing.assert_close(grouped.eval()(x), ordinary.eval()(x))
+    torch.testing.assert_close(split.eval()(x), ordinary.eval()(x))
 
 
-def test_a_batch_that_does_not_divide_into_the_groups_is_refused():
+def test_a_batch_that_does_not_divide_into_the_splits_is_refused():
     with pytest.raises(ValueError, match="10 does not divide into 4"):
-        GroupedBatchNorm2d(3, groups=4)(torch.randn(10, 3, 2, 2))
+        SplitBatchNorm2d(3, bn_splits=4)(torch.randn(10, 3, 2, 2))
 
 
 @pytest.mark.parametrize(("name", "width", "features"), [("narrow", 8, 64), ("resnet18", 0, 512)])
 def test_an_encoder_comes_back_from_its_file(tmp_path, name, width, features):
     torch.manual_seed(0)
-    net, length = backbone(name, width=width, groups=2)
+    net, length = backbone(name, width=width, bn_splits=2)
     net(torch.randn(4, 3, 32, 32))  # moves the running statistics
     recipe = {"backbone": {"name": name, "width": width}, "seed": 7}
     save_encoder(net, recipe, tmp_path / "encoder.safetensors")
@@ -71,7 +71,7 @@ def test_an_encoder_comes_back_from_its_file(tmp_path, name, width, features):
 
 
 def test_resnet_weights_have_torchvisions_names_and_meaning(tmp_path):
-    net, _ = backbone("resnet18", groups=4)
+    net, _ = backbone("resnet18", bn_splits=4)
     theirs = resnet18()
     theirs.fc = nn.Identity()
     theirs.load_state_dict(net.state_dict())
@@ -91,7 +91,7 @@ def test_a_file_without_a_recipe_and_an_unknown_backbone_are_refused(tmp_path):
 
 def test_projection_head_normalises_its_hidden_layer_only_where_asked():
     kinds = [[type(layer) for layer in projection_head(8, 6, 4, batch_norm=norm)] for norm in (False, True)]
-    assert kinds == [[nn.Linear, nn.ReLU, nn.Linear], [nn.Linear, GroupedBatchNorm1d, nn.ReLU, nn.Linear]]
+    assert kinds == [[nn.Linear, nn.ReLU, nn.Linear], [nn.Linear, SplitBatchNorm1d, nn.ReLU, nn.Linear]]
 
 
 def test_the_narrow_networks_block_is_torchvisions_by_name_and_value():

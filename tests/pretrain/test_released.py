@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from oac.pretrain import crops
+from oac.pretrain.crop_sampler import Boxes
 from oac.pretrain.crops import CropPolicy, draw_views, random_crop
-from oac.pretrain.loader import Boxes
-from oac.pretrain.photos import Photo, Photos
+from oac.pretrain.device_photos import DevicePhotos
+from oac.pretrain.host_photos import HostPhoto, HostPhotos
 from oac.pretrain.released import dilate_coordinate, grow_small
-from oac.pretrain.resident import ResidentPhotos
-from oac.pretrain.run import crop_policy, training_batches
+from oac.pretrain.run import training_batches
 
 
 def grown_slowly(low, high, extent, side=224):
@@ -130,14 +130,14 @@ def test_an_epoch_of_boxes_shows_every_box_once_and_augments_each_by_its_own_dra
     count = int(batches.boxes.count.sum())
     assert count > 2 * len(batches.photos)
     epoch, item = (
-        np.concatenate(parts) for parts in zip(*(batches.address(s) for s in range(2 * count // 16)), strict=True)
+        np.concatenate(parts) for parts in zip(*(batches.samples(s) for s in range(2 * count // 16)), strict=True)
     )
     assert sorted(item[epoch == 0]) == list(range(count))
     batch = batches[0]
     assert np.array_equal(batch.image, batches.item_photo[batch.item])
     assert not np.array_equal(batch.image, batch.item)
     size = np.array([batches.photos[i].size for i in batch.image], float)
-    views = batches.cut_where(batch.epoch, batch.item, size)
+    views = batches.draw_views(batch.epoch, batch.item, size)
     truth = batches.boxes.box[batch.image, batches.item_box[batch.item]] * np.tile(size, 2)
     np.testing.assert_allclose(views.box, truth, atol=1e-3)
     assert torch.equal(batch.labels, torch.from_numpy(batches.labels[batch.image].astype(np.float32)))
@@ -159,7 +159,7 @@ def test_a_broken_photo_is_replaced_by_an_item_of_the_next(recipe, inputs):
     whole, last = batches.photos, len(batches.photos) - 1
 
     class Broken:
-        cut, image_ids = staticmethod(Photos.cut), whole.image_ids
+        cut, image_ids = staticmethod(HostPhotos.cut), whole.image_ids
 
         def __len__(self):
             return len(whole)
@@ -195,12 +195,12 @@ def test_what_a_box_shows_beside_its_photo_is_black_on_the_host_and_on_the_devic
     class Pictures(list):
         image_ids, largest = ["a", "b", "c"], (40, 64)
 
-    photos = Pictures(map(Photo, pictures))
-    placed = ResidentPhotos(photos, torch.device("cpu"))
+    photos = Pictures(map(HostPhoto, pictures))
+    placed = DevicePhotos(photos, torch.device("cpu"))
     outside = [[-7.5, -3.25, 20.5, 18.0], [5.0, 40.5, 30.75, 90.0], [-20.0, -4.5, -2.5, 30.25]]
     mixed = [[2.5, 3.0, 30.0, 20.0], [-1.0, 0.0, 24.0, 64.0], [1.0, 1.0, 8.0, 8.0]]
     for box in map(np.array, (outside, mixed)):
-        host = Photos.cut(photos, np.ones(3, int), box, side)
+        host = HostPhotos.cut(photos, np.ones(3, int), box, side)
         device = placed.cut([placed[i] for i in range(3)], np.ones(3, int), box, side)
         assert (host.int() - device.int()).abs().max() <= 1
         for picture, edges, view in zip(pictures, box, host, strict=True):
@@ -212,25 +212,25 @@ def test_what_a_box_shows_beside_its_photo_is_black_on_the_host_and_on_the_devic
                 (side, side), Image.Resampling.BILINEAR, box=tuple((edges - np.tile(low, 2)).tolist())
             )
             assert np.array_equal(view.permute(1, 2, 0).numpy(), np.asarray(expected))
-    far = Photos.cut(photos, np.ones(3, int), np.tile([100.0, 100, 120, 120], (3, 1)), side)
+    far = HostPhotos.cut(photos, np.ones(3, int), np.tile([100.0, 100, 120, 120], (3, 1)), side)
     assert not far.any()
 
 
 @pytest.mark.parametrize("reduce", [None, 1.0])
-def test_a_run_as_released_makes_batches_and_is_told_by_its_line(recipe, inputs, reduce):
+def test_a_run_as_released_makes_batches_and_is_known_by_its_variant(recipe, inputs, reduce):
     recipe |= {"reduce": reduce} if reduce else {}
     recipe["crops"] |= {
         "dilation": "coordinate", "delta": 0.2, "items": "box", "scales": [[0.0, 1.0], [0.2, 1.0]],
         "smallest_box": "released",
     }  # fmt: skip
-    assert crop_policy(recipe["crops"]).scales == ((0.0, 1.0), (0.2, 1.0))
+    assert CropPolicy.of(recipe["crops"]).scales == ((0.0, 1.0), (0.2, 1.0))
     batches, _ = training_batches(recipe, inputs)
     batch = batches[0]
     assert batch.query.shape == batch.key.shape == (16, 3, 16, 16)
     images = pd.read_parquet(inputs.images)
-    photos = Photos(inputs.photos, images[images.split == "train"], resident_gib=0, reduced=bool(reduce))
+    photos = HostPhotos(inputs.photos, images[images.split == "train"], resident_gib=0, reduced=bool(reduce))
     on_host = batches.photos
-    batches.photos = ResidentPhotos(photos, torch.device("cpu"))
+    batches.photos = DevicePhotos(photos, torch.device("cpu"))
     again = batches[0]
     batches.photos = on_host
     if not reduce:
@@ -242,8 +242,8 @@ def test_a_runs_boxes_grow_by_their_share_of_its_photos(recipe, inputs):
     """On photos of 64 px the side is 14, whatever the side of the run's views."""
     recipe["crops"] |= {"delta": 0.0, "smallest_box": "released"}
     batches, _ = training_batches(recipe, inputs)
-    epoch, item = batches.address(0)
-    views = batches.cut_where(epoch, item, np.full((len(item), 2), 64.0))
+    epoch, item = batches.samples(0)
+    views = batches.draw_views(epoch, item, np.full((len(item), 2), 64.0))
     short = 0
     for box, region in zip(views.box, views.regions[:, 0], strict=True):
         for axis in (0, 1):

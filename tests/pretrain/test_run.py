@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.run import crop_policy, smallest_scale, training_boxes
+from oac.pretrain.run import smallest_scale, training_boxes
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_other_pixels_labels_or_boxes_are_other_data_but_other_shards_are_not(co
     assert copied.fingerprint() == before
 
 
-def test_s_min_comes_from_the_lines_own_value_or_from_the_proposals():
+def test_s_min_comes_from_the_variants_own_value_or_from_the_proposals():
     boxes = [np.array([[0.0, 0, 1, 0.5]]), np.array([[0.0, 0, 0.5, 0.5], [0, 0, 1, 1]])]  # mean area 0.583
     assert smallest_scale(CropPolicy("object-dilate", "bing"), boxes) == pytest.approx(0.2 / (1.75 / 3))
     assert smallest_scale(CropPolicy("object-dilate", "bing", scale_lower=0.7), boxes) == 0.7
@@ -53,9 +53,9 @@ def test_s_min_comes_from_the_lines_own_value_or_from_the_proposals():
 
 
 def test_a_policy_without_its_proposals_is_refused(copied):
-    policy = crop_policy({"policy": "object-dilate", "boxes": "bing", "ratio": [0.75, 1.33]})
+    policy = CropPolicy.of({"policy": "object-dilate", "boxes": "bing", "ratio": [0.75, 1.33]})
     assert policy.ratio == (0.75, 1.33)
-    with pytest.raises(ValueError, match="needs the proposals of bing"):
+    with pytest.raises(ValueError, match="bing"):
         training_boxes(policy, None, ["a"])
-    with pytest.raises(ValueError, match="no box of any training photo"):
+    with pytest.raises(ValueError, match="no box"):
         training_boxes(policy, copied.proposals, ["a", "b"])

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oac.pretrain.crop_sampler import Boxes
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.loader import Boxes, ViewBatches
-from oac.pretrain.photos import Photo, Photos
+from oac.pretrain.host_photos import HostPhoto, HostPhotos
+from oac.pretrain.loader import ViewBatches
 
 FEW, MANY = 1_000, 200_000
 
@@ -17,10 +18,10 @@ FEW, MANY = 1_000, 200_000
 class OnePhoto:
     """A set of any size whose photos are all one, so that only the bookkeeping differs."""
 
-    cut = staticmethod(Photos.cut)
+    cut = staticmethod(HostPhotos.cut)
 
     def __init__(self, count):
-        self.count, self.photo = count, Photo(Image.new("RGB", (256, 171), (90, 120, 30)))
+        self.count, self.photo = count, HostPhoto(Image.new("RGB", (256, 171), (90, 120, 30)))
 
     def __len__(self):
         return self.count

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oac.pretrain.loader import Batch
-from oac.pretrain.methods.swav import Options, SwAV, sinkhorn
+from oac.pretrain.methods.swav import SwAV, SwAVOptions, sinkhorn
 
 NETWORK = {"name": "narrow", "width": 8}
-OPTIONS = Options(prototypes=6, dim=5, hidden=12, queue=8, queue_from=0.5, freeze=0.0)
+OPTIONS = SwAVOptions(prototypes=6, dim=5, hidden=12, queue=8, queue_from=0.5, freeze=0.0)
 
 
 def batch(small=None):
@@ -54,7 +54,7 @@ def slow_sinkhorn(scores, epsilon, rounds):
 )
 def test_codes_equal_the_slow_reference(count, prototypes, rounds, epsilon, seed):
     scores = torch.rand(count, prototypes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
-    options = Options(prototypes=prototypes, epsilon=epsilon, sinkhorn=rounds)
+    options = SwAVOptions(prototypes=prototypes, epsilon=epsilon, sinkhorn=rounds)
     codes = sinkhorn(scores, options)
     np.testing.assert_allclose(codes.numpy(), slow_sinkhorn(scores, epsilon, rounds), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(codes.sum(1), torch.ones(count, dtype=torch.float64))
@@ -63,7 +63,7 @@ def test_codes_equal_the_slow_reference(count, prototypes, rounds, epsilon, seed
 
 def test_many_rounds_use_all_prototypes_alike():
     scores = torch.randn(64, 8, dtype=torch.float64) / 4
-    codes = sinkhorn(scores, Options(prototypes=8, sinkhorn=300))
+    codes = sinkhorn(scores, SwAVOptions(prototypes=8, sinkhorn=300))
     torch.testing.assert_close(codes.mean(0), torch.full((8,), 1 / 8, dtype=torch.float64), rtol=1e-4, atol=1e-6)
 
 
@@ -125,7 +125,7 @@ def test_codes_are_targets_no_gradient_flows_through_them():
 
 
 def test_prototypes_have_unit_length_and_rest_while_frozen():
-    net = method(Options(prototypes=6, dim=5, hidden=12, queue=0, freeze=0.5))
+    net = method(SwAVOptions(prototypes=6, dim=5, hidden=12, queue=0, freeze=0.5))
     optimizer = torch.optim.SGD(net.parameters(), 0.5, momentum=0.9, weight_decay=0.1)
     start, moved = net.prototypes.weight.detach().clone(), []
     for step in range(4):
@@ -153,7 +153,7 @@ def test_a_state_carries_queue_and_progress():
 
 
 def test_a_batch_longer_than_the_queue_leaves_its_newest_features():
-    net = method(Options(prototypes=6, dim=5, hidden=12, queue=3, queue_from=0.0, freeze=0.0))
+    net = method(SwAVOptions(prototypes=6, dim=5, hidden=12, queue=3, queue_from=0.0, freeze=0.0))
     net.loss(*views())
     newest = net._features[:, -3:].clone()
     net.after_step(0.1)

@@ -22,7 +22,7 @@ OPTIONS = {
     "batch_size": 16,
     "size_edges": [0.0, 0.5, 1.0],
 }
-RECIPE = {"method": "moco_v2", "seed": 3, "crops": {"policy": "scene-scene"}}
+RECIPE = {"method": "random_init", "seed": 3, "crops": {"policy": "scene-scene"}}
 COUNTS = {"train": 60, "validation": 40, "test": 600}
 CLASSES = pd.DataFrame({"label": list("abc"), "name": list("ABC"), "train_images": 20})
 
@@ -69,7 +69,7 @@ def mean_ap(scores, truth):
     return np.mean([average_precision_score(truth[:, c], scores[:, c]) for c in np.flatnonzero(present)])
 
 
-def test_the_mean_over_batches_is_taken_with_every_size(made):
+def test_the_batch_averaged_map_is_taken_with_every_size(made):
     scores, truth = scores_of(made)
     found = evaluated(made).metrics["map_batch"]
     assert set(found) == {"32", "64", "256"}
@@ -114,15 +114,15 @@ def test_the_mean_of_a_size_is_over_the_classes_that_have_it(made):
     for photo, label in np.argwhere(truth):
         area[photo, label] = 0.9 * widths[f"test{photo}", "abc"[label]]
     for row, (inside, present) in enumerate(((area < 0.5, [0, 1]), (area >= 0.5, [0, 1, 2]))):
-        wanted = []
+        expected = []
         for c in present:
             used = ~truth[:, c] | inside[:, c]
-            wanted.append(average_precision_score(inside[used, c], scores[used, c]))
-        assert table.ap[row] == pytest.approx(np.mean(wanted), abs=1e-6)
+            expected.append(average_precision_score(inside[used, c], scores[used, c]))
+        assert table.ap[row] == pytest.approx(np.mean(expected), abs=1e-6)
         assert table.classes[row] == len(present)
 
 
 @pytest.mark.parametrize(("asked", "seen"), [(1000, 768), (1024, 1024), (100, 256), (255, 256)])
 def test_a_run_sees_whole_batches_and_at_least_one(asked, seen):
     assert images_seen({"images_seen": asked, "options": {"batch_size": 256}}) == seen
-    assert images_seen({"method": "random"}) == 0
+    assert images_seen({"method": "random_init"}) == 0

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision import transforms
 
 from oac.data.store import Store, write_shard
-from oac.probe.features import Features, extract, load_features, readable, save_features, view
+from oac.probe.features import Features, extract, load_features, readable, save_features, single_view
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -49,7 +49,7 @@ def damage(store: Store, *image_ids: str) -> None:
 
 
 def encoder() -> nn.Module:
-    """Something that tells positions and batch statistics apart: batch norm must be in evaluation mode."""
+    """A network that depends on positions and batch statistics: batch norm must be in evaluation mode."""
     torch.manual_seed(0)
     layers = (nn.Conv2d(3, 4, 5, stride=3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(3))
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(36, 6))
@@ -58,7 +58,7 @@ def encoder() -> nn.Module:
 def test_features_are_those_of_torchvisions_test_transform(photos):
     net = encoder()
     ids = ["p3", "p0", "p4"]
-    found = extract(net, photos, ids, size=28, batch_size=2, device="cpu")
+    features = extract(net, photos, ids, size=28, batch_size=2, device="cpu")
     transform = transforms.Compose(
         [
             transforms.Resize(32),
@@ -69,8 +69,8 @@ def test_features_are_those_of_torchvisions_test_transform(photos):
     )
     with torch.no_grad():
         expected = net.eval()(torch.stack([transform(photos.image(name)) for name in ids]))
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_batches_and_workers_do_not_change_features(photos):
@@ -84,20 +84,21 @@ def test_batches_and_workers_do_not_change_features(photos):
     assert torch.equal(workers, one)
 
 
-def test_full_view_keeps_the_border():
+def test_a_squeezed_view_keeps_the_border():
     image = Image.new("RGB", (200, 100))
     image.paste((255, 255, 255), (0, 0, 20, 100))  # a bar at the left edge
-    assert view(image, 64, full=True).size == view(image, 64, full=False).size == (64, 64)
-    assert np.asarray(view(image, 64, full=True))[:, 0].min() == 255
-    assert np.asarray(view(image, 64, full=False)).max() == 0
+    squeezed, centre = (single_view(image, 0, size=64, squeeze=squeeze) for squeeze in (True, False))
+    assert squeezed.shape == centre.shape == (1, 64, 64, 3)
+    assert squeezed[0, :, 0].min() == 255
+    assert centre.max() == 0
 
 
 def test_damaged_photos_are_counted_named_and_marked(photos, caplog):
     damage(photos, "p1", "p3")
     ids = photos.image_ids
     with caplog.at_level(logging.WARNING):
-        found = extract(encoder(), photos, ids, size=20, batch_size=2, device="cpu")
-    assert readable(found).tolist() == [True, False, True, False, True]
+        features = extract(encoder(), photos, ids, size=20, batch_size=2, device="cpu")
+    assert readable(features).tolist() == [True, False, True, False, True]
     assert "2 of 5 photos cannot be decoded" in caplog.text
     assert "p1, p3" in caplog.text
 
@@ -134,3 +135,10 @@ def test_features_that_do_not_fit_the_file_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"split test .* float16"):
         save_features(tmp_path / "f.safetensors", {"test": Features(torch.full((1, 3), 1e6), ["a"])})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_file_has_the_ordinary_permissions(tmp_path):
+    """Others of a group may read it where the umask lets them; safetensors' own writer makes it the owner's alone."""
+    (tmp_path / "plain").touch()
+    save_features(tmp_path / "f.safetensors", {"train": Features(torch.zeros(1, 3), ["a"])})
+    assert (tmp_path / "f.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode

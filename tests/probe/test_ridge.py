@@ -23,34 +23,34 @@ def standardised(features):
 
 def test_leave_one_out_errors_are_those_of_leaving_one_out():
     features, targets = problem(images=20)
-    inputs, wanted = standardised(features), targets.double().numpy()
+    inputs, expected = standardised(features), targets.double().numpy()
     penalties = (1e-2, 1.0)
-    found = ridge_path(features, targets, penalties)
+    path = ridge_path(features, targets, penalties)
     for penalty in penalties:
         errors = []
         for left in range(20):
             rest = np.arange(20) != left
             # The penalty is a share of a mean over images, scikit-learn's of their sum: both over all 20.
-            model = Ridge(alpha=penalty * 20).fit(inputs[rest], wanted[rest])
-            errors.append((model.predict(inputs[left : left + 1]) - wanted[left]) ** 2)
-        assert found.errors[penalty] == pytest.approx(np.mean(errors), rel=1e-6)
+            model = Ridge(alpha=penalty * 20).fit(inputs[rest], expected[rest])
+            errors.append((model.predict(inputs[left : left + 1]) - expected[left]) ** 2)
+        assert path.errors[penalty] == pytest.approx(np.mean(errors), rel=1e-6)
 
 
 def test_the_path_takes_the_penalty_and_weights_of_scikit_learn():
     features, targets = problem()
-    inputs, wanted = standardised(features), targets.double().numpy()
-    oracle = RidgeCV(alphas=[penalty * len(inputs) for penalty in PENALTIES]).fit(inputs, wanted)
-    found = ridge_path(features, targets)
-    assert found.penalty * len(inputs) == pytest.approx(oracle.alpha_)
-    assert PENALTIES[0] < found.penalty < PENALTIES[-1]
-    np.testing.assert_allclose(found.probe.scores(features), oracle.predict(inputs), rtol=1e-3, atol=1e-4)
+    inputs, expected = standardised(features), targets.double().numpy()
+    oracle = RidgeCV(alphas=[penalty * len(inputs) for penalty in PENALTIES]).fit(inputs, expected)
+    path = ridge_path(features, targets)
+    assert path.penalty * len(inputs) == pytest.approx(oracle.alpha_)
+    assert PENALTIES[0] < path.penalty < PENALTIES[-1]
+    np.testing.assert_allclose(path.probe.scores(features), oracle.predict(inputs), rtol=1e-3, atol=1e-4)
 
 
 def test_more_features_than_images_and_constant_ones_are_harmless():
     features, targets = problem(images=10, width=30)
     features[:, 3] = 7.0
-    found = ridge_path(features, targets)
-    assert found.probe.scores(features).isfinite().all()
+    path = ridge_path(features, targets)
+    assert path.probe.scores(features).isfinite().all()
 
 
 @pytest.mark.parametrize(("images", "penalties"), [(1, (1.0,)), (5, ()), (5, (1.0, 0.0))])

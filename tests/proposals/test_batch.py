@@ -1,4 +1,4 @@
-"""BING in batches with PyTorch gives the boxes of BING photo by photo. On the CPU: no GPU was at hand."""
+"""BING in batches with PyTorch gives the boxes of BING photo by photo, on the CPU and on a GPU if there is one."""
 
 import numpy as np
 import pytest
@@ -23,11 +23,11 @@ def test_maps_equal_those_of_numpy():
     bing = Bing.load()
     images = photos(0, [(120, 200)] * 3)
     mosaic = bing.mosaic(images[0])
-    maps = batch.normed_gradients(torch.from_numpy(np.stack(images)), mosaic)
-    scores = batch.window_scores(maps, torch.from_numpy(bing.weights))
-    for image, mine, values in zip(images, maps.numpy(), scores.numpy(), strict=True):
+    maps = batch.batched_gradients(torch.from_numpy(np.stack(images)), mosaic)
+    scores = batch.batched_scores(maps, torch.from_numpy(bing.weights))
+    for image, gradient, values in zip(images, maps.numpy(), scores.numpy(), strict=True):
         expected = gradients.normed_gradients(image, mosaic)
-        np.testing.assert_allclose(mine, expected, atol=1e-3)
+        np.testing.assert_allclose(gradient, expected, atol=1e-3)
         np.testing.assert_allclose(values, gradients.window_scores(expected, bing.weights), atol=1e-4)
 
 
@@ -37,22 +37,22 @@ def test_boxes_equal_those_of_one_photo_at_a_time_whatever_the_batch(count):
     images = photos(1, [(150, 200), (90, 60), (150, 200), (1, 300), (8, 8), (150, 200), (90, 60)])
     expected = [bing.propose(image, count) for image in images]
     for size in (1, 2, 32):
-        found = batch.propose(bing, images, count, batch_size=size)
-        for (boxes, scores), (wanted, values) in zip(found, expected, strict=True):
+        results = batch.propose_in_batches(bing, images, count, batch_size=size)
+        for (boxes, scores), (expected_boxes, values) in zip(results, expected, strict=True):
             np.testing.assert_allclose(scores, values, atol=1e-3)
-            same = np.abs(boxes - wanted).max(axis=1) < 1e-3
+            same = np.abs(boxes - expected_boxes).max(axis=1) < 1e-3
             assert same.mean() > 0.97  # equal scores, to the last bits, may swap places
 
 
 def test_photos_of_one_size_share_a_batch_and_none_is_larger_than_asked():
     images = photos(2, [(9, 9), (9, 10), (9, 9), (9, 9), (9, 10)])
-    assert list(batch.batches(images, 2)) == [[0, 2], [1, 4], [3]]
-    assert batch.propose(Bing.load(), [], 10) == []
+    assert list(batch.batches_by_shape(images, 2)) == [[0, 2], [1, 4], [3]]
+    assert batch.propose_in_batches(Bing.load(), [], 10) == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_gives_the_boxes_of_the_cpu():
     bing = Bing.load()
     images = photos(3, [(375, 500)] * 4)
-    for (boxes, _), image in zip(batch.propose(bing, images, 10, device="cuda"), images, strict=True):
+    for (boxes, _), image in zip(batch.propose_in_batches(bing, images, 10, device="cuda"), images, strict=True):
         assert (np.abs(boxes - bing.propose(image, 10)[0]).max(axis=1) < 1e-3).mean() > 0.8

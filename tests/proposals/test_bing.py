@@ -12,7 +12,7 @@ from PIL import Image
 
 from oac.proposals.bing import DIVERSE, Bing, WeightsError
 from oac.proposals.gradients import normed_gradients, window_scores
-from oac.proposals.suppression import overlap
+from oac.proposals.suppression import pairwise_iou
 
 PHOTOS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 
@@ -95,8 +95,8 @@ def test_windows_and_proposals_equal_the_slow_reference(height, width, seed):
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     bing = model(seed)
     expected = slow_windows(bing, image)
-    found = bing.windows(image)
-    boxes, scores, sizes = found.boxes, found.scores, found.size
+    windows = bing.windows(image)
+    boxes, scores, sizes = windows.boxes(), windows.scores, windows.sizes()
     assert [size for _, _, size in expected] == sizes.tolist()
     np.testing.assert_allclose(boxes, [box for box, _, _ in expected], atol=1e-12)
     np.testing.assert_allclose(scores, [score for _, score, _ in expected], atol=1e-4)
@@ -151,8 +151,8 @@ def added(seed):
     return replace(
         bing,
         calibration=np.abs(bing.calibration) + 0.1,
-        place=rng.normal(size=(len(bing.sizes), 7)),
-        edges=rng.normal(size=(64 + 8 + len(bing.sizes), 4)) / 30,
+        position=rng.normal(size=(len(bing.sizes), 7)),
+        regression=rng.normal(size=(64 + 8 + len(bing.sizes), 4)) / 30,
         nms_iou=0.4,
     )
 
@@ -167,7 +167,7 @@ def slow_additions(bing, image):
         for (y, x), score in scores.items():
             box = np.array([x / columns, y / rows, (x + 8) / columns, (y + 8) / rows])
             cx, cy, w, h = (box[0] + box[2]) / 2 - 0.5, (box[1] + box[3]) / 2 - 0.5, box[2] - box[0], box[3] - box[1]
-            terms = bing.place[index] @ [cx, cy, 4 * cx**2, 4 * cy**2, w, h, w * h]
+            terms = bing.position[index] @ [cx, cy, 4 * cx**2, 4 * cy**2, w, h, w * h]
             final[y, x] = bing.calibration[index] @ [score, 1] + terms, box
         kept = []
         for y, x in sorted(final, key=lambda cell: (-final[cell][0], cell)):
@@ -178,7 +178,9 @@ def slow_additions(bing, image):
     found.sort(key=lambda item: -item[0])
     head, rest = [], []
     for score, box in found:
-        if len(head) < DIVERSE and all(overlap(box[None], other[None])[0, 0] <= bing.nms_iou for _, other in head):
+        if len(head) < DIVERSE and all(
+            pairwise_iou(box[None], other[None])[0, 0] <= bing.nms_iou for _, other in head
+        ):
             head.append((score, box))
         else:
             rest.append((score, box))
@@ -191,7 +193,7 @@ def slow_move(bing, cells, box, index, width, height):
     distance = [box[0], box[1], 1 - box[2], 1 - box[3]]
     near = [min(d / side, 1) for d, side in zip(distance, (w, h, w, h), strict=True)]
     inputs = [*(cells / 255).ravel(), *near, *(d <= 1e-6 for d in distance), *np.eye(len(bing.sizes))[index]]
-    dx, dy, dw, dh = np.array(inputs, dtype=float) @ bing.edges
+    dx, dy, dw, dh = np.array(inputs, dtype=float) @ bing.regression
     cx, cy = (box[0] + box[2]) / 2 + np.clip(dx, -0.5, 0.5) * w, (box[1] + box[3]) / 2 + np.clip(dy, -0.5, 0.5) * h
     w, h = w * np.exp(np.clip(dw, -1, 1)), h * np.exp(np.clip(dh, -1, 1))
     low = np.array([min(max(cx - w / 2, 0), 1 - 1 / width), min(max(cy - h / 2, 0), 1 - 1 / height)])
@@ -218,10 +220,10 @@ def test_a_head_without_repeats_is_the_beginning_of_a_longer_list():
         boxes, scores = bing.propose(image, count)
         np.testing.assert_array_equal(boxes, long_boxes[:count])
         np.testing.assert_array_equal(scores, long_scores[:count])
-    table = overlap(long_boxes[:DIVERSE], long_boxes[:DIVERSE])
+    table = pairwise_iou(long_boxes[:DIVERSE], long_boxes[:DIVERSE])
     assert np.triu(table, 1).max() <= bing.nms_iou
     by_score, _ = bing.propose(image, 50, nms_iou=1.0)
-    assert np.triu(overlap(by_score, by_score), 1).max() > bing.nms_iou
+    assert np.triu(pairwise_iou(by_score, by_score), 1).max() > bing.nms_iou
 
 
 @settings(max_examples=60, deadline=None)
@@ -297,7 +299,7 @@ def test_wrong_weight_files_are_named(tmp_path):
     wrong = tmp_path / "wrong.json"
     model().save(wrong)
     content = json.loads(wrong.read_text())
-    for change in ({"format": "other"}, {"sizes": [[16, 16]]}, {"filter": [[1.0]]}, {"edges": [[1.0] * 4]}):
+    for change in ({"format": "other"}, {"sizes": [[16, 16]]}, {"filter": [[1.0]]}, {"regression": [[1.0] * 4]}):
         wrong.write_text(json.dumps(content | change))
         with pytest.raises(WeightsError, match=r"wrong\.json"):
             Bing.load(wrong)

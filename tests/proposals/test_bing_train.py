@@ -1,4 +1,4 @@
-"""Training on scenes with planted objects."""
+"""Training on synthetic images with planted objects."""
 
 from dataclasses import replace
 
@@ -10,15 +10,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from oac.data.tables import boxes_by_image
-from oac.proposals import refine
 from oac.proposals.bing_train import linear_svm, logistic_regression, train
+from oac.proposals.box_regression import BORDER_FEATURES, apply_regression, fit_regression, regression_inputs
 from oac.proposals.recall import detection_rate
-from oac.proposals.sources import ground_truth, random_matched
-from oac.proposals.suppression import overlap
+from oac.proposals.sources import ground_truth, random_boxes
+from oac.proposals.suppression import pairwise_iou
 
 
-def scenes(seed, count, side=128):
-    """Noise with a few filled rectangles of 24 to 56 pixels; true boxes in [0, 1]."""
+def planted_images(seed, count, side=128):
+    """Noise with a few filled rectangles of 24 to 56 pixels; ground-truth boxes in [0, 1]."""
     rng = np.random.default_rng(seed)
     images, boxes = [], []
     for _ in range(count):
@@ -34,28 +34,28 @@ def scenes(seed, count, side=128):
 
 @pytest.fixture(scope="module")
 def trained():
-    return train(*scenes(0, 60), seed=0, negatives=50)
+    return train(*planted_images(0, 60), seed=0, negatives=50)
 
 
-def test_finds_planted_boxes_of_new_scenes_better_than_random(trained):
-    images, truth = scenes(1, 40)
-    found = detection_rate([trained.propose(image, 100)[0] for image in images], truth, (10, 100))
+def test_finds_planted_boxes_of_new_images_better_than_random(trained):
+    images, truth = planted_images(1, 40)
+    rates = detection_rate([trained.propose(image, 100)[0] for image in images], truth, (10, 100))
     ids = [f"{i:03d}" for i in range(len(images))]
     rows = [(ids[i], "x", a, c, b, d, False) for i, box in enumerate(truth) for a, b, c, d in box]
     table = pd.DataFrame(rows, columns=["image_id", "label", "xmin", "xmax", "ymin", "ymax", "is_group_of"])
-    random = boxes_by_image(random_matched(ground_truth(table, ids), ids, count=100, seed=0), ids)
+    random = boxes_by_image(random_boxes(ground_truth(table, ids), ids, count=100, seed=0), ids)
     chance = detection_rate(random, truth, (10, 100))
-    assert found[10] > 2 * chance[10]
-    assert found[10] > 0.5
-    assert found[100] > 0.85
+    assert rates[10] > 2 * chance[10]
+    assert rates[10] > 0.5
+    assert rates[100] > 0.85
 
 
 def test_the_seed_decides_the_weights(trained):
-    again = train(*scenes(0, 60), seed=0, negatives=50)
+    again = train(*planted_images(0, 60), seed=0, negatives=50)
     assert again.sizes == trained.sizes
     np.testing.assert_array_equal(again.weights, trained.weights)
     np.testing.assert_array_equal(again.calibration, trained.calibration)
-    other = train(*scenes(0, 60), seed=1, negatives=50)
+    other = train(*planted_images(0, 60), seed=1, negatives=50)
     assert not np.array_equal(other.weights, trained.weights)
 
 
@@ -66,11 +66,11 @@ def test_only_sizes_with_enough_positives_are_kept(trained):
     assert sides.max() <= 64
     assert (32, 32) in trained.sizes
     with pytest.raises(ValueError, match="more than 1000 positives in 60 images"):
-        train(*scenes(0, 60), seed=0, min_positives=1000)
+        train(*planted_images(0, 60), seed=0, min_positives=1000)
 
 
 def test_a_sample_of_the_images_is_used_where_there_are_many():
-    images, boxes = scenes(2, 30)
+    images, boxes = planted_images(2, 30)
     boxes[3] = np.zeros((0, 4))  # a photo without boxes teaches nothing and is no reason to stop
     sampled = train(images, boxes, seed=0, max_images=20, negatives=20)
     assert (sampled.about["images"], sampled.about["boxes"]) == (20, 60)
@@ -103,31 +103,31 @@ def test_logistic_regression_equals_scikit_learn(penalty):
 
 
 def test_scores_are_log_odds_of_an_object(trained):
-    images, truth = scenes(3, 60)
+    images, truth = planted_images(3, 60)
     hits, odds = [], []
     for image, boxes in zip(images, truth, strict=True):
-        found, scores = replace(trained, edges=None, nms_iou=None).propose(image, 400)
-        hits.append(overlap(found, boxes).max(axis=1) >= 0.5)
+        proposals, scores = replace(trained, regression=None, nms_iou=None).propose(image, 400)
+        hits.append(pairwise_iou(proposals, boxes).max(axis=1) >= 0.5)
         odds.append(scores)
     hit, chance = np.concatenate(hits), expit(np.concatenate(odds))
     for low, high in ((0.0, 0.05), (0.05, 0.2), (0.2, 0.6), (0.6, 1.0)):
-        mine = (chance >= low) & (chance < high)
-        assert mine.sum() > 50
-        assert hit[mine].mean() == pytest.approx(chance[mine].mean(), abs=0.12)
+        inside = (chance >= low) & (chance < high)
+        assert inside.sum() > 50
+        assert hit[inside].mean() == pytest.approx(chance[inside].mean(), abs=0.12)
 
 
 def test_without_the_additions_it_is_the_published_method(trained):
-    plain = train(*scenes(0, 60), seed=0, negatives=50, place=False, edges=False, nms_iou=None)
-    assert (plain.place, plain.edges, plain.nms_iou) == (None, None, None)
+    plain = train(*planted_images(0, 60), seed=0, negatives=50, position=False, regression=False, nms_iou=None)
+    assert (plain.position, plain.regression, plain.nms_iou) == (None, None, None)
     np.testing.assert_array_equal(plain.weights, trained.weights)
-    images, truth = scenes(1, 40)
+    images, truth = planted_images(1, 40)
     rates = [
         detection_rate([bing.propose(image, 100)[0] for image in images], truth, (10, 100), iou)
         for bing in (plain, trained)
         for iou in (0.5, 0.7)
     ]
     assert rates[0][10] > 0.4
-    assert rates[2][10] > rates[0][10] - 0.05  # these scenes leave the additions no more to find,
+    assert rates[2][10] > rates[0][10] - 0.05  # these images leave the additions no more to find,
     assert rates[3][10] > rates[1][10] + 0.05  # but tighter boxes
 
 
@@ -136,16 +136,16 @@ def test_the_regression_learns_a_shift_and_a_size_and_moves_stay_inside():
     low = rng.uniform(0.2, 0.5, (400, 2))
     boxes = np.concatenate([low, low + rng.uniform(0.1, 0.3, (400, 2))], axis=1)
     cells, size = rng.integers(0, 256, (400, 64)).astype(np.float32), rng.integers(0, 3, 400)
-    inputs = refine.features(cells, boxes, size, 3)
-    assert inputs.shape == (400, 64 + refine.BORDERS + 3)
+    inputs = regression_inputs(cells, boxes, size, 3)
+    assert inputs.shape == (400, 64 + BORDER_FEATURES + 3)
     sides = boxes[:, 2:] - boxes[:, :2]
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 + sides * (cells[:, :2] / 255 - 0.5) * 0.4
-    wanted = sides * np.exp([[0.3, -0.2]])
-    truth = np.concatenate([centre - wanted / 2, centre + wanted / 2], axis=1)
-    moved = refine.move(boxes, inputs, refine.fit(inputs, boxes, truth), 1000, 1000)
-    assert np.diagonal(overlap(moved, truth)).mean() > 0.9
-    assert np.diagonal(overlap(boxes, truth)).mean() < 0.7
-    wild = refine.move(boxes, inputs, rng.normal(size=(inputs.shape[1], 4)) * 100, 20, 7)
+    true_sides = sides * np.exp([[0.3, -0.2]])
+    truth = np.concatenate([centre - true_sides / 2, centre + true_sides / 2], axis=1)
+    moved = apply_regression(boxes, inputs, fit_regression(inputs, boxes, truth), 1000, 1000)
+    assert np.diagonal(pairwise_iou(moved, truth)).mean() > 0.9
+    assert np.diagonal(pairwise_iou(boxes, truth)).mean() < 0.7
+    wild = apply_regression(boxes, inputs, rng.normal(size=(inputs.shape[1], 4)) * 100, 20, 7)
     assert (wild >= 0).all()
     assert (wild <= 1).all()
     assert ((wild[:, 2:] - wild[:, :2]) * [20, 7] > 0.999).all()

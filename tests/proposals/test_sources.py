@@ -1,11 +1,11 @@
-"""Tables of proposals: true boxes and size-matched random ones."""
+"""Tables of proposals: ground-truth boxes and random boxes of the same sizes."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from oac.data.tables import BOX_COLUMNS, PROPOSAL_COLUMNS
-from oac.proposals.sources import ground_truth, proposal_table, random_matched
+from oac.proposals.sources import ground_truth, proposal_table, random_boxes
 
 BOXES = pd.DataFrame(
     [
@@ -35,7 +35,7 @@ def test_ground_truth_keeps_the_boxes_and_their_order():
 def test_random_boxes_have_the_sizes_of_the_reference_and_any_position():
     reference = ground_truth(BOXES, ["a", "b"])
     ids = [f"{i:04d}" for i in range(2000)]
-    table = random_matched(reference, ids[::-1], count=4, seed=0)
+    table = random_boxes(reference, ids[::-1], count=4, seed=0)
     assert table["image_id"].tolist() == list(np.repeat(ids, 4))
     assert table["rank"].tolist() == [0, 1, 2, 3] * len(ids)
     for low, high in (("xmin", "xmax"), ("ymin", "ymax")):
@@ -53,15 +53,15 @@ def test_random_boxes_have_the_sizes_of_the_reference_and_any_position():
 
 def test_random_boxes_depend_on_the_seed_alone():
     reference = ground_truth(BOXES, ["a", "b"])
-    first = random_matched(reference, ["p", "q"], count=3, seed=1)
-    pd.testing.assert_frame_equal(first, random_matched(reference, ["q", "p"], count=3, seed=1))
-    assert not first.equals(random_matched(reference, ["p", "q"], count=3, seed=2))
+    first = random_boxes(reference, ["p", "q"], count=3, seed=1)
+    pd.testing.assert_frame_equal(first, random_boxes(reference, ["q", "p"], count=3, seed=1))
+    assert not first.equals(random_boxes(reference, ["p", "q"], count=3, seed=2))
 
 
 def test_impossible_requests_are_refused():
     with pytest.raises(ValueError, match="empty"):
-        random_matched(ground_truth(BOXES, ["c"]), ["a"], count=3, seed=0)
+        random_boxes(ground_truth(BOXES, ["c"]), ["a"], count=3, seed=0)
     with pytest.raises(ValueError, match="count is 0"):
-        random_matched(ground_truth(BOXES, ["a"]), ["a"], count=0, seed=0)
+        random_boxes(ground_truth(BOXES, ["a"]), ["a"], count=0, seed=0)
     with pytest.raises(ValueError, match="2 image ids, 1 arrays"):
         proposal_table(["a", "b"], [np.zeros((0, 4))], [])

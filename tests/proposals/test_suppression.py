@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oac.proposals.gradients import layout
-from oac.proposals.suppression import overlap, suppress_boxes, suppress_windows
+from oac.proposals.suppression import pairwise_iou, suppress_boxes, suppress_windows
 
 SIZES = tuple((w, h) for w in (16, 40, 64) for h in (16, 24, 64))
 
@@ -56,7 +56,7 @@ def test_grid_suppression_is_greedy_in_every_block(height, width, levels, smooth
 def test_box_suppression_is_greedy(n, threshold, count, seed):
     corners = np.sort(np.random.default_rng(seed).random((n, 2, 2)), axis=1)
     boxes = corners.reshape(n, 4)
-    table = overlap(boxes, boxes)
+    table = pairwise_iou(boxes, boxes)
     kept = []
     for i in range(n):
         assert np.allclose(table[i], [slow_overlap(boxes[i], other) for other in boxes])

@@ -23,7 +23,7 @@ def undrawn_labels(figure):
 
 @pytest.fixture
 def check_texts():
-    """A function that fails where a text of a figure is small, cut off or, naming an arm, on top of another."""
+    """A function that fails where a text of a figure is small, cut off or, naming a variant, on top of another."""
 
     def check(figure):
         figure.canvas.draw()
@@ -48,8 +48,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def _metrics_of(name: str, score: Callable[[str, str, int], float], best: bool = True) -> list[dict[str, Any]]:
     """metrics.json of every run of a study, its mAP being score(method, crops, seed); batches give 0.2 more."""
-    files = (ROOT / "config/studies").glob("*.yaml")
-    study = studies.load(files, ROOT / "workflow/schemas/study.schema.yaml")[name]
+    known, _ = studies.load((ROOT / "config/studies").glob("*.yaml"))
+    study = known[name]
     found = []
     for method, crops, seed in studies.runs(study):
         recipe = recipes.build(study, method, crops, seed)

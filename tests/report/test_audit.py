@@ -1,4 +1,4 @@
-"""The audit finds its own pairs and gives an option the worth that the numbers were made with."""
+"""The audit finds its own pairs and gives an option the effect that the numbers were made with."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from scipy import stats
 
 from oac.pretrain.recipe import canonical
-from oac.report.audit import PROTOCOL, comparisons, lines_of, paired, steps
+from oac.report.audit import AUDITED, audit_table, over_scene_crops, released, steps
 from oac.report.audit_figure import audit_figure
-from oac.report.audit_table import audit_table
 from oac.report.formats import latex, markdown
+from oac.report.results import load
 
 # What each option adds when it is switched to the released value, in points, and what three seeds differ by.
-WORTH = {
+EFFECT = {
     "boxes": 3.0,
     "dilation": -1.0,
     "delta": 0.5,
@@ -30,9 +30,9 @@ LONG = 6.0
 
 
 def score(method, crops, seed):
-    """An additive world: a line has the worth of each of its released options; a seed shifts all lines alike."""
-    order = list(PROTOCOL)
-    if method == "random":
+    """An additive world: a variant has the effects of its released options; a seed shifts all variants alike."""
+    order = list(AUDITED)
+    if method == "random_init":
         return 0.1
     if crops.startswith("scene"):
         value = 30.0
@@ -45,7 +45,7 @@ def score(method, crops, seed):
             switched = order[int(crops.split("-")[1]) :]
         else:
             switched = order[:count]
-        value = 40 + sum(WORTH[option] for option in switched)
+        value = 40 + sum(EFFECT[option] for option in switched)
     return (value + LONG * crops.endswith("-long") + SEEDS[seed]) / 100
 
 
@@ -55,26 +55,28 @@ def metrics(metrics_of):
 
 
 def test_every_option_is_met_on_the_way_there_and_on_the_way_back(metrics):
-    found = steps(lines_of(metrics))
-    assert [step.option for step in found] == [option for option in PROTOCOL for _ in range(2)] + ["budget"] * 3
-    for option in PROTOCOL:
+    found = steps(load(metrics).of("moco_v2"))
+    assert [step.option for step in found] == [option for option in AUDITED for _ in range(2)] + ["budget"] * 3
+    for option in AUDITED:
         pair = [step for step in found if step.option == option]
-        before = list(PROTOCOL)[: list(PROTOCOL).index(option)]
-        after = list(PROTOCOL)[list(PROTOCOL).index(option) + 1 :]
-        assert sorted(step.before.released for step in pair) == sorted([before, after])
-        assert all(set(step.after.released) == {*step.before.released, option} for step in pair)
-        assert len(pair[0].before.released) <= len(pair[1].before.released), "the more published context first"
+        before = list(AUDITED)[: list(AUDITED).index(option)]
+        after = list(AUDITED)[list(AUDITED).index(option) + 1 :]
+        assert sorted(released(step.before) for step in pair) == sorted([before, after])
+        assert all(set(released(step.after)) == {*released(step.before), option} for step in pair)
+        assert len(released(pair[0].before)) <= len(released(pair[1].before)), "the more published context first"
 
 
-def test_an_options_worth_is_what_it_adds_in_every_context(metrics):
-    frame = audit_table(metrics).frame
-    for option, worth in WORTH.items():
+def test_an_options_effect_is_what_it_adds_in_every_context(metrics):
+    frame = audit_table(load(metrics)).frame
+    for option, effect in EFFECT.items():
         rows = frame[frame.option == option]
         assert len(rows) == 2
-        assert rows.map_points.tolist() == pytest.approx([worth, worth])
-        assert rows.batch_points.tolist() == pytest.approx([worth, worth])
-        assert rows.reported_points.tolist() == pytest.approx([worth, worth])
-        assert rows.map_half_width_points.tolist() == pytest.approx([0, 0], abs=1e-9), "seeds shift both lines alike"
+        assert rows.map_points.tolist() == pytest.approx([effect, effect])
+        assert rows.batch_points.tolist() == pytest.approx([effect, effect])
+        assert rows.reported_points.tolist() == pytest.approx([effect, effect])
+        assert rows.map_half_width_points.tolist() == pytest.approx([0, 0], abs=1e-9), (
+            "seeds shift both variants alike"
+        )
         assert (rows.images_seen_before == rows.images_seen_after).all(), "at equal budgets"
     longer = frame[frame.option == "budget"]
     assert longer.map_points.tolist() == pytest.approx([LONG] * 3)
@@ -87,7 +89,7 @@ def test_an_options_worth_is_what_it_adds_in_every_context(metrics):
 
 
 def test_object_crops_are_compared_at_equal_steps_and_as_the_released_code_does(metrics):
-    found = {(step.before.name, step.after.name): step for step in comparisons(lines_of(metrics))}
+    found = {(step.before.crops, step.after.crops): step for step in over_scene_crops(load(metrics).of("moco_v2"))}
     assert set(found) == {
         ("scene-scene", "published"),
         ("scene-scene", "released"),
@@ -98,26 +100,14 @@ def test_object_crops_are_compared_at_equal_steps_and_as_the_released_code_does(
     }
     assert found["scene-scene-long", "released-long"].option == "as released, equal steps"
     assert found["scene-scene", "released-long"].option == "as released, more steps"
-    frame = audit_table(metrics).frame.set_index(["crops_before", "crops_after"])
-    gain = 10 + sum(WORTH.values())
+    frame = audit_table(load(metrics)).frame.set_index(["crops_before", "crops_after"])
+    gain = 10 + sum(EFFECT.values())
     assert frame.loc[("scene-scene", "released-long"), "map_points"] == pytest.approx(gain + LONG)
     assert frame.loc[("scene-scene-long", "released-long"), "map_points"] == pytest.approx(gain)
 
 
-def test_differences_are_paired_by_seed_and_have_the_t_interval_of_the_pairs():
-    before, after = {0: 1.0, 1: 5.0, 2: 3.0, 7: 100.0}, {2: 3.5, 0: 2.0, 1: 5.3}
-    found = paired(before, after)
-    differences = [1.0, 0.3, 0.5]
-    low, high = stats.t.interval(0.95, 2, loc=sum(differences) / 3, scale=stats.sem(differences))
-    assert found.mean == pytest.approx(0.6)
-    assert (found.low, found.high) == pytest.approx((low, high))
-    assert paired({0: 1.0}, {0: 2.0}).half_width is None
-    with pytest.raises(ValueError, match="same seeds"):
-        paired({0: 1.0}, {1: 2.0})
-
-
-def test_two_lines_that_differ_in_more_than_one_option_are_no_step(metrics):
-    """Of 18 lines 14 pairs differ in one option of the protocol: a brute search over the recipes agrees."""
+def test_two_variants_that_differ_in_more_than_one_option_are_no_step(metrics):
+    """Of 18 variants 14 pairs differ in one option of the protocol: a brute search over the recipes agrees."""
     recipes = {entry["crops"]: entry["recipe"] for entry in metrics if entry["method"] == "moco_v2"}
     defaults = {"dilation": "photo", "items": "image", "smallest_box": "none", "scales": None}
 
@@ -133,48 +123,51 @@ def test_two_lines_that_differ_in_more_than_one_option_are_no_step(metrics):
         for b in names
         if sum(flat(recipes[a])[key] != flat(recipes[b])[key] for key in flat(recipes[a])) == 1
     }
-    found = {frozenset((step.before.name, step.after.name)) for step in steps(lines_of(metrics))}
+    found = {frozenset((step.before.crops, step.after.crops)) for step in steps(load(metrics).of("moco_v2"))}
     assert {pair for pair in found if not any(name.startswith("scene") for name in pair)} == one
     assert len({canonical(recipe) for recipe in recipes.values()}) == len(recipes)
 
 
 def test_the_table_reads_as_text_and_says_where_its_numbers_come_from(metrics):
-    table = audit_table(metrics)
+    table = audit_table(load(metrics))
     page = markdown(table)
-    assert "| Boxes | BING | true | none | published, to-1-boxes | 3 | 40.0 | 43.0 | +3.0" in page
+    (boxes,) = [row for row in table.cells() if row[4] == "published, to-1-boxes"]
+    assert boxes[:4] == ["Boxes", "BING", "ground truth", "none"]
+    assert boxes[5:8] == ["3", "40.0", "43.0"]
+    assert boxes[8].startswith("+3.0")
     assert "s_min to 1 | 0 to 1 and 0.2 to 1" in page
-    assert "Object crops over scene crops, as released, equal steps" in page
+    assert "as released, equal steps" in page
     assert r"\toprule" in latex(table)
     hashes = {entry["recipe_hash"] for entry in metrics}
     assert all(digest in page for digest in hashes)
 
 
-def test_a_probe_without_epochs_has_no_row_of_picking_and_no_reported_worth(metrics_of):
-    frame = audit_table(metrics_of("audit", score, best=False)).frame
+def test_a_probe_without_epochs_has_no_row_of_picking_and_no_reported_effect(metrics_of):
+    frame = audit_table(load(metrics_of("audit", score, best=False))).frame
     assert not (frame.option == "picked").any()
     assert frame.reported_points.isna().all()
 
 
 def row_of(runs, option, before):
-    frame = audit_table(runs).frame
+    frame = audit_table(load(runs)).frame
     return frame[(frame.option == option) & (frame.crops_before == before)].iloc[0]
 
 
 def test_what_the_released_code_reports_is_the_best_epochs_mean_over_batches(metrics):
-    """Picking is worth more after the first switch here, so that the last epoch's would show."""
+    """Picking adds more after the first switch here, so that the last epoch's would show."""
     runs = copy.deepcopy(metrics)
     for entry in runs:
         if entry["crops"] == "to-1-boxes":
             entry["best_epoch"]["best"]["map_batch_256"] += 0.07 + 0.01 * entry["seed"]
             entry["best_epoch"]["best"]["map"] += 0.5
     row = row_of(runs, "boxes", "published")
-    assert row.reported_points == pytest.approx(WORTH["boxes"] + 8.0)
+    assert row.reported_points == pytest.approx(EFFECT["boxes"] + 8.0)
     assert row.reported_half_width_points == pytest.approx(stats.t.ppf(0.975, 2) / math.sqrt(3))
-    assert (row.map_points, row.batch_points) == (pytest.approx(WORTH["boxes"]), pytest.approx(WORTH["boxes"]))
+    assert (row.map_points, row.batch_points) == (pytest.approx(EFFECT["boxes"]), pytest.approx(EFFECT["boxes"]))
 
 
-@pytest.mark.parametrize(("without", "worth"), [({0}, 3.5), ({2}, 2.5), ({0, 1}, 4.0), ({0, 1, 2}, None)])
-def test_the_reported_worth_is_of_the_seeds_with_a_best_epoch_on_both_sides(metrics, without, worth):
+@pytest.mark.parametrize(("without", "effect"), [({0}, 3.5), ({2}, 2.5), ({0, 1}, 4.0), ({0, 1, 2}, None)])
+def test_the_reported_effect_is_of_the_seeds_with_a_best_epoch_on_both_sides(metrics, without, effect):
     """Whichever these are: a probe can have been run again without its epochs."""
     runs = copy.deepcopy(metrics)
     for entry in runs:
@@ -184,29 +177,29 @@ def test_the_reported_worth_is_of_the_seeds_with_a_best_epoch_on_both_sides(metr
                 del entry["best_epoch"]
     row = row_of(runs, "boxes", "published")
     assert row.n == 3
-    assert row.map_points == pytest.approx(WORTH["boxes"])
-    assert (row.reported_points == pytest.approx(worth)) if worth else math.isnan(row.reported_points)
+    assert row.map_points == pytest.approx(EFFECT["boxes"])
+    assert (row.reported_points == pytest.approx(effect)) if effect else math.isnan(row.reported_points)
     assert math.isnan(row.reported_half_width_points), "fewer than three"
 
 
-def test_a_study_without_such_lines_is_told_so(metrics_of):
+def test_a_study_without_such_variants_is_told_so(metrics_of):
     metrics = [entry for entry in metrics_of("audit", score) if entry["crops"] in ("none", "scene-scene")]
     for report in (audit_figure, audit_table):
         with pytest.raises(ValueError, match="config/studies/audit"):
-            report(metrics)
+            report(load(metrics))
 
 
 def test_the_figure_has_the_intervals_of_the_table_and_says_which_way_a_row_was_walked(metrics):
-    """Seeds differ in what boxes are worth: the row's markers are those of the walk there and of the walk back."""
+    """Seeds differ in the effect of boxes: the row's markers are those of the walk there and of the walk back."""
     runs = copy.deepcopy(metrics)
     for entry in runs:
         if "1-boxes" in entry["crops"]:
             entry["map"] += 0.01 * SEEDS[entry["seed"]] * (1 if entry["crops"].startswith("to") else 2)
-    figure = audit_figure(runs)
-    frame = audit_table(runs).frame
+    figure = audit_figure(load(runs))
+    frame = audit_table(load(runs)).frame
     axes = figure.axes[0]
     labels = [text.get_text() for text in axes.get_yticklabels()]
-    row = labels.index("Boxes: BING\n→ true")
+    row = labels.index("Boxes: BING\n→ ground truth")
     found = {gid: [line for line in axes.lines if line.get_gid() == gid] for gid in ("mean", "interval")}
     near = {gid: [line for line in lines if abs(line.get_ydata()[0] - row) < 0.5] for gid, lines in found.items()}
     there, back = (frame[(frame.option == "boxes")].iloc[k] for k in range(2))
@@ -236,14 +229,14 @@ def test_the_figure_has_the_intervals_of_the_table_and_says_which_way_a_row_was_
 
 
 def test_the_figure_shows_every_difference_of_the_table(metrics, check_texts):
-    figure = audit_figure(metrics)
-    frame = audit_table(metrics).frame
+    figure = audit_figure(load(metrics))
+    frame = audit_table(load(metrics)).frame
     left, right = figure.axes
     for axes, column in ((left, "map_points"), (right, "batch_points")):
         drawn = sorted(float(line.get_xdata()[0]) for line in axes.lines if line.get_gid() == "mean")
         assert drawn == pytest.approx(sorted(value for value in frame[column] if not math.isnan(value)))
     labels = [text.get_text() for text in left.get_yticklabels()]
     assert len(labels) == len(set(labels))
-    assert len(labels) == len(PROTOCOL) + 3 + 6
-    assert "worth on audit" in figure.get_suptitle()
+    assert len(labels) == len(AUDITED) + 3 + 6
+    assert "audit" in figure.get_suptitle()
     check_texts(figure)

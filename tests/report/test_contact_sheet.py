@@ -8,10 +8,9 @@ from PIL import Image
 
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import POLICIES, CropPolicy
+from oac.pretrain.host_photos import HostPhoto, HostPhotos
 from oac.pretrain.loader import Boxes, ViewBatches
-from oac.pretrain.photos import Photo
-from oac.pretrain.photos import Photos as HostPhotos
-from oac.report.contact_sheet import COLOURS, contact_sheet, draw_samples
+from oac.report.contact_sheet import COLOURS, contact_sheet, first_samples
 from oac.report.style import save
 
 COUNT, SIZE, SEED, LOWER = 5, 16, 3, 0.4
@@ -24,7 +23,8 @@ class Photos:
         rng = np.random.default_rng(0)
         self.image_ids = [f"photo{i}" for i in range(count)]
         self.photos = [
-            Photo(Image.fromarray(rng.integers(0, 256, (40 + i, 60 - i, 3), dtype=np.uint8))) for i in range(count)
+            HostPhoto(Image.fromarray(rng.integers(0, 256, (40 + i, 60 - i, 3), dtype=np.uint8)))
+            for i in range(count)
         ]
 
     def __len__(self):
@@ -46,10 +46,15 @@ def policy(name):
     return CropPolicy(name, boxes=None if name == "scene-scene" else "bing")
 
 
+def samples_of(name, **changes):
+    options = {"seed": SEED, "count": COUNT, "view_size": SIZE} | changes
+    return first_samples(PHOTOS, BOXES, policy(name), LOWER, **options)
+
+
 @functools.cache
-def sheet(name, /, **changes):
-    options = {"name": name, "seed": SEED, "count": COUNT, "view_size": SIZE} | changes
-    return contact_sheet(PHOTOS, BOXES, policy(name), LOWER, **options)
+def sheet(policy_name, /, name=None, **changes):
+    samples = samples_of(policy_name, **changes)
+    return contact_sheet(samples, policy(policy_name), LOWER, name or policy_name)
 
 
 def shown(figure, view):
@@ -92,7 +97,7 @@ def test_the_solid_outline_holds_what_the_view_shows_and_lies_in_the_dashed_one(
         for view, colour in COLOURS.items():
             (cut,), (region,) = outlines(axes, colour, "solid"), outlines(axes, colour, "dashed")
             again = photo.at(1).resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=cut)
-            # Width + left is rounded once more than right, hence one grey level.
+            # Width + left is rounded once more than right, hence one level of grey.
             assert np.abs(np.asarray(again, int) - shown(figure, view)[row]).max() <= 1
             assert region[0] - 1e-6 <= cut[0] < cut[2] <= region[2] + 1e-6
             assert region[1] - 1e-6 <= cut[1] < cut[3] <= region[3] + 1e-6
@@ -116,11 +121,11 @@ def test_all_policies_show_the_same_photos_and_another_seed_others():
 
 
 def test_an_augmentation_that_does_nothing_shows_the_views_again():
-    nothing = Augmentation(jitter=0, grey=0, blur=0, flip=0)
-    for sample in draw_samples(PHOTOS, BOXES, policy("object-scene"), LOWER, SEED, COUNT, SIZE, nothing):
+    nothing = Augmentation(jitter=0, grayscale=0, blur=0, flip=0)
+    for sample in samples_of("object-scene", augmentation=nothing):
         np.testing.assert_array_equal(sample.views["query"], sample.views["query, augmented"])
         np.testing.assert_array_equal(sample.views["key"], sample.views["key, augmented"])
-    flipped = Augmentation(jitter=0, grey=0, blur=0, flip=1)
+    flipped = Augmentation(jitter=0, grayscale=0, blur=0, flip=1)
     figure = sheet("object-scene", augmentation=flipped)
     for plain, augmented in zip(shown(figure, "key"), shown(figure, "key, augmented"), strict=True):
         np.testing.assert_array_equal(plain[:, ::-1], augmented)
@@ -137,7 +142,7 @@ def test_fewer_photos_than_asked_for_are_all_shown_and_none_is_an_error():
     with pytest.raises(ValueError, match="at least 1"):
         sheet("object-scene", count=0)
     with pytest.raises(ValueError, match="no training photos"):
-        contact_sheet(Photos(0), BOXES, policy("object-scene"), LOWER, name="x")
+        first_samples(Photos(0), BOXES, policy("object-scene"), LOWER)
 
 
 def test_a_sheet_saved_twice_has_the_same_bytes(tmp_path):

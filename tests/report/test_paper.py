@@ -34,4 +34,4 @@ def test_lookup_ignores_what_does_not_matter_and_invents_nothing():
     assert paper_value("supervised", "scene-scene", None) is VALUES["supervised", None, None]
     assert paper_value("moco_v2", "object-dilate", "ground_truth") is None
     assert paper_value("byol", "object-dilate", "bing") is None
-    assert paper_value("random", None, None) is None
+    assert paper_value("random_init", None, None) is None

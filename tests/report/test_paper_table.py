@@ -5,21 +5,21 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from oac.report.check import NOT_RUN, REPRODUCED, check
+from oac.report.check import NOT_KNOWN, NOT_RUN, SAME_SIGN, check, paper_table
 from oac.report.formats import points
-from oac.report.paper_table import NOT_KNOWN, paper_table
+from oac.report.results import load
 
 
 @pytest.fixture
 def metrics(metrics_of):
-    """The demo with a clear order of its lines."""
-    values = {"scene-scene": 0.4, "object-dilate": 0.6, "object-dilate-true": 0.7}
+    """The demo with a clear order of its variants."""
+    values = {"scene-scene": 0.4, "object-dilate": 0.6, "object-dilate-gt": 0.7}
     return metrics_of("demo", lambda method, crops, seed: values.get(crops, 0.3) + seed / 1000)
 
 
 def test_every_number_of_the_check_has_a_row_in_its_order(metrics):
-    checked = check(metrics)
-    table = paper_table(checked, metrics)
+    checked = check(load(metrics))
+    table = paper_table(checked, load(metrics))
     rows = table.frame.head(len(checked["values"]))
     assert rows.what.tolist() == [entry["what"] for entry in checked["values"]]
     for entry, (_, row), cells in zip(checked["values"], rows.iterrows(), table.cells(), strict=False):
@@ -36,44 +36,46 @@ def test_every_number_of_the_check_has_a_row_in_its_order(metrics):
             assert ("±" in cells[2]) == (entry["half_width"] is not None)
     assert {row[0]: row[3] for row in table.cells()}["moco_v2, scene-scene, mAP"] == "60.1"  # 20 points more here
     statuses = {row[0]: row[5] for row in table.cells()}
-    assert statuses["object-dilate over scene-scene, table"] == f"{REPRODUCED} (sign)"
+    assert statuses["object-dilate over scene-scene, table"] == f"{SAME_SIGN} (sign)"
     assert statuses["moco_v2, object-dilate, bing, mAP"] == NOT_RUN
 
 
-def test_a_line_that_the_paper_has_no_number_for_says_so(metrics):
-    checked = check(metrics)
-    table = paper_table(checked, metrics)
+def test_a_variant_that_the_paper_has_no_number_for_says_so(metrics):
+    checked = check(load(metrics))
+    table = paper_table(checked, load(metrics))
     others = {row[0]: row for row in table.cells()[len(checked["values"]) :]}
     assert set(others) == {
         "moco_v2, object-object (BING boxes), mAP",
-        "moco_v2, object-dilate-true (true boxes), mAP",
-        "random, mAP",
+        "moco_v2, object-dilate-gt (ground truth boxes), mAP",
+        "random_init, mAP",
     }
-    true = others["moco_v2, object-dilate-true (true boxes), mAP"]
-    assert true[1] == NOT_KNOWN
-    assert true[2].startswith("70.1 ± ")
-    assert true[3:6] == ["90.1", "–", "–"]
-    lines = set(" ".join(table.frame.lines).split())
-    assert lines == {f"{entry['method']}/{entry['crops']}" for entry in metrics}, "no line of the study is missing"
+    ground_truth = others["moco_v2, object-dilate-gt (ground truth boxes), mAP"]
+    assert ground_truth[1] == NOT_KNOWN
+    assert ground_truth[2].startswith("70.1 ± ")
+    assert ground_truth[3:6] == ["90.1", "–", "–"]
+    variants = set(" ".join(table.frame.variants).split())
+    assert variants == {f"{entry['method']}/{entry['crops']}" for entry in metrics}, (
+        "no variant of the study is missing"
+    )
 
 
-def test_lines_of_single_labels_have_their_top1(metrics):
+def test_variants_of_single_labels_have_their_top1(metrics):
     single = [entry | {"top1": 0.25, "top5": 0.5} for entry in metrics]
-    others = {row[0]: row for row in paper_table(check(single), single).cells()}
-    true = others["moco_v2, object-dilate-true (true boxes), top-1"]
-    assert true[2].startswith("25.0")
-    assert true[3] == "–"
+    others = {row[0]: row for row in paper_table(check(load(single)), load(single)).cells()}
+    ground_truth = others["moco_v2, object-dilate-gt (ground truth boxes), top-1"]
+    assert ground_truth[2].startswith("25.0")
+    assert ground_truth[3] == "–"
 
 
 def test_the_notes_count_as_the_check_does(metrics):
-    checked = check(metrics)
-    assert f"{checked['counts'][NOT_RUN]} {NOT_RUN}" in paper_table(checked, metrics).notes[0]
+    checked = check(load(metrics))
+    assert f"{checked['counts'][NOT_RUN]} {NOT_RUN}" in paper_table(checked, load(metrics)).notes[0]
 
 
-def test_where_all_lines_are_the_papers_nothing_is_added(metrics):
+def test_where_all_variants_are_the_papers_nothing_is_added(metrics):
     known = [entry for entry in metrics if entry["crops"] in ("scene-scene", "object-dilate")]
-    checked = check(known)
-    table = paper_table(checked, known)
+    checked = check(load(known))
+    table = paper_table(checked, load(known))
     assert len(table.frame) == len(checked["values"])
     assert not any("At the end" in note for note in table.notes)
     assert pd.notna(table.frame.paper).all()

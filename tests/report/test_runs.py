@@ -12,6 +12,7 @@ import pytest
 
 from oac.pretrain.recipe import digest
 from oac.report.formats import html, markdown
+from oac.report.results import load
 from oac.report.runs import cost, duration, runs_table, speed
 
 BENCHMARK = {"s": "41.17", "h:m:s": "0:00:41", "max_rss": "2048.00", "max_pss": "1024.00", "cpu_time": "14.87"}
@@ -33,7 +34,7 @@ def history(rates, batch=640):
 
 
 def test_every_run_has_a_row_with_its_hash_and_its_command(metrics):
-    table = runs_table(metrics, {}, {})
+    table = runs_table(load(metrics), {}, {})
     assert len(table.frame) == len(metrics)
     for entry, (_, row), cells in zip(metrics, table.frame.iterrows(), table.cells(), strict=True):
         assert row.map_percent == 100 * entry["map"]
@@ -46,7 +47,7 @@ def test_every_run_has_a_row_with_its_hash_and_its_command(metrics):
 
 def test_runs_of_single_labels_have_their_top1(metrics):
     single = [run | {"top1": 0.125, "top5": 0.5} for run in metrics]
-    table = runs_table(single, {}, {})
+    table = runs_table(load(single), {}, {})
     assert set(table.frame.top1_percent) == {12.5}
     head, _, row = [line for line in markdown(table).splitlines() if line.startswith("|")][:3]
     assert "Top-1 (%)" in head
@@ -56,7 +57,7 @@ def test_runs_of_single_labels_have_their_top1(metrics):
 
 def test_costs_are_of_the_run_that_they_stand_beside(metrics):
     name = "moco_v2/object-dilate/seed1"
-    table = runs_table(metrics, {name: history([100.0, 200.0, 50.0])}, {name: BENCHMARK})
+    table = runs_table(load(metrics), {name: history([100.0, 200.0, 50.0])}, {name: BENCHMARK})
     rows = {row[-1]: row for row in table.cells()}
     own = rows.pop(f"snakemake results/demo/probe/{name}/metrics.json")
     assert own[7:11] == ["0:00:22", "100", "1.00", "cuda"]
@@ -101,11 +102,11 @@ def test_a_day_of_training_reads_in_hours():
 
 
 def test_every_recipe_can_be_unfolded_and_hashes_to_what_stands_there(metrics):
-    page = html(runs_table(metrics, {}, {}))
+    page = html(runs_table(load(metrics), {}, {}))
     details = re.findall(r"<details>(.*?)</details>", page, re.S)
-    lines = list(dict.fromkeys((entry["method"], entry["crops"]) for entry in metrics))
-    assert len(details) == len(lines)
-    for (method, crops), part in zip(lines, details, strict=True):
+    variants = list(dict.fromkeys((entry["method"], entry["crops"]) for entry in metrics))
+    assert len(details) == len(variants)
+    for (method, crops), part in zip(variants, details, strict=True):
         runs = [entry for entry in metrics if (entry["method"], entry["crops"]) == (method, crops)]
         summary = re.search(r"<summary>(.*)</summary>", part)[1]
         assert summary.startswith(f"{method}/{crops}: ")
@@ -115,32 +116,32 @@ def test_every_recipe_can_be_unfolded_and_hashes_to_what_stands_there(metrics):
         assert len(commands.splitlines()) == len(runs)
 
 
-def test_runs_of_a_line_with_another_recipe_are_unfolded_apart(metrics):
+def test_runs_of_a_variant_with_another_recipe_are_unfolded_apart(metrics):
     """As where a study file was edited and not all of its runs were made again."""
     entry = next(entry for entry in metrics if entry["crops"] == "object-dilate" and entry["seed"] == 1)
     entry["recipe"]["view_size"] = 48
-    page = html(runs_table(metrics, {}, {}))
+    page = html(runs_table(load(metrics), {}, {}))
     assert page.count("<summary>moco_v2/object-dilate: ") == 2
 
 
 def test_what_is_not_there_is_said(metrics):
-    notes = " ".join(runs_table(metrics, {}, {}).notes)
+    notes = " ".join(runs_table(load(metrics), {}, {}).notes)
     assert "without a commit" in notes
     assert "no benchmark file" in notes
     names = [f"{entry['method']}/{entry['crops']}/seed{entry['seed']}" for entry in metrics]
-    notes = " ".join(runs_table(metrics[1:], {}, dict.fromkeys(names, BENCHMARK)).notes)
+    notes = " ".join(runs_table(load(metrics[1:]), {}, dict.fromkeys(names, BENCHMARK)).notes)
     assert "without a commit" not in notes
     assert "no benchmark file" not in notes
 
 
 def test_markdown_has_the_table_without_the_recipes(metrics):
-    page = markdown(runs_table(metrics, {}, {}))
+    page = markdown(runs_table(load(metrics), {}, {}))
     assert "<details>" not in page
     assert sum(line.startswith("|") for line in page.splitlines()) == len(metrics) + 2
 
 
 def test_the_csv_holds_numbers(metrics):
     name = "moco_v2/object-dilate/seed1"
-    frame = runs_table(metrics, {name: history([100.0])}, {name: BENCHMARK}).frame
+    frame = runs_table(load(metrics), {name: history([100.0])}, {name: BENCHMARK}).frame
     for column in ("images_per_s", "training_s", "memory_mib", "job_s"):
         assert pd.to_numeric(frame[column]).notna().sum() == 1

@@ -6,88 +6,121 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from oac.report.statistics import Interval, holm, intervals_overlap, paired_p, t_interval, welch_interval
+from oac.report.statistics import Interval, difference, holm, t_interval
 
-samples = st.lists(st.floats(-100, 100).map(lambda value: round(value, 3)), min_size=3, max_size=8)
+numbers = st.floats(-100, 100).map(lambda value: round(value, 3))
+samples = st.lists(numbers, min_size=3, max_size=8)
+
+
+def by_seed(values, first=0):
+    return dict(enumerate(values, first))
 
 
 def test_hand_computed_interval():
     # mean 2, s = 1, t(2, 0.975) = 4.30265, s / sqrt(3) = 0.57735
-    assert t_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0, 2.48414), abs=1e-5)
-    assert t_interval([1.0, 2.0, 3.0], level=0.5).half_width == pytest.approx(0.816497 / 3**0.5, abs=1e-5)
+    found = t_interval([1.0, 2.0, 3.0])
+    assert (found.mean, found.half_width) == pytest.approx((2.0, 2.48414), abs=1e-5)
 
 
-@given(samples, st.sampled_from([0.8, 0.95, 0.99]))
-def test_interval_is_that_of_scipy(values, level):
+@given(samples)
+def test_interval_is_that_of_scipy_and_of_its_definition(values):
     assume(np.std(values) > 0.01)
-    interval = t_interval(values, level)
-    low, high = stats.ttest_1samp(values, 0.0).confidence_interval(level)
+    interval = t_interval(values)
+    low, high = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
     np.testing.assert_allclose((interval.low, interval.high), (low, high), rtol=1e-9, atol=1e-9)
+    width = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    assert interval.half_width == pytest.approx(width, rel=1e-6)
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=3, max_size=8))
+def test_a_difference_over_common_seeds_is_scipys_paired_one(pairs):
+    first, second = (np.array(side) for side in zip(*pairs, strict=True))
+    d = first - second
+    assume(np.std(d) > 0.01)
+    # Runs of other seeds than the common ones, and their order, do not matter.
+    ours = {99: 7.0, **by_seed(first.tolist())}
+    found = difference(ours, dict(reversed(by_seed(second.tolist()).items())))
+    expected = stats.ttest_rel(first, second)
+    low, high = expected.confidence_interval(0.95)
+    np.testing.assert_allclose((found.low, found.high), (low, high), rtol=1e-9, atol=1e-9)
+    assert (found.n, found.paired) == (len(d), True)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-9, abs=1e-300)
+    t = abs(d.mean()) / (d.std(ddof=1) / len(d) ** 0.5)
+    assert found.p == pytest.approx(2 * stats.t.sf(t, len(d) - 1), rel=1e-6, abs=1e-12)
+
+
+@given(samples, samples, st.integers(0, 2))
+def test_where_seeds_do_not_pair_the_difference_is_welchs(first, second, common):
+    assume(np.std(first) > 0.01 and np.std(second) > 0.01)
+    found = difference(by_seed(first), by_seed(second, first=len(first) - common))
+    expected = stats.ttest_ind(first, second, equal_var=False)
+    low, high = expected.confidence_interval(0.95)
+    np.testing.assert_allclose((found.low, found.high), (low, high), rtol=1e-9, atol=1e-9)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-9, abs=1e-300)
+    assert (found.n, found.paired) == (min(len(first), len(second)), False)
 
 
 @given(samples, samples)
-def test_difference_is_welchs(first, second):
-    assume(np.std(first) > 0.01 and np.std(second) > 0.01)
-    interval = welch_interval(first, second)
-    low, high = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
-    np.testing.assert_allclose((interval.low, interval.high), (low, high), rtol=1e-9, atol=1e-9)
+def test_significant_means_that_the_interval_excludes_zero(first, second):
+    assume(np.std(np.subtract(first[:3], second[:3])) > 0.01)
+    found = difference(by_seed(first[:3]), by_seed(second[:3]))
+    assert found.significant == (found.low > 0 or found.high < 0)
+    assert found.significant == (found.p < 0.05)
+    back = difference(by_seed(second[:3]), by_seed(first[:3]))
+    assert back.mean == pytest.approx(-found.mean)
+    assert (back.significant, back.verdict) == (found.significant, found.verdict)
 
 
 @pytest.mark.parametrize("values", [[4.0], [4.0, 6.0]])
 def test_fewer_than_three_values_have_no_interval(values):
     interval = t_interval(values)
-    assert interval == (np.mean(values), None)
-    assert welch_interval(values, [1.0, 2.0, 3.0]) == (np.mean(values) - 2.0, None)
-    assert welch_interval([1.0, 2.0, 3.0], values).half_width is None
+    assert interval == Interval(np.mean(values), None)
     with pytest.raises(ValueError, match="needs 3 values"):
         _ = interval.low
+    three = by_seed([1.0, 2.0, 3.0])
+    for first, second in ((by_seed(values), three), (three, by_seed(values))):
+        found = difference(first, second)
+        assert (found.half_width, found.p, found.significant) == (None, None, False)
+        assert (found.n, found.paired) == (len(values), True)
+    changes = np.subtract(values, [1.0, 2.0][: len(values)])
+    assert difference(by_seed(values), three).mean == pytest.approx(changes.mean()), "over the common seeds"
+    apart = difference(by_seed(values, first=7), three)
+    assert (apart.mean, apart.half_width, apart.paired) == (np.mean(values) - 2.0, None, False)
+
+
+def test_what_a_difference_says():
+    one, two, three = by_seed([1.0]), by_seed([1.0, 2.0]), by_seed([1.0, 2.0, 4.0])
+    far = by_seed([11.0, 12.1, 14.2])
+    assert difference(far, one).verdict == "single seed, not ranked"
+    assert difference(far, two).verdict == "inconclusive"
+    assert difference(far, three).verdict == "significant difference"
+    assert difference(by_seed([4.0, 2.0, 1.0]), three).verdict == "no significant difference"
 
 
 def test_equal_values_have_an_interval_of_no_width():
-    assert t_interval([5.0] * 3) == (5.0, 0.0)
-    assert welch_interval([5.0] * 3, [4.0] * 4) == (1.0, 0.0)
+    assert t_interval([5.0] * 3) == Interval(5.0, 0.0)
+    apart = difference(by_seed([5.0] * 3), by_seed([4.0] * 4, first=9))
+    assert (apart.mean, apart.half_width, apart.p, apart.significant) == (1.0, 0.0, None, True)
+    same = difference(by_seed([5.0, 6.0, 7.0]), by_seed([5.0, 6.0, 7.0]))
+    assert (same.mean, same.half_width, same.p, same.significant) == (0.0, 0.0, None, False)
+    # 1.1 - 1.0 and 2.1 - 2.0 are not equal to the bit.
+    alike = difference(by_seed([1.1, 2.1, 3.1]), by_seed([1.0, 2.0, 3.0]))
+    assert (alike.half_width, alike.p, alike.significant) == (0.0, None, True)
 
 
-def test_overlap_is_symmetric_and_counts_touching():
-    low, touching, apart = Interval(1.0, 0.5), Interval(2.0, 0.5), Interval(2.1, 0.5)
-    assert intervals_overlap(low, touching)
-    assert intervals_overlap(touching, low)
-    assert not intervals_overlap(low, apart)
-    assert not intervals_overlap(apart, low)
-    assert intervals_overlap(Interval(0.0, 9.0), low)  # one inside the other
+def test_an_interval_holds_its_ends():
+    interval = Interval(1.0, 0.5)
+    assert [interval.holds(value) for value in (0.49, 0.5, 1.2, 1.5, 1.51)] == [False, True, True, True, False]
     with pytest.raises(ValueError, match="no interval"):
-        intervals_overlap(low, Interval(1.0, None))
+        Interval(1.0, None).holds(1.0)
 
 
 def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="no values"):
         t_interval([])
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        t_interval([1.0, 2.0, 3.0], level=95)
-
-
-@given(st.lists(st.tuples(*[st.floats(-100, 100).map(lambda value: round(value, 3))] * 2), min_size=3, max_size=8))
-def test_paired_p_is_that_of_scipy_and_of_its_definition(pairs):
-    first, second = (np.array(side) for side in zip(*pairs, strict=True))
-    d = first - second
-    assume(np.std(d) > 0.01)
-    p = paired_p(first.tolist(), second.tolist())
-    assert p == pytest.approx(stats.ttest_rel(first, second).pvalue, rel=1e-9, abs=1e-300)
-    t = abs(d.mean()) / (d.std(ddof=1) / len(d) ** 0.5)
-    assert p == pytest.approx(2 * stats.t.sf(t, len(d) - 1), rel=1e-6, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [([1.0, 2.0], [2.0, 5.0]), ([], []), ([1.1, 2.1, 3.1], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])],
-)
-def test_there_is_no_p_of_two_pairs_nor_of_equal_differences(first, second):
-    assert paired_p(first, second) is None
-
-
-def test_pairs_need_two_sides():
-    with pytest.raises(ValueError, match="zip"):
-        paired_p([1.0, 2.0, 3.0], [1.0, 2.0])
+    for sides in (({}, by_seed([1.0])), (by_seed([1.0]), {})):
+        with pytest.raises(ValueError, match="without values"):
+            difference(*sides)
 
 
 def slow_holm(values):

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
-from oac.report import curves, figures
-from oac.report.style import METHOD_COLOURS, POLICY_COLOURS, arms_of, ink, spread
+from oac.report import figures
+from oac.report.results import Variant
+from oac.report.style import METHOD_COLOURS, POLICY_COLOURS, ink, spread
+from oac.report.training_curves import training_curves
 
 
 def luminance(colour):
@@ -36,23 +38,27 @@ def test_spread_keeps_order_distance_and_place(heights, gap):
         np.testing.assert_allclose(moved, heights, atol=1e-9)
 
 
-def table():
-    """Two arms of MoCo-v2, two of BYOL and a reference, with what every figure of curves asks for."""
-    lines = [(method, policy) for method in ("moco_v2", "byol") for policy in ("scene-scene", "object-dilate")]
-    rows = [
-        {"method": method, "crops": policy, "policy": policy, "boxes": None if policy == "scene-scene" else "bing",
-         "seed": 0, "label": label, "train_images": photos, "ap": 0.1 + k / 10, "low": low, "high": low + 0.5,
-         "positives": 3, "images_seen": photos, "loss": 1.0 + k, "chance": 9.0, "feature_std": 0.5}
-        for k, (method, policy) in enumerate([*lines, ("supervised", "scene-scene")])
-        for label, photos, low in (("a", 100, 0.0), ("b", 200, 0.5))
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+def example():
+    """Two variants of MoCo-v2, two of BYOL and a reference, with what every figure of curves asks for."""
+    keys = [(method, policy) for method in ("moco_v2", "byol") for policy in ("scene-scene", "object-dilate")]
+    variants = [
+        Variant.named(method, policy, policy, "bing") for method, policy in [*keys, ("supervised", "scene-scene")]
+    ]
+    tables = {}
+    for k, variant in enumerate(variants):
+        rows = [
+            {"seed": 0, "label": label, "train_images": photos, "ap": 0.1 + k / 10, "low": low, "high": low + 0.5,
+             "positives": 3, "images_seen": photos, "loss": 1.0 + k, "chance": 9.0, "feature_std": 0.5}
+            for label, photos, low in (("a", 100, 0.0), ("b", 200, 0.5))
+        ]  # fmt: skip
+        tables[variant.key] = pd.DataFrame(rows)
+    return variants, tables
 
 
-@pytest.mark.parametrize("draw", [curves.training_curves, figures.ap_by_size, figures.ap_by_frequency])
-def test_two_curves_of_a_figure_differ_in_colour_or_line(draw):
-    arms = {} if draw is curves.training_curves else {"arms": [(arm.method, arm.crops) for arm in arms_of(table())]}
-    figure = draw(table(), **arms)
+@pytest.mark.parametrize("draw", [training_curves, figures.ap_by_size, figures.ap_by_frequency])
+def test_two_curves_of_a_figure_differ_in_colour_or_line(draw, monkeypatch):
+    monkeypatch.setattr(figures, "in_figure_3", list)  # all of them, also those that the paper's figure is without
+    figure = draw(*example())
     looks, byol = [], set()
     for place, axes in enumerate(figure.axes):
         for line in axes.lines:
@@ -68,8 +74,8 @@ def test_two_curves_of_a_figure_differ_in_colour_or_line(draw):
     assert {"BYOL, scene-scene – · –", "BYOL, object-dilate (BING boxes)", "scene-scene", "Supervised"} <= names
 
 
-def test_no_curve_of_an_arm_is_drawn_as_chance_is():
-    figure = curves.training_curves(table())
+def test_no_curve_of_a_variant_is_drawn_as_chance_is():
+    figure = training_curves(*example())
     dashes = {
         gid: {str(line._dash_pattern[1]) for axes in figure.axes for line in axes.lines if line.get_gid() == gid}
         for gid in ("run", "chance")

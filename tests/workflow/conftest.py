@@ -1,13 +1,17 @@
-"""A copy of the repository in which Snakemake runs, so that tests may edit its code and its studies."""
+"""A copy of the repository in which Snakemake runs, so that tests may edit its code and its studies.
+
+The tiny study is built once in a test session, also where several processes run the tests. Tests work on copies.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +73,11 @@ class Workflow:
         config.write_text(yaml.safe_dump({"studies": [study["name"]], "study_files": [str(file)], "gpu": 0}))
         return config
 
+    def copy_to(self, folder: Path) -> Workflow:
+        """Copy the folder with its times, by which Snakemake knows what is done."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return replace(self, folder=folder)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -103,12 +112,33 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """The tiny study, built once. Tests may dry-run it; who writes to it leaves it as it was."""
-    workflow = Workflow(repo, tmp_path_factory.mktemp("finished"))
-    result = workflow.run()
-    assert result.code == 0, result.text
+def built(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The tiny study, built by the process that asks first. Nobody writes to it; take a copy."""
+    base = tmp_path_factory.getbasetemp()
+    # pytest-xdist gives each of its processes a folder inside the session's.
+    session = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    workflow, mark = Workflow(repo, session / "tiny"), session / "tiny.built"
+    with open(session / "tiny.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not mark.exists():
+            shutil.rmtree(workflow.folder, ignore_errors=True)
+            workflow.folder.mkdir()
+            result = workflow.run()
+            assert result.code == 0, result.text
+            mark.touch()
     return workflow
+
+
+@pytest.fixture(scope="session")
+def finished(built: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The finished tiny study, to read and for dry runs; a test that builds anything takes `copied`."""
+    return built.copy_to(tmp_path_factory.mktemp("finished") / "copy")
+
+
+@pytest.fixture
+def copied(built: Workflow, tmp_path: Path) -> Workflow:
+    """The finished tiny study in a folder of the test's own, in which anything may be built."""
+    return built.copy_to(tmp_path / "copied")
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-SchedulerParameters=sched_interval=2,bf_interval=2
+SchedulerParameters=sched_interval=1,bf_interval=1
 KillWait=60
 SlurmdParameters=config_overrides
 MpiDefault=none
@@ -102,8 +102,8 @@ def cluster(folder: Path) -> Iterator[Path]:
     text = CONFIGURATION.format(host=host, controller=controller, daemon=daemon, folder=folder, cpus=os.cpu_count())
     configuration.write_text(text)
     for number in range(2):
-        (folder / f"card{number}").touch()
-    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/card[0-1]\n")
+        (folder / f"gpu{number}").touch()
+    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-1]\n")
     munged = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}"]
     munged += [f"--{name}-file={folder}/munged.{name}" for name in ("pid", "log", "seed")]
     daemons = [munged, ["slurmctld", "-D", "-f", str(configuration)], ["slurmd", "-D", "-f", str(configuration)]]

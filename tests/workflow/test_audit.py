@@ -1,4 +1,4 @@
-"""The audit from its rules: lines with every option are trained, probed, compared and checked against the paper."""
+"""The audit from its rules: variants with every option are trained, probed and compared with the paper."""
 
 import json
 
@@ -16,7 +16,7 @@ RELEASED = {
 }
 
 
-def test_a_study_with_the_released_codes_options_runs_to_its_table_figure_and_check(finished, tmp_path):
+def test_a_study_with_the_released_codes_options_runs_to_its_table_figure_and_check(copied, tmp_path):
     edits = {
         "data.boxes_per_photo": 4.5,
         "methods.supervised": None,
@@ -32,27 +32,27 @@ def test_a_study_with_the_released_codes_options_runs_to_its_table_figure_and_ch
             "released-two": {**DILATE, **RELEASED, "heads": 2},
         },
     }
-    config = finished.changed(edits, tmp_path)
+    config = copied.changed(edits, tmp_path)
     targets = [f"{REPORT}/tables/audit.md", f"{REPORT}/figures/audit.png", f"{REPORT}/check.json"]
     targets += [f"{REPORT}/tables/ablation_heads.md", f"{REPORT}/figures/ablation_heads.png"]
     targets += [f"{REPORT}/figures/crops_released.png"]
-    plan = finished.planned(*targets, config=config)
+    plan = copied.planned(*targets, config=config)
     assert "moco_v2 on scene-scene, seed 0" not in plan.trained, "absent options leave a finished run as it is"
-    result = finished.run(*targets, "--cores", "2", config=config)
+    result = copied.run(*targets, "--cores", "2", config=config)
     assert result.code == 0, result.text
 
-    table = pd.read_csv(finished.folder / REPORT / "tables/audit.csv").set_index(["option", "crops_before"])
+    table = pd.read_csv(copied.folder / REPORT / "tables/audit.csv").set_index(["option", "crops_before"])
     metrics = {
-        crops: json.loads((finished.folder / f"results/tiny/probe/moco_v2/{crops}/seed0/metrics.json").read_text())
+        crops: json.loads((copied.folder / f"results/tiny/probe/moco_v2/{crops}/seed0/metrics.json").read_text())
         for crops in edits["crops"]
     }
     heads = table.loc["heads"]
     assert set(heads.index) == {"published", "released-two"}
-    worth = 100 * (metrics["one-head"]["map"] - metrics["published"]["map"])
-    assert abs(heads.map_points["published"] - worth) < 1e-9
+    effect = 100 * (metrics["one-head"]["map"] - metrics["published"]["map"])
+    assert abs(heads.map_points["published"] - effect) < 1e-9
     assert table.loc[("budget", "scene-scene"), "images_seen_after"] == 1152  # 256 x 4.5
     assert metrics["released"]["best_epoch"]["best"]["map"] > 0
-    check = json.loads((finished.folder / REPORT / "check.json").read_text())
+    check = json.loads((copied.folder / REPORT / "check.json").read_text())
     assert check["counts"]["not run"] == len(check["values"]), "one seed has no interval"
     for target in targets:
-        assert (finished.folder / target).stat().st_size > 300
+        assert (copied.folder / target).stat().st_size > 300

@@ -23,7 +23,7 @@ RUNS = [
     "moco_v2/scene-scene/seed0",
     "moco_v2/object-dilate/seed0",
     "supervised/scene-scene/seed0",
-    "random/none/seed0",
+    "random_init/none/seed0",
 ]
 
 
@@ -31,27 +31,33 @@ RUNS = [
 def report(finished, tmp_path_factory) -> Path:
     """The report of the tiny study, as `make report` writes it."""
     file = tmp_path_factory.mktemp("report") / "report.html"
-    result = finished.run("report")
-    assert result.code == 0, result.text
     style = finished.repo / "workflow/report/phone.css"
     result = finished.run("--report", str(file), "--report-stylesheet", str(style), "report")
     assert result.code == 0, result.text
     return file
 
 
-@pytest.fixture(params=WIDTHS)
-def page(request, report, tmp_path):
-    """The report, opened."""
-    with browser.Browser(tmp_path, WIDTHS[request.param], 800) as page:
-        page.open(report.as_uri())
-        yield page
+@pytest.fixture(scope="module", params=WIDTHS)
+def window(request, tmp_path_factory):
+    """A browser, started once for each width."""
+    with browser.Browser(tmp_path_factory.mktemp("browser"), WIDTHS[request.param], 800) as window:
+        yield window
+
+
+@pytest.fixture
+def page(window, report):
+    """The report, opened anew."""
+    window.open("about:blank")  # ends what the last test left running
+    window.complaints.clear()
+    window.open(report.as_uri())
+    return window
 
 
 def paths(page: browser.Browser, kind: str) -> list[str]:
     """The results of a kind, such as image/png."""
-    found = page.run(f"Object.keys(results).filter(path => results[path].mime_type == '{kind}')")
-    assert found
-    return found
+    result = page.run(f"Object.keys(results).filter(path => results[path].mime_type == '{kind}')")
+    assert result
+    return result
 
 
 def test_nothing_is_complained_of(page):
@@ -74,9 +80,9 @@ def test_the_browser_hears_of_errors(page):
 
 def test_every_figure_is_an_image_that_is_shown(page, finished):
     figures = {path.name for path in (finished.folder / "results/tiny/report/figures").glob("*.png")}
-    found = paths(page, "image/png")
-    assert {Path(path).name for path in found} == figures
-    for path in found:
+    images = paths(page, "image/png")
+    assert {Path(path).name for path in images} == figures
+    for path in images:
         page.run(SHOW.format(kind="img", path=path))
         page.run(SETTLED)
         shown = page.run(
@@ -121,7 +127,7 @@ def test_a_run_unfolds_to_its_command_and_its_recipe(page, finished):
     (path,) = (path for path in paths(page, "text/html") if Path(path).stem == "runs")
     page.open(page.run(f"results['{path}'].data_uri"))
     assert page.run("document.querySelectorAll('tbody tr').length") == len(RUNS)
-    assert page.run("document.querySelectorAll('details').length") == len(RUNS), "every line has one seed here"
+    assert page.run("document.querySelectorAll('details').length") == len(RUNS), "every variant has one seed here"
     for place, run in enumerate(RUNS):
         page.run(f"document.querySelectorAll('details summary')[{place}].click(); " + SETTLED)
         texts = page.run(

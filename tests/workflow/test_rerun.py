@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import re
-import shutil
 import tarfile
 
 import numpy as np
@@ -21,7 +19,7 @@ RUNS = [
     "moco_v2/scene-scene/seed0",
     "moco_v2/object-dilate/seed0",
     "supervised/scene-scene/seed0",
-    "random/none/seed0",
+    "random_init/none/seed0",
 ]
 
 
@@ -102,12 +100,12 @@ def test_another_learning_rate_retrains_exactly_the_runs_of_its_method(finished,
     assert not {"initialise_encoder", "train_bing", "store_photos"} & set(plan.jobs)
 
 
-def test_a_crop_option_retrains_exactly_its_line(finished, tmp_path):
+def test_a_crop_option_retrains_exactly_its_variant(finished, tmp_path):
     plan = finished.planned(config=finished.changed({"crops.object-dilate.delta": 0.2}, tmp_path))
     assert plan.trained == {"moco_v2 on object-dilate, seed 0"}
 
 
-def test_another_number_of_proposals_leaves_lines_without_boxes_alone(finished, tmp_path):
+def test_another_number_of_proposals_leaves_variants_without_boxes_alone(finished, tmp_path):
     plan = finished.planned(config=finished.changed({"proposals.count": 5}, tmp_path))
     assert plan.trained == {"moco_v2 on object-dilate, seed 0"}
     assert "train_bing" not in plan.jobs
@@ -139,23 +137,21 @@ def test_other_test_photos_retrain_nothing(finished, tmp_path):
     assert all(any(part in name for name in recipes) for part in re.findall(r"state/([\w-]+)\)", plan.text))
 
 
-def test_an_interrupted_rebuild_is_taken_up_where_the_tables_came_out_alike(finished, tmp_path):
+def test_an_interrupted_rebuild_is_taken_up_where_the_tables_came_out_alike(copied, tmp_path):
     """images.parquet has the same bytes for photos of another quality; what reads photos must run all the same."""
-    copy = dataclasses.replace(finished, folder=tmp_path / "copy")
-    shutil.copytree(finished.folder, copy.folder, symlinks=True)
-    config = copy.changed({"data.store.quality": 70}, tmp_path)
-    before = (copy.folder / "results/tiny/data/images.parquet").read_bytes()
-    assert copy.run("results/tiny/data/images.parquet", config=config).code == 0
-    assert (copy.folder / "results/tiny/data/images.parquet").read_bytes() == before
-    plan = copy.planned(config=config)
+    config = copied.changed({"data.store.quality": 70}, tmp_path)
+    before = (copied.folder / "results/tiny/data/images.parquet").read_bytes()
+    assert copied.run("results/tiny/data/images.parquet", config=config).code == 0
+    assert (copied.folder / "results/tiny/data/images.parquet").read_bytes() == before
+    plan = copied.planned(config=config)
     assert {"train_bing", "propose_shard", "draw_contact_sheet"} <= set(plan.jobs)
     assert plan.jobs["extract_features"] == len(RUNS)
     assert len(plan.trained) == 3
 
 
-def test_a_new_crop_line_trains_exactly_one_arm(finished, tmp_path):
-    line = {"policy": "object-scene", "boxes": "ground_truth", "seeds": [0]}
-    plan = finished.planned(config=finished.changed({"crops.my-crop": line}, tmp_path))
+def test_a_new_crop_variant_trains_exactly_one_variant(finished, tmp_path):
+    crops = {"policy": "object-scene", "boxes": "ground_truth", "seeds": [0]}
+    plan = finished.planned(config=finished.changed({"crops.my-crop": crops}, tmp_path))
     assert plan.trained == {"moco_v2 on my-crop, seed 0"}
     assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == plan.jobs["propose_ground_truth"] == 1
     assert not {"select_subset", "store_photos", "train_bing", "propose_shard"} & set(plan.jobs)
@@ -167,29 +163,30 @@ def test_another_probe_trains_and_embeds_nothing(finished, tmp_path):
     assert not {"pretrain", "initialise_encoder", "extract_features"} & set(plan.jobs)
 
 
-def test_a_lost_encoder_comes_back_from_its_checkpoint_to_the_bit(finished):
-    encoder = finished.folder / "results/tiny/pretrain/moco_v2/scene-scene/seed0/encoder.safetensors"
-    log = finished.folder / "logs/tiny/pretrain/moco_v2/scene-scene/seed0.log"
+def test_a_lost_encoder_comes_back_from_its_checkpoint_to_the_bit(copied):
+    encoder = copied.folder / "results/tiny/pretrain/moco_v2/scene-scene/seed0/encoder.safetensors"
+    log = copied.folder / "logs/tiny/pretrain/moco_v2/scene-scene/seed0.log"
     before = encoder.read_bytes()
     encoder.unlink()
-    result = finished.run(str(encoder.relative_to(finished.folder)))
+    result = copied.run(str(encoder.relative_to(copied.folder)))
     assert result.code == 0, result.text
     assert encoder.read_bytes() == before
     assert "step" not in log.read_text()
 
 
-def test_filters_that_leave_nothing_name_the_step_and_keep_what_was_there(finished, tmp_path):
-    data = finished.folder / "results/tiny/data"
+def test_filters_that_leave_nothing_name_the_step_and_keep_what_was_there(copied, tmp_path):
+    data = copied.folder / "results/tiny/data"
     before = {path: path.read_bytes() for path in data.iterdir() if path.is_file()}
-    config = finished.changed({"data.subset.class_list": ["Striped square"]}, tmp_path)
-    result = finished.run(config=config)
+    config = copied.changed({"data.subset.class_list": ["Striped square"]}, tmp_path)
+    result = copied.run(config=config)
     assert result.code != 0
-    assert "error: the subset has no train images" in result.text
+    assert "error: " in result.text
+    assert "no train images" in result.text
     assert "Traceback" not in result.text
     assert {path: path.read_bytes() for path in before} == before
     # With the old filters again it is enough to try them: nothing that was built is built anew.
-    assert finished.run("resources/tiny/subset_checked.json").code == 0
-    assert NOTHING in finished.planned().text
+    assert copied.run("resources/tiny/subset_checked.json").code == 0
+    assert NOTHING in copied.planned().text
 
 
 def test_a_study_without_boxes_says_so(finished, fresh, tmp_path):

@@ -23,48 +23,45 @@ def test_a_run_of_several_gpus_wants_to_be_told_how_many_there_are(fresh):
     target = "results/tiny/pretrain/moco_v2/scene-scene/seed0/encoder.safetensors"
     refused = fresh.run("--dry-run", target, "--config", "gpu=2")
     assert refused.code != 0
-    assert "a run takes 2 GPUs" in refused.text
     assert "--resources gpu=2" in refused.text
     assert "TypeError" not in refused.text
     plan = fresh.planned(target, "--config", "gpu=2", "--resources", "gpu=2", "--printshellcmds")
     assert "--gpus 2" in plan.text
 
 
-def test_the_untrained_encoder_needs_no_data(fresh):
-    plan = fresh.planned("results/tiny/pretrain/random/none/seed3/encoder.safetensors")
+def test_the_randomly_initialised_encoder_needs_no_data(fresh):
+    plan = fresh.planned("results/tiny/pretrain/random_init/none/seed3/encoder.safetensors")
     assert plan.jobs == {"initialise_encoder": 1}
 
 
 def test_a_path_of_a_study_that_is_not_configured_builds_too(fresh):
-    plan = fresh.planned("results/demo/pretrain/moco_v2/object-dilate-true/seed1/encoder.safetensors")
-    assert plan.trained == {"moco_v2 on object-dilate-true, seed 1"}
+    plan = fresh.planned("results/demo/pretrain/moco_v2/object-dilate-gt/seed1/encoder.safetensors")
+    assert plan.trained == {"moco_v2 on object-dilate-gt, seed 1"}
     assert plan.jobs["propose_ground_truth"] == 1
 
 
 @pytest.mark.parametrize(
-    ("edits", "message"),
+    ("edits", "words"),
     [
-        ({"pretrain.images_sen": 5}, "tiny.yaml: unknown key pretrain.images_sen; did you mean images_seen?"),
-        ({"data.subset.class_list": []}, "tiny.yaml: data.subset.class_list"),
-        ({"methods.moco_v2.batch_size": 15}, "batch_size 15 does not divide into its 2 batch norm groups"),
-        (
-            {"methods.moco_v2.crops": ["scene-seene"]},
-            "methods.moco_v2.crops names scene-seene, but the crop lines are",
-        ),
-        ({"methods.moco_v2.lr": "1e-4"}, "tiny.yaml: methods.moco_v2.lr is the text '1e-4', not a number"),
+        ({"pretrain.images_sen": 5}, ["pretrain.images_sen", "did you mean images_seen?"]),
+        ({"data.subset.class_list": []}, ["data.subset.class_list"]),
+        ({"methods.moco_v2.batch_size": 15}, ["batch_size 15", "bn_splits"]),
+        ({"methods.moco_v2.crops": ["scene-seene"]}, ["methods.moco_v2.crops", "scene-seene", "object-dilate"]),
+        ({"methods.moco_v2.lr": "1e-4"}, ["methods.moco_v2.lr", "'1e-4'", "number"]),
     ],
 )
-def test_a_mistake_in_a_study_file_is_one_sentence(fresh, tmp_path, edits, message):
+def test_a_mistake_in_a_study_file_is_one_sentence(fresh, tmp_path, edits, words):
     result = fresh.run("--dry-run", config=fresh.changed(edits, tmp_path))
     assert result.code != 0
-    assert message in result.text
+    (sentence,) = (line for line in result.text.splitlines() if "tiny.yaml" in line)
+    assert [word for word in words if word not in sentence] == []
     assert "Traceback" not in result.text
 
 
-def test_an_unknown_crop_line_in_a_path_names_those_there_are(fresh):
-    result = fresh.run("--dry-run", "results/tiny/pretrain/moco_v2/no-such-line/seed0/encoder.safetensors")
+def test_an_unknown_crop_variant_in_a_path_names_those_there_are(fresh):
+    result = fresh.run("--dry-run", "results/tiny/pretrain/moco_v2/no-such-crops/seed0/encoder.safetensors")
     assert result.code != 0
-    assert "no-such-line" in result.text
+    assert "no-such-crops" in result.text
     assert "scene-scene, object-dilate" in result.text
 
 
@@ -73,7 +70,7 @@ def test_an_unknown_crop_line_in_a_path_names_those_there_are(fresh):
     [
         "report/summary.md",
         "report/figures/images_per_class.png",
-        "pretrain/random/none/seed0/encoder.safetensors",
+        "pretrain/random_init/none/seed0/encoder.safetensors",
         "probe/moco_v2/object-dilate/seed0/metrics.json",
     ],
 )
@@ -81,7 +78,8 @@ def test_an_unknown_study_in_a_path_is_named_with_those_there_are(fresh, target)
     result = fresh.run("--dry-run", f"results/dmeo/{target}")
     assert result.code != 0
     known = ", ".join(sorted(path.stem for path in (fresh.repo / "config/studies").glob("*.yaml")))
-    assert f"there is no study 'dmeo' (did you mean demo?): there are {known}, tiny" in result.text
+    assert "'dmeo' (did you mean demo?)" in result.text
+    assert f"{known}, tiny" in result.text
 
 
 TOY = """
@@ -124,10 +122,11 @@ def test_two_gpu_jobs_do_not_overlap_without_the_profile(fresh, tmp_path, gpu, o
     "target",
     ["results/tiny/report/figures/crops_object-dialte.png", "results/tiny/probe/moco_v2/object-dialte/seed0/ap.csv"],
 )
-def test_a_misspelt_crop_line_in_a_path_is_named_with_those_there_are(fresh, target):
+def test_a_misspelt_crop_variant_in_a_path_is_named_with_those_there_are(fresh, target):
     result = fresh.run("--dry-run", target)
     assert result.code != 0
-    assert "has no 'object-dialte' in `crops`: there are scene-scene, object-dilate" in result.text
+    assert "'object-dialte'" in result.text
+    assert "scene-scene, object-dilate" in result.text
 
 
 def test_a_data_set_that_is_not_there_is_named_with_the_key(fresh, tmp_path):
@@ -139,7 +138,8 @@ def test_a_data_set_that_is_not_there_is_named_with_the_key(fresh, tmp_path):
     }
     result = fresh.run("--dry-run", config=fresh.changed(edits, tmp_path))
     assert result.code != 0
-    assert "study tiny: data.location nowhere is no folder; put the data set there, or change data.loc" in result.text
+    assert "study tiny: data.location nowhere" in result.text
+    assert "docs/data.md" in result.text
 
 
 def test_the_readme_draws_the_rules_as_they_are(fresh):
@@ -169,16 +169,16 @@ def test_the_study_of_the_papers_size_is_planned_in_five_seconds(fresh):
 
 
 def test_a_data_set_at_a_file_address_is_scored_with_its_difficult_marks(fresh, tmp_path):
-    place = tmp_path / "VOC 2007"
+    folder = tmp_path / "VOC 2007"
     for name in ("train", "val"):
-        (place / "ImageSets" / "Main").mkdir(parents=True, exist_ok=True)
-        (place / "ImageSets" / "Main" / f"{name}.txt").write_text("000001\n")
+        (folder / "ImageSets" / "Main").mkdir(parents=True, exist_ok=True)
+        (folder / "ImageSets" / "Main" / f"{name}.txt").write_text("000001\n")
     edits = {
         "data.source": "voc",
         "data.synthetic": None,
-        "data.location": place.as_uri(),
+        "data.location": folder.as_uri(),
         "data.store.shards": {"train": 1, "test": 1},
     }
-    target = "results/tiny/proposals/evidence/evidence.csv"
+    target = "results/tiny/proposals/comparison/comparison.csv"
     plan = fresh.planned(target, config=fresh.changed(edits, tmp_path))
-    assert plan.jobs["score_proposals"] == 1
+    assert plan.jobs["compare_proposals"] == 1

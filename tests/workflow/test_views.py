@@ -11,15 +11,14 @@ def test_views_are_embedded_and_nothing_else_is_done_again(finished, tmp_path):
     assert finished.planned(target, config=config).jobs == {"extract_views": 1, "fit_probe": 1}
 
 
-def test_a_probe_of_views_is_written(fresh, finished, tmp_path_factory):
-    where = tmp_path_factory.mktemp("study")
-    config = fresh.changed({"probe.views": 2, "probe.ridge": True, "probe.bootstrap": 100}, where)
-    target = "results/tiny/probe/random/none/seed0/metrics.json"
-    result = fresh.run(target, config=config)
+def test_a_probe_of_views_is_written(copied, tmp_path):
+    config = copied.changed({"probe.views": 2, "probe.ridge": True, "probe.bootstrap": 100}, tmp_path)
+    target = "results/tiny/probe/random_init/none/seed0/metrics.json"
+    plain = json.loads((copied.folder / target).read_text())
+    result = copied.run(target, config=config)
     assert result.code == 0, result.text
-    found = json.loads((fresh.folder / target).read_text())
-    plain = json.loads((finished.folder / target).read_text())
-    assert found["probe"]["views"] == 2
-    assert found["recipe_hash"] == plain["recipe_hash"]
-    assert {"ridge", "bootstrap"} <= set(found)
+    views = json.loads((copied.folder / target).read_text())
+    assert views["probe"]["views"] == 2
+    assert views["recipe_hash"] == plain["recipe_hash"]
+    assert {"ridge", "bootstrap"} <= set(views)
     assert not {"ridge", "bootstrap"} & set(plain)

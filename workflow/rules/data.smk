@@ -9,25 +9,28 @@ rule make_release:
     log:
         "logs/{study}/make_release.log",
     params:
-        options=setting("data", "synthetic"),
+        options=ask("given", "data", "synthetic"),
     message:
-        "Rendering the synthetic scenes of {wildcards.study}"
+        "Rendering the synthetic images of {wildcards.study}"
     script:
         "../scripts/make_release.py"
 
 
 rule download_annotations:
     input:
-        published_file,
+        ask("published_file"),
     output:
         "resources/{study}/release/{file}",
     log:
         "logs/{study}/download_annotations/{file}.log",
     wildcard_constraints:
         file="|".join(ANNOTATIONS),
+    resources:
+        # No parameter: those fetch finished files again.
+        location=ask("release_location"),
     params:
-        location=release_location,
-        verify=is_verified,
+        version=versions.STORE,
+        verify=ask("is_verified"),
     message:
         "Fetching {wildcards.file} of {wildcards.study}"
     script:
@@ -38,14 +41,15 @@ rule download_annotations:
 # job starts. (update() would keep them, but then calls them finished under the new options.)
 rule check_subset:
     input:
-        source=source_files,
-        release=release_files,
+        source=ask("source_files"),
+        release=ask("release_files"),
     output:
         steps="resources/{study}/subset_checked.json",
     log:
         "logs/{study}/check_subset.log",
     params:
-        options=subset_options,
+        version=versions.STORE,
+        options=ask("subset_options"),
     message:
         "Trying the filters of {wildcards.study}"
     script:
@@ -54,8 +58,8 @@ rule check_subset:
 
 rule select_subset:
     input:
-        source=source_files,
-        release=release_files,
+        source=ask("source_files"),
+        release=ask("release_files"),
         checked=rules.check_subset.output.steps,
     output:
         selection="results/{study}/data/selection.parquet",
@@ -66,7 +70,8 @@ rule select_subset:
     log:
         "logs/{study}/select_subset.log",
     params:
-        options=subset_options,
+        version=versions.STORE,
+        options=ask("subset_options"),
     message:
         "Choosing the photos and classes of {wildcards.study}"
     script:
@@ -103,19 +108,21 @@ rule store_photos:
     # so many jobs may ask one at a time: --resources downloads=8 allows 8.
     threads: 2
     resources:
-        downloads=fetches,
+        downloads=ask("downloads"),
+        # No parameters: those store finished shards again.
+        location=ask("photo_location"),
+        max_missing_share=ask("max_missing_share"),
     params:
-        identity=photo_identity,
-        location=photo_location,
+        version=versions.STORE,
+        identity=ask("photo_identity"),
         long_side=setting("data", "store", "long_side"),
         quality=setting("data", "store", "quality"),
-        max_missing_share=setting("data", "store", "max_missing_share"),
     message:
         "Storing the photos of {wildcards.study}, {wildcards.shard}"
     shell:
         'exec python "$SCRIPTS"/store_photos.py --selection {input.selection} --shard {wildcards.shard}'
-        " --location {params.location:q} --long-side {params.long_side} --quality {params.quality}"
-        " --max-missing-share {params.max_missing_share} --threads {threads}"
+        " --location {resources.location:q} --long-side {params.long_side} --quality {params.quality}"
+        " --max-missing-share {resources.max_missing_share} --threads {threads}"
         " --tar {output.tar} --index {output.index} --missing {output.missing} > {log} 2>&1"
 
 
@@ -123,7 +130,7 @@ rule store_photos:
 # never hashes photos.
 rule collect_images:
     input:
-        indexes=shard_indexes,
+        indexes=ask("shard_indexes"),
     output:
         images="results/{study}/data/images.parquet",
         missing="results/{study}/data/missing.csv",

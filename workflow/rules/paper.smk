@@ -15,7 +15,9 @@ rule make_table1:
         collect("results/paper/table1.{suffix}", suffix=["csv", "md", "tex"]),
     log:
         "logs/paper/make_table1.log",
+    params:
+        version=versions.REPORT,
     message:
         "Writing the paper's table 1: {output[0]}"
     script:
-        "../scripts/make_table1.py"
+        "../scripts/make_table.py"

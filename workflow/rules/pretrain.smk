@@ -9,16 +9,16 @@ rule pretrain:
         images=rules.collect_images.output.images,
         boxes=rules.select_subset.output.boxes,
         classes=rules.select_subset.output.classes,
-        proposals=run_boxes,
+        proposals=ask("variant_boxes"),
     output:
         encoder="results/{study}/pretrain/{method}/{crops}/seed{seed}/encoder.safetensors",
         history="results/{study}/pretrain/{method}/{crops}/seed{seed}/history.jsonl",
     log:
         "logs/{study}/pretrain/{method}/{crops}/seed{seed}.log",
     benchmark:
-        "benchmarks/{study}/pretrain/{method}/{crops}/seed{seed}.tsv"
+        "results/{study}/pretrain/{method}/{crops}/seed{seed}/benchmark.tsv"
     wildcard_constraints:
-        method="(?!random/)[a-z0-9_]+",
+        method="(?!random_init/)[a-z0-9_]+",
     retries: 3 if workflow.is_main_process else 0
     # On a CPU two runs side by side do more than one run on two cores; on a GPU these make the batches.
     threads: 8 * GPUS if GPUS else 1
@@ -27,8 +27,8 @@ rule pretrain:
         # No parameter: those make a run train again.
         compile=int(config["compile"] and GPUS > 0),
     params:
-        recipe=run_recipe,
-        state=state_folder,
+        recipe=ask("recipe_text"),
+        state=ask("state_folder"),
         photos="results/{study}/data/photos",
     message:
         "Pretraining {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed} (state in {params.state})"
@@ -43,12 +43,12 @@ rule pretrain:
 # The reference row of an untrained network needs no data.
 rule initialise_encoder:
     output:
-        encoder="results/{study}/pretrain/random/none/seed{seed}/encoder.safetensors",
-        history="results/{study}/pretrain/random/none/seed{seed}/history.jsonl",
+        encoder="results/{study}/pretrain/random_init/none/seed{seed}/encoder.safetensors",
+        history="results/{study}/pretrain/random_init/none/seed{seed}/history.jsonl",
     log:
-        "logs/{study}/pretrain/random/none/seed{seed}.log",
+        "logs/{study}/pretrain/random_init/none/seed{seed}.log",
     params:
-        recipe=untrained_recipe,
+        recipe=ask("random_init_text"),
     message:
         "Initialising the untrained encoder of {wildcards.study}, seed {wildcards.seed}"
     shell:

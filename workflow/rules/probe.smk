@@ -13,15 +13,16 @@ rule extract_features:
     resources:
         gpu=min(GPUS, 1),
     params:
-        identity=photo_identity,
+        version=versions.PROBE,
+        identity=ask("photo_identity"),
         photos="results/{study}/data/photos",
         view_size=setting("probe", "view_size"),
-        full=setting("probe", "full"),
+        squeeze=setting("probe", "squeeze"),
     message:
         "Embedding the photos of {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed}"
     shell:
         'exec python "$SCRIPTS"/extract_features.py --images {input.images} --photos {params.photos}'
-        " --encoder {input.encoder} --view-size {params.view_size} --full {params.full}"
+        " --encoder {input.encoder} --view-size {params.view_size} --squeeze {params.squeeze}"
         " --threads {threads} --gpus {resources.gpu} --out {output} > {log} 2>&1"
 
 
@@ -38,7 +39,8 @@ rule extract_views:
     resources:
         gpu=min(GPUS, 1),
     params:
-        identity=photo_identity,
+        version=versions.PROBE,
+        identity=ask("photo_identity"),
         photos="results/{study}/data/photos",
         view_size=setting("probe", "view_size"),
         views=setting("probe", "views"),
@@ -53,7 +55,7 @@ rule extract_views:
 rule fit_probe:
     input:
         features=rules.extract_features.output[0],
-        views=augmented_views,
+        views=ask("augmented_views"),
         encoder=rules.extract_features.input.encoder,
         boxes=rules.select_subset.output.boxes,
         classes=rules.select_subset.output.classes,
@@ -64,7 +66,8 @@ rule fit_probe:
     log:
         "logs/{study}/fit_probe/{method}/{crops}/seed{seed}.log",
     params:
-        options=setting("probe"),
+        version=versions.PROBE,
+        options=ask("given", "probe"),
     message:
         "Probing {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed}"
     script:

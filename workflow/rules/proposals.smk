@@ -10,12 +10,12 @@ rule train_bing:
     log:
         "logs/{study}/train_bing.log",
     params:
-        identity=photo_identity,
-        version=proposals.VERSION,
+        identity=ask("photo_identity"),
+        version=versions.PROPOSALS,
         photos="results/{study}/data/photos",
-        options=bing_training,
+        options=ask("bing_training"),
     message:
-        "Training BING on the true boxes of {wildcards.study}"
+        "Training BING on the ground-truth boxes of {wildcards.study}"
     shell:
         'exec python "$SCRIPTS"/train_bing.py --images {input.images} --boxes {input.boxes}'
         " --photos {params.photos} --options {params.options:q} --out {output} > {log} 2>&1"
@@ -25,20 +25,21 @@ rule train_bing:
 rule propose_shard:
     input:
         images=rules.collect_images.output.images,
-        weights=bing_weights,
+        weights=ask("bing_weights"),
     output:
         "results/{study}/proposals/{source}/{shard}.parquet",
     log:
         "logs/{study}/propose/{source}/{shard}.log",
     wildcard_constraints:
-        source=FROM_PIXELS,
+        source="|".join(crop_options.FROM_PIXELS),
     resources:
-        gpu=proposing_gpus,
+        # BING has batches for a GPU; the other sources are OpenCV's.
+        gpu=lambda wildcards: min(GPUS, 1) if wildcards.source == "bing" else 0,
     params:
-        identity=photo_identity,
-        version=proposals.VERSION,
+        identity=ask("photo_identity"),
+        version=versions.PROPOSALS,
         photos="results/{study}/data/photos",
-        options=source_options,
+        options=ask("source_options"),
         number=setting("proposals", "count"),
         first=None,
     message:
@@ -51,78 +52,50 @@ rule propose_shard:
 
 rule collect_proposals:
     input:
-        shards=proposal_shards,
+        shards=ask("proposal_shards"),
     output:
         "results/{study}/proposals/{source}.parquet",
     log:
         "logs/{study}/collect_proposals/{source}.log",
     wildcard_constraints:
-        source=FROM_PIXELS,
+        source="|".join(crop_options.FROM_PIXELS),
     message:
         "Collecting the {wildcards.source} boxes of {wildcards.study}"
     script:
         "../scripts/collect_proposals.py"
 
 
-rule propose_csv:
+rule propose_from_table:
     input:
         images=rules.collect_images.output.images,
-        boxes=csv_file,
+        boxes=ask("table_source"),
     output:
-        "results/{study}/proposals/csv.parquet",
+        "results/{study}/proposals/{source}.parquet",
     log:
-        "logs/{study}/propose_csv.log",
+        "logs/{study}/propose_from_table/{source}.log",
+    wildcard_constraints:
+        source="csv|ground_truth|random",
     params:
-        number=setting("proposals", "count"),
+        version=versions.PROPOSALS,
+        identity=ask("photo_identity"),
+        options=ask("table_options"),
     message:
-        "Taking the proposals of {wildcards.study} from {input.boxes}"
+        "Taking the {wildcards.source} boxes of {wildcards.study}"
     script:
-        "../scripts/propose_csv.py"
-
-
-rule propose_ground_truth:
-    input:
-        images=rules.collect_images.output.images,
-        boxes=rules.select_subset.output.boxes,
-    output:
-        "results/{study}/proposals/ground_truth.parquet",
-    log:
-        "logs/{study}/propose_ground_truth.log",
-    params:
-        identity=photo_identity,
-    message:
-        "Taking the true boxes of {wildcards.study} as proposals"
-    script:
-        "../scripts/propose_ground_truth.py"
-
-
-rule propose_random:
-    input:
-        images=rules.collect_images.output.images,
-        reference="results/{study}/proposals/bing.parquet",
-    output:
-        "results/{study}/proposals/random.parquet",
-    log:
-        "logs/{study}/propose_random.log",
-    params:
-        number=setting("proposals", "count"),
-        seed=setting("proposals", "random", "seed"),
-    message:
-        "Placing boxes of BING's sizes at random in the photos of {wildcards.study}"
-    script:
-        "../scripts/propose_random.py"
+        "../scripts/propose_from_table.py"
 
 
 rule measure_recall:
     input:
         images=rules.collect_images.output.images,
         boxes=rules.select_subset.output.boxes,
-        proposals=recall_tables,
+        proposals=ask("recall_tables"),
     output:
         "results/{study}/proposals/recall.json",
     log:
         "logs/{study}/measure_recall.log",
     params:
+        version=versions.PROPOSALS,
         number=setting("proposals", "count"),
     message:
         "Measuring how many objects of {wildcards.study} the proposals find"
@@ -131,77 +104,78 @@ rule measure_recall:
 
 
 # How well sources find the objects of one split, with long lists of boxes: not a part of a study's report, asked for
-# by name: snakemake results/{study}/proposals/evidence/evidence.md
+# by name: snakemake results/{study}/proposals/comparison/comparison.md
 use rule propose_shard as propose_long with:
     output:
-        "results/{study}/proposals/evidence/{source}/{shard}.parquet",
+        "results/{study}/proposals/comparison/{source}/{shard}.parquet",
     log:
-        "logs/{study}/evidence/{source}/{shard}.log",
+        "logs/{study}/comparison/{source}/{shard}.log",
     params:
-        identity=photo_identity,
-        version=proposals.VERSION,
+        identity=ask("photo_identity"),
+        version=versions.PROPOSALS,
         photos="results/{study}/data/photos",
-        options=source_options,
-        number=evidence_count,
-        first=setting("proposals", "evidence", "photos"),
+        options=ask("source_options"),
+        number=ask("comparison_count"),
+        first=setting("proposals", "comparison", "photos"),
 
 
 use rule collect_proposals as collect_long with:
     input:
-        shards=evidence_shards,
+        shards=ask("comparison_shards"),
     output:
-        "results/{study}/proposals/evidence/{source}.parquet",
+        "results/{study}/proposals/comparison/{source}.parquet",
     log:
-        "logs/{study}/evidence/{source}.log",
+        "logs/{study}/comparison/{source}.log",
 
 
-rule score_proposals:
+rule compare_proposals:
     input:
         images=rules.collect_images.output.images,
         boxes=rules.select_subset.output.boxes,
-        tables=evidence_tables,
+        tables=ask("comparison_tables"),
     output:
-        csv="results/{study}/proposals/evidence/evidence.csv",
-        md="results/{study}/proposals/evidence/evidence.md",
+        csv="results/{study}/proposals/comparison/comparison.csv",
+        md="results/{study}/proposals/comparison/comparison.md",
     log:
-        "logs/{study}/evidence/score_proposals.log",
+        "logs/{study}/comparison/compare_proposals.log",
     params:
-        options=setting("proposals", "evidence"),
+        version=versions.PROPOSALS,
+        options=setting("proposals", "comparison"),
         random=setting("proposals", "random"),
-        difficult=difficult_marks,
+        difficult=ask("difficult_marks"),
     message:
         "Scoring the proposals of {wildcards.study} on its {params.options[split]} split"
     script:
-        "../scripts/score_proposals.py"
+        "../scripts/compare_proposals.py"
 
 
-rule draw_evidence:
+rule draw_comparison:
     input:
-        rules.score_proposals.output.csv,
+        comparison=rules.compare_proposals.output.csv,
     output:
-        "results/{study}/proposals/evidence/evidence.png",
-        "results/{study}/proposals/evidence/evidence.pdf",
+        "results/{study}/proposals/comparison/comparison.png",
+        "results/{study}/proposals/comparison/comparison.pdf",
     log:
-        "logs/{study}/evidence/draw_evidence.log",
+        "logs/{study}/comparison/draw_comparison.log",
     message:
         "Drawing how many objects of {wildcards.study} the proposals find"
     script:
-        "../scripts/draw_evidence.py"
+        "../scripts/draw.py"
 
 
 rule draw_top_boxes:
     input:
         images=rules.collect_images.output.images,
         boxes=rules.select_subset.output.boxes,
-        tables=evidence_tables,
+        tables=ask("comparison_tables"),
     output:
-        "results/{study}/proposals/evidence/top_boxes.png",
-        "results/{study}/proposals/evidence/top_boxes.pdf",
+        "results/{study}/proposals/comparison/top_boxes.png",
+        "results/{study}/proposals/comparison/top_boxes.pdf",
     log:
-        "logs/{study}/evidence/draw_top_boxes.log",
+        "logs/{study}/comparison/draw_top_boxes.log",
     params:
         photos="results/{study}/data/photos",
-        options=setting("proposals", "evidence"),
+        options=setting("proposals", "comparison"),
         random=setting("proposals", "random"),
     message:
         "Drawing the ten best proposals of photos of {wildcards.study}"
@@ -209,14 +183,14 @@ rule draw_top_boxes:
         "../scripts/draw_top_boxes.py"
 
 
-rule evidence:
+rule comparison:
     input:
-        rules.score_proposals.output,
-        rules.draw_evidence.output,
+        rules.compare_proposals.output,
+        rules.draw_comparison.output,
         rules.draw_top_boxes.output,
     output:
-        touch("results/{study}/proposals/evidence/all"),
+        touch("results/{study}/proposals/comparison/all"),
     log:
-        "logs/{study}/evidence/all.log",
+        "logs/{study}/comparison/all.log",
     message:
-        "The evidence on the proposals of {wildcards.study} is in results/{wildcards.study}/proposals/evidence"
+        "The comparison of the proposals of {wildcards.study} is in results/{wildcards.study}/proposals/comparison"

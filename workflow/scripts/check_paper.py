@@ -1,12 +1,12 @@
 """Compare the runs of a study with every number of the paper that is known."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.report.check import check
+from oac.report.results import read_results
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     """Write check.json."""
-    metrics = [json.loads(Path(path).read_text()) for path in smk.input.metrics]
+    checked = check(read_results(smk.input.metrics))
     with writing(smk.output[0]) as path:
-        path.write_text(json.dumps(check(metrics), indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(checked, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

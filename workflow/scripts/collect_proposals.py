@@ -1,4 +1,4 @@
-"""Put the proposals of all shards into one table."""
+"""Concatenate the proposals of all shards into one table."""
 
 from typing import TYPE_CHECKING
 

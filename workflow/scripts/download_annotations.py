@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     """Fetch it from the study's location, a folder or an address; a mirror may have either layout."""
-    fetch_annotation(smk.wildcards.file, smk.params.location, smk.output[0], verify=smk.params.verify)
+    fetch_annotation(smk.wildcards.file, smk.resources.location, smk.output[0], verify=smk.params.verify)
 
 
 if __name__ == "__main__":

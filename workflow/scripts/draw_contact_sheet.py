@@ -1,15 +1,14 @@
-"""Draw what a crop line cuts out of a study's photos."""
+"""Draw where a crop variant crops a study's photos."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from oac.command import plain_errors
+from oac.crop_options import crop_params
 from oac.pretrain.augment import Augmentation
-from oac.pretrain.loader import Boxes, Photos
-from oac.pretrain.run import crop_policy, smallest_scale, training_boxes
-from oac.report.contact_sheet import contact_sheet
+from oac.pretrain.host_photos import HostPhotos
+from oac.pretrain.run import training_crops, training_images
+from oac.report.contact_sheet import contact_sheet, first_samples
 from oac.report.style import save
 
 if TYPE_CHECKING:
@@ -18,21 +17,20 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     """Draw the first samples of a run with seed 0."""
-    images = pd.read_parquet(smk.input.images)
-    images = images[images["split"] == "train"]
-    ids = images["image_id"].tolist()
-    policy = crop_policy(smk.params.line)
+    images = training_images(smk.input.images)
     proposals = smk.input.get("proposals")
-    boxes = training_boxes(policy, Path(proposals) if proposals else None, ids)
-    figure = contact_sheet(
-        Photos(smk.params.photos, images, resident_gib=0),
-        Boxes.pack(boxes),
+    policy, boxes, scale_lower = training_crops(
+        crop_params(smk.params.crops), Path(proposals) if proposals else None, images["image_id"].tolist()
+    )
+    samples = first_samples(
+        HostPhotos(smk.params.photos, images, resident_gib=0),
+        boxes,
         policy,
-        smallest_scale(policy, boxes),
-        name=smk.wildcards.crops,
+        scale_lower,
         view_size=smk.params.view_size,
         augmentation=Augmentation(**smk.params.augment),
     )
+    figure = contact_sheet(samples, policy, scale_lower, smk.wildcards.crops)
     save(figure, Path(smk.output[0]).with_suffix(""))
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
 
-from oac import cards
+from oac import gpus
 from oac.command import plain_errors
 from oac.data.store import Store
 from oac.pretrain.nn import encoder_recipe, load_encoder
-from oac.probe.features import TRAIN_VIEWS, Features, extract, extract_views, readable, save_features
+from oac.probe.features import TRAIN_VIEWS, Features, extract, readable, save_features
 
 BATCH_SIZE = 128
 
@@ -24,7 +23,7 @@ def main() -> None:
     for name in ("images", "photos", "encoder", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--view-size", type=int, required=True)
-    parser.add_argument("--full", choices=["True", "False"], default="False")
+    parser.add_argument("--squeeze", choices=["True", "False"], default="False")
     parser.add_argument(
         "--views", type=int, default=0, help="augmented views of each train photo, instead of the rest"
     )
@@ -34,8 +33,8 @@ def main() -> None:
     if not options.gpus:
         embed(options, "cpu")
         return
-    with cards.leased(1, cards.visible(), cards.folder()) as mine:
-        os.environ["CUDA_VISIBLE_DEVICES"] = mine[0]  # before CUDA is first used
+    with gpus.acquire_gpus(1, gpus.visible_gpus(), gpus.lock_folder()) as gpu_ids:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_ids[0]  # before CUDA is first used
         embed(options, "cuda")
 
 
@@ -43,30 +42,26 @@ def embed(options: argparse.Namespace, device: str) -> None:
     """Embed the photos of every split and write the features."""
     torch.set_num_threads(options.threads)
     encoder, store = load_encoder(options.encoder), Store(options.photos)
-    splits = {}
     shared: dict[str, Any] = {
         "size": options.view_size,
         "batch_size": BATCH_SIZE,
         "device": device,
+        "squeeze": options.squeeze == "True",
+        "views": options.views,
+        "seed": encoder_recipe(options.encoder)["seed"],
         "workers": options.threads if options.gpus else 0,
     }
-    for split, part in pd.read_parquet(options.images).groupby("split", sort=False):
+    images = pd.read_parquet(options.images)
+    if options.views:
+        images = images[images["split"] == "train"]
+    splits = {}
+    for split, part in images.groupby("split", sort=False):
         ids = part["image_id"].tolist()
-        if not options.views:
-            values = extract(encoder, store, ids, full=options.full == "True", **shared)
-            good = readable(values)
-            splits[str(split)] = Features(values[good], kept(ids, good))
-        elif split == "train":
-            seed = encoder_recipe(options.encoder)["seed"]
-            values = extract_views(encoder, store, ids, views=options.views, seed=seed, **shared)
-            good = readable(values).all(0)
-            splits[TRAIN_VIEWS] = Features(values[:, good], kept(ids, good))
+        values = extract(encoder, store, ids, **shared)
+        good = readable(values).view(-1, len(ids)).all(0)
+        kept = [name for name, keep in zip(ids, good.tolist(), strict=True) if keep]
+        splits[TRAIN_VIEWS if options.views else str(split)] = Features(values[..., good, :], kept)
     save_features(options.out, splits)
-
-
-def kept(ids: list[str], good: Tensor) -> list[str]:
-    """The ids of the photos that could be decoded."""
-    return [name for name, keep in zip(ids, good.tolist(), strict=True) if keep]
 
 
 if __name__ == "__main__":

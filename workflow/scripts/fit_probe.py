@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from oac import studies
 from oac.atomic import writing
 from oac.command import plain_errors
+from oac.csv_tables import read_table
 from oac.pretrain.nn import encoder_recipe
 from oac.probe.evaluate import evaluate
 from oac.probe.features import load_features
@@ -21,11 +23,11 @@ def main(smk: "Snakemake") -> None:
     result = evaluate(
         load_features(smk.input.features) | views,
         pd.read_parquet(smk.input.boxes),
-        pd.read_csv(smk.input.classes, dtype={"label": "str", "name": "str"}, keep_default_na=False),
+        read_table(smk.input.classes),
         encoder_recipe(smk.input.encoder),
         study=smk.wildcards.study,
         crops=smk.wildcards.crops,
-        options=smk.params.options,
+        options=studies.completed(smk.params.options, "probe"),
     )
     with writing(smk.output.ap) as path:
         result.ap.to_csv(path, index=False)

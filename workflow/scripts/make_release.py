@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oac import studies
 from oac.command import plain_errors
 from oac.data import synthetic
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def main(smk: "Snakemake") -> None:
     """Write all splits; the photos lie undeclared beside the annotation files."""
     folder = Path("resources") / smk.wildcards.study / "published"
-    synthetic.write_release(folder, **smk.params.options)
+    synthetic.write_release(folder, **studies.completed(smk.params.options, "data", "synthetic"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measure how many true boxes the proposals of each source find, on every split."""
+"""Measure the detection rate of the proposals of each source, on every split."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from oac.proposals.recall import detection_rate
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
-STEPS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
+COUNTS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def rates(proposals: list[np.ndarray], truth: list[np.ndarray], counts: list[int]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def rates(proposals: list[np.ndarray], truth: list[np.ndarray], counts: list[int
 def main(smk: "Snakemake") -> None:
     """Write {split: {source: rates}}; the splits beside train say what a run can expect of new photos."""
     images, boxes = pd.read_parquet(smk.input.images), pd.read_parquet(smk.input.boxes)
-    counts = sorted({*(step for step in STEPS if step < smk.params.number), smk.params.number})
+    counts = sorted({*(count for count in COUNTS if count < smk.params.number), smk.params.number})
     tables = {Path(path).stem: pd.read_parquet(path) for path in smk.input.proposals}
     result: dict[str, Any] = {"iou": 0.5, "splits": {}}
     for split, part in images.groupby("split", sort=False):

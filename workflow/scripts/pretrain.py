@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from oac import cards
+from oac import gpus
 from oac.command import plain_errors
 
 EXIT_PREEMPTED = 75  # as oac.pretrain.loop; here nothing that imports torch is needed until training starts
@@ -26,11 +26,11 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("images", "boxes", "classes", "photos"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--proposals", default="", help="table of boxes; empty for crop lines without boxes")
-    parser.add_argument("--recipe", type=json.loads, required=True, help="canonical JSON of the run")
+    parser.add_argument("--proposals", default="", help="table of boxes; empty for crop variants without boxes")
+    parser.add_argument("--recipe", type=json.loads, required=True, help="JSON of what differs from the defaults")
     parser.add_argument("--state", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--threads", type=int, default=1, help="compute threads, shared by the run's processes")
-    parser.add_argument("--gpus", type=int, default=0, help="cards, each with a process of its own")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs, each with a process of its own")
     parser.add_argument("--processes", type=int, default=1, help="processes of a run on a CPU")
     parser.add_argument("--compile", type=int, choices=[0, 1], default=0, help="whether networks are compiled first")
     parser.add_argument("--checkpoint-seconds", type=float, default=120.0, help="time between checkpoints")
@@ -49,28 +49,29 @@ def main() -> None:
     if not options.gpus:
         watch(options, processes) if processes > 1 else train(options)
         return
-    with cards.leased(options.gpus, cards.visible(), cards.folder()) as mine:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
+    with gpus.acquire_gpus(options.gpus, gpus.visible_gpus(), gpus.lock_folder()) as gpu_ids:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
         watch(options, processes) if processes > 1 else train(options)
 
 
 def train(options: argparse.Namespace) -> None:
     """Train in this process, which may be one of several."""
-    from oac.pretrain.distributed import joined, world
+    from oac.pretrain.distributed import process_group, world_size
     from oac.pretrain.loop import Preempted
+    from oac.pretrain.recipe import complete
     from oac.pretrain.run import TrainingFiles, train_run
 
     proposals = Path(options.proposals) if options.proposals else None
     files = TrainingFiles(options.images, options.boxes, options.classes, options.photos, proposals)
     try:
-        with joined(gpus=options.gpus > 0) as device:
+        with process_group(gpus=options.gpus > 0) as device:
             train_run(
-                options.recipe,
+                complete(options.recipe),
                 files,
                 options.state,
                 options.out,
                 options.history,
-                threads=max(1, options.threads // world()),
+                threads=max(1, options.threads // world_size()),
                 device=device,
                 checkpoint_seconds=options.checkpoint_seconds,
                 compiled=bool(options.compile),
@@ -101,8 +102,8 @@ def watch(options: argparse.Namespace, processes: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    # The locks of the leased cards go on to torchrun (close_fds). If this process is killed and can hand on nothing,
-    # the kernel tells torchrun, and its processes write a checkpoint before others get the cards.
+    # torchrun inherits the locks of the acquired GPUs (close_fds). If this process is killed and can hand on nothing,
+    # the kernel tells torchrun, and its processes write a checkpoint before others get the GPUs.
     child = subprocess.Popen(
         [*command, __file__, *sys.argv[1:]], start_new_session=True, close_fds=False, preexec_fn=end_with_parent
     )

@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from oac import cards
+from oac import gpus
 from oac.allocation import keep_freed_memory
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.data.store import DamagedPhotoError, Store
 from oac.progress import track
 from oac.proposals.bing import Bing
-from oac.proposals.evidence import scored_photos
+from oac.proposals.comparison import first_photos
 from oac.proposals.proposers import proposer
 from oac.proposals.sources import proposal_table
 
-AT_ONCE = 256  # photos in memory at a time on a GPU
-Found = tuple[np.ndarray, np.ndarray]
+PHOTOS_AT_ONCE = 256  # decoded and in memory, with a GPU
+Proposals = tuple[np.ndarray, np.ndarray]
+NOTHING = (np.zeros((0, 4)), np.zeros(0))  # boxes and scores of a photo that cannot be decoded
 
 
 def arguments() -> argparse.Namespace:
@@ -36,17 +37,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--options", type=json.loads, required=True, help="JSON of the study's options of the source")
     parser.add_argument("--weights", default=None, help="weights of BING; those in the package where absent")
     parser.add_argument("--count", type=int, required=True, help="boxes per photo")
-    parser.add_argument("--first", type=_number, default=None, help="only so many photos of the split, or None")
+    parser.add_argument(
+        "--first", type=number_or_none, default=None, help="only so many photos of the split, or None"
+    )
     parser.add_argument("--gpus", type=int, default=0, help="1: BING in batches on a GPU")
     parser.add_argument("--out", required=True)
     return parser.parse_args()
 
 
-def _number(text: str) -> int | None:
+def number_or_none(text: str) -> int | None:
+    """An option that Snakemake hands on as the text None where a study sets none."""
     return None if text == "None" else int(text)
 
 
-def photos_of(store: Store, ids: list[str]) -> Iterator[np.ndarray | None]:
+def decoded(store: Store, ids: list[str]) -> Iterator[np.ndarray | None]:
     """The photos one after the other; None where one cannot be decoded."""
     for image_id in ids:
         try:
@@ -56,26 +60,25 @@ def photos_of(store: Store, ids: list[str]) -> Iterator[np.ndarray | None]:
             yield None
 
 
-def one_by_one(options: argparse.Namespace, photos: Iterator[np.ndarray | None]) -> Iterator[Found]:
+def one_by_one(options: argparse.Namespace, photos: Iterator[np.ndarray | None]) -> Iterator[Proposals]:
     """Boxes and scores of every photo, from any source."""
     propose = proposer(options.source, options.options, options.weights or None)
     for photo in photos:
-        yield (np.zeros((0, 4)), np.zeros(0)) if photo is None else propose(photo, options.count)
+        yield NOTHING if photo is None else propose(photo, options.count)
 
 
-def in_batches(options: argparse.Namespace, photos: Iterator[np.ndarray | None]) -> Iterator[Found]:
-    """The same of BING's, on a GPU."""
-    with cards.leased(1, cards.visible(), cards.folder()) as mine:
-        os.environ["CUDA_VISIBLE_DEVICES"] = mine[0]  # before CUDA is first used
-        from oac.proposals import batch
+def in_batches(options: argparse.Namespace, photos: Iterator[np.ndarray | None]) -> Iterator[Proposals]:
+    """Boxes and scores of every photo from BING, in batches on a GPU."""
+    with gpus.acquire_gpus(1, gpus.visible_gpus(), gpus.lock_folder()) as gpu_ids:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_ids[0]  # before CUDA is first used
+        from oac.proposals.batch import propose_in_batches
 
-        model = Bing.load(options.weights or None)
-        while group := list(islice(photos, AT_ONCE)):
+        model, nms_iou = Bing.load(options.weights or None), options.options.get("nms_iou")
+        while group := list(islice(photos, PHOTOS_AT_ONCE)):
             good = [photo for photo in group if photo is not None]
-            nms_iou = options.options.get("nms_iou")
-            found = iter(batch.propose(model, good, options.count, device="cuda", nms_iou=nms_iou))
+            results = iter(propose_in_batches(model, good, options.count, device="cuda", nms_iou=nms_iou))
             for photo in group:
-                yield (np.zeros((0, 4)), np.zeros(0)) if photo is None else next(found)
+                yield NOTHING if photo is None else next(results)
 
 
 def main() -> None:
@@ -83,14 +86,14 @@ def main() -> None:
     keep_freed_memory()
     options = arguments()
     split = options.shard.rsplit("-", 1)[0]
-    listed = scored_photos(pd.read_parquet(options.images), split, options.first)
+    listed = first_photos(pd.read_parquet(options.images), split, options.first)
     ids = listed.loc[listed["shard"] == options.shard, "image_id"].tolist()
-    photos = photos_of(Store(options.photos / split), ids)
+    photos = decoded(Store(options.photos / split), ids)
     results = in_batches(options, photos) if options.gpus else one_by_one(options, photos)
     boxes, scores = [], []
-    for found in track(results, len(ids), f"{options.source}, {options.shard}, photos"):
-        boxes.append(found[0].astype(np.float32))
-        scores.append(found[1].astype(np.float32))
+    for photo_boxes, photo_scores in track(results, len(ids), f"{options.source}, {options.shard}, photos"):
+        boxes.append(photo_boxes.astype(np.float32))
+        scores.append(photo_scores.astype(np.float32))
     with writing(options.out) as path:
         proposal_table(ids, boxes, scores).to_parquet(path, index=False)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from oac import studies
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.data import sources
@@ -46,7 +47,7 @@ def write(study: str, options: dict[str, Any], subset: Subset, output: "OutputFi
 
 def main(smk: "Snakemake") -> None:
     """Choose; the rule that only tries the filters has the accounting for its output."""
-    study, options = smk.wildcards.study, smk.params.options
+    study, options = smk.wildcards.study, studies.completed(smk.params.options, "data")
     release = sources.read(options, smk.input.source, Path("resources") / study / "release")
     subset = select(release, **options["subset"])
     if smk.rule == "check_subset":

@@ -1,4 +1,4 @@
-"""Train BING on the true boxes of a study's train photos."""
+"""Train BING on the ground-truth boxes of a study's train photos."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from oac import studies
 from oac.allocation import keep_freed_memory
 from oac.command import plain_errors
 from oac.data.store import DamagedPhotoError, Store
@@ -15,7 +16,7 @@ from oac.data.tables import boxes_by_image
 from oac.proposals.bing_train import train
 
 
-class Photos(Sequence):
+class DecodedPhotos(Sequence):
     """Train photos as uint8 arrays (H, W, 3), decoded when indexed."""
 
     def __init__(self, store: Store, image_ids: list[str]) -> None:
@@ -39,15 +40,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("images", "boxes", "photos"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--options", type=json.loads, required=True, help="JSON of bing_train.train's options")
+    parser.add_argument("--options", type=json.loads, required=True, help="JSON of what proposals.bing gives")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
     keep_freed_memory()
     images = pd.read_parquet(options.images)
     ids = images.loc[images["split"] == "train", "image_id"].tolist()
     boxes = boxes_by_image(pd.read_parquet(options.boxes), ids)
-    photos = Photos(Store(options.photos / "train"), ids)
-    train(photos, boxes, source=str(options.photos), **options.options).save(options.out)
+    photos = DecodedPhotos(Store(options.photos / "train"), ids)
+    given = studies.completed(options.options, "proposals", "bing")
+    training = {key: value for key, value in given.items() if key not in ("nms_iou", "weights")}
+    train(photos, boxes, source=str(options.photos), **training).save(options.out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Write the page of a study: verdicts, tables and figures in one Markdown file."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +7,8 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
-from oac.report.remarks import missing_photos, replaced_photos, shortened
+from oac.report.notes import missing_photos, replaced_photos, shortened
+from oac.report.results import read_histories
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -19,11 +19,7 @@ def main(smk: "Snakemake") -> None:
     page = Path(smk.output[0])
     tables = [Path(path).read_text(encoding="utf-8") for path in smk.input.tables]
     figures = [Path(path).relative_to(page.parent) for path in smk.input.figures]
-    histories = {
-        "/".join(Path(path).parts[-4:-1]): map(json.loads, Path(path).read_text(encoding="utf-8").splitlines())
-        for path in smk.input.histories
-    }
-    replaced = replaced_photos(histories)
+    replaced = replaced_photos(read_histories(smk.input.histories))
     parts = [
         f"# Study {smk.wildcards.study}",
         smk.params.description.strip(),

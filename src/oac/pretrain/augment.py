@@ -1,6 +1,6 @@
 """Photometric augmentation of a batch on its device, with parameters of its own for every sample.
 
-MoCo-v2's recipe (Chen et al., 2003.04297): colour jitter, greyscale, Gaussian blur, flip; and BYOL's solarisation
+MoCo-v2's recipe (Chen et al., 2003.04297): colour jitter, grayscale, Gaussian blur, flip; and BYOL's solarization
 (Grill et al., 2006.07733). The functions are torchvision's (brightness, contrast, saturation, hue and solarize of
 `torchvision.transforms`), applied to a batch at once.
 Cropping is not done here: the loader cuts (see crops.py) and hands over uint8 views.
@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from oac.pretrain.addressed import uniform
+from oac.pretrain.recipe import VIEWS
+from oac.pretrain.rng import uniform
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in RGB order
 DRAWS = 14  # random numbers a view takes: see `draw_parameters`
-VIEWS = ("query", "key")  # the two views of a photo, after the random swap
-_GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, rounded as torchvision rounds it
+_LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, rounded as torchvision rounds it
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Augmentation:
     contrast: float = 0.4
     saturation: float = 0.4
     hue: float = 0.1
-    grey: float = 0.2
+    grayscale: float = 0.2
     blur: float = 0.5
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     flip: float = 0.5
-    solarise: float = 0.0
+    solarize: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class Parameters:
     """What is done to each of n views; the arrays stay on the host, where they were drawn.
 
     order: (n, 4) permutation of brightness, contrast, saturation, hue; factors: (n, 4) in that naming;
-    jitter, grey, flip, solarise: (n,) bool; sigma: (n,) pixels, 0 where the view is not blurred.
+    jitter, grayscale, flip, solarize: (n,) bool; sigma: (n,) pixels, 0 where the view is not blurred.
     """
 
     order: np.ndarray
     factors: np.ndarray
     jitter: np.ndarray
-    grey: np.ndarray
+    grayscale: np.ndarray
     flip: np.ndarray
-    solarise: np.ndarray
+    solarize: np.ndarray
     sigma: np.ndarray
 
 
@@ -68,8 +68,9 @@ def of_views(settings: dict[str, Any]) -> tuple[Augmentation, Augmentation]:
 
 
 def view_draws(seed: int, epoch: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Random numbers (n, DRAWS) for query and key of n photos, addressed by (seed, epoch, image)."""
-    # Solarisation came later than the rest; with an address of its own it moves none of the other numbers.
+    """Random numbers (n, DRAWS) for query and key of n photos, a function of (seed, epoch, image)."""
+    # Solarization came later than the rest; with a purpose of its own it changes none of the other numbers. The name
+    # of the purpose seeds its draws, so it stays as it is.
     u = uniform(seed, epoch, image, 2 * (DRAWS - 1), "augment")
     last = uniform(seed, epoch, image, 2, "solarise")
     return np.hstack([u[:, : DRAWS - 1], last[:, :1]]), np.hstack([u[:, DRAWS - 1 :], last[:, 1:]])
@@ -91,9 +92,9 @@ def draw_parameters(settings: Augmentation, u: np.ndarray, view_size: int) -> Pa
         order=u[:, :4].argsort(axis=1),
         factors=centre + spread * (2 * u[:, 4:8] - 1),
         jitter=u[:, 8] < settings.jitter,
-        grey=u[:, 9] < settings.grey,
+        grayscale=u[:, 9] < settings.grayscale,
         flip=u[:, 10] < settings.flip,
-        solarise=u[:, 13] < settings.solarise,
+        solarize=u[:, 13] < settings.solarize,
         sigma=np.where(u[:, 11] < settings.blur, sigma, 0.0),
     )
 
@@ -110,9 +111,9 @@ def augment(views: Tensor, parameters: Parameters) -> Tensor:
         for index, operation in enumerate(operations):
             chosen = parameters.jitter & (parameters.order[:, position] == index)
             _apply(x, chosen, operation, parameters.factors[:, index])
-    _apply(x, parameters.grey, lambda part, _: luma(part).expand_as(part), parameters.sigma)
+    _apply(x, parameters.grayscale, lambda part, _: luma(part).expand_as(part), parameters.sigma)
     _apply(x, parameters.sigma > 0, gaussian_blur, parameters.sigma)
-    _apply(x, parameters.solarise, lambda part, _: solarise(part), parameters.sigma)
+    _apply(x, parameters.solarize, lambda part, _: solarize(part), parameters.sigma)
     _apply(x, parameters.flip, lambda part, _: part.flip(-1), parameters.sigma)
     return normalise(x).contiguous(memory_format=torch.channels_last)
 
@@ -133,8 +134,8 @@ def _apply(x: Tensor, chosen: np.ndarray, operation, values: np.ndarray) -> None
 
 
 def luma(x: Tensor) -> Tensor:
-    """Grey value of RGB (n, 3, H, W) in [0, 1]: (n, 1, H, W)."""
-    return (x * channels(_GREY, x)).sum(1, keepdim=True)
+    """Luma of RGB (n, 3, H, W) in [0, 1]: (n, 1, H, W)."""
+    return (x * channels(_LUMA, x)).sum(1, keepdim=True)
 
 
 def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
@@ -143,12 +144,12 @@ def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the mean grey value of the view; factor: (n, 1, 1, 1)."""
+    """Blend with the mean luma of the view; factor: (n, 1, 1, 1)."""
     return torch.lerp(luma(x).mean((2, 3), keepdim=True), x, factor).clamp_(0, 1)
 
 
 def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the grey view; factor: (n, 1, 1, 1)."""
+    """Blend with the grayscale view; factor: (n, 1, 1, 1)."""
     return torch.lerp(luma(x), x, factor).clamp_(0, 1)
 
 
@@ -184,7 +185,7 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     return weights @ x @ weights.transpose(-1, -2)
 
 
-def solarise(x: Tensor) -> Tensor:
+def solarize(x: Tensor) -> Tensor:
     """Invert what is brighter than half: x becomes 1 - x from 0.5 on, which is the smaller of the two."""
     return torch.minimum(x, 1 - x)
 

@@ -7,63 +7,62 @@ reads a file or holds a random state: the random numbers are an argument.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from oac.crop_options import OPTIONS, POLICIES
 from oac.pretrain.released import dilate_coordinate, grow_small
 
-POLICIES = ("scene-scene", "object-scene", "object-object", "object-shift", "object-dilate")
-CHOICES = {"dilation": ("photo", "coordinate"), "smallest_box": ("none", "released"), "items": ("image", "box")}
 TRIES = 10  # attempts at a crop of random shape that fits, as in torchvision's RandomResizedCrop
 DRAWS_PER_CROP = 2 * TRIES + 2
 DRAWS = 2 * DRAWS_PER_CROP + 2 + 2 * TRIES  # two crops; which box, swap; shift directions and lengths
 
 
+def _frozen(value: Any) -> Any:
+    """Make tuples of lists, which is what YAML and JSON have, at every depth."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _default(key: str) -> Any:
+    return _frozen(OPTIONS[key].default)
+
+
 @dataclass(frozen=True)
 class CropPolicy:
-    """How two views are cut; a line of a study file.
+    """How two views are cut: the options of a crop variant. `oac.crop_options` says what each means.
 
     policy: one of POLICIES. boxes: the proposal source of the object policies.
-    delta: object-dilate moves each edge outwards by this share of the photo's width or height (paper: 0.1 or 0.2).
-    shift: object-shift moves the box by a distance in this range, a share of the photo's mean side (paper: ranges
-        such as 80 to 100 px, on photos of 1,024 px).
-    scale_lower: smallest area of a crop inside a box, as a share of the box; None computes it from the proposals
-        of the study with `scale_lower_bound`.
-    scene_scale: range of a scene crop's area as a share of the photo. ratio: range of width / height, all crops.
-
-    The others are for the audit (docs/audit.md); their defaults are what the paper says.
-    dilation: object-dilate, what `delta` is a share of: the photo's side, clipped to the photo; or the coordinate of
-        the edge itself, past the photo's border, as in the released code.
-    scales: ranges of a crop's area in the regions of the first and of the second view, in place of s_min to 1; the
-        released code has 0 to 1 and 0.2 to 1.
-    smallest_box: released lets boxes and dilated boxes that are shorter than 224 px of a photo of 1,024 grow by as
-        much, as the released code does; none does not.
-    items: image draws one box of a photo each time; box makes an item of every box, so that an epoch shows a photo as
-        often as it has boxes. count: only the best so many boxes of a photo; None takes all.
     """
 
     policy: str
     boxes: str | None = None
-    delta: float = 0.1
-    shift: tuple[float, float] = (0.08, 0.10)
-    scale_lower: float | None = None
-    scale_cap: float = 0.5
-    scene_scale: tuple[float, float] = (0.2, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    dilation: str = "photo"
-    scales: tuple[tuple[float, float], tuple[float, float]] | None = None
-    smallest_box: str = "none"
-    items: str = "image"
-    count: int | None = None
+    delta: float = _default("delta")
+    shift: tuple[float, float] = _default("shift")
+    scale_lower: float | None = _default("scale_lower")
+    scale_cap: float = _default("scale_cap")
+    scene_scale: tuple[float, float] = _default("scene_scale")
+    ratio: tuple[float, float] = _default("ratio")
+    dilation: str = _default("dilation")
+    scales: tuple[tuple[float, float], tuple[float, float]] | None = _default("scales")
+    smallest_box: str = _default("smallest_box")
+    items: str = _default("items")
+    count: int | None = _default("count")
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> CropPolicy:
+        """Read the crop parameters of a recipe (`oac.crop_options.crop_params`)."""
+        return cls(**{key: _frozen(value) for key, value in params.items()})
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise ValueError(f"unknown crop policy {self.policy!r}: choose one of {', '.join(POLICIES)}")
         if self.needs_boxes and not self.boxes:
             raise ValueError(f"crop policy {self.policy} needs `boxes`: bing, ground_truth or random")
-        for key, known in CHOICES.items():
-            if getattr(self, key) not in known:
+        for key in ("dilation", "smallest_box", "items"):
+            if getattr(self, key) not in (known := OPTIONS[key].schema["enum"]):
                 raise ValueError(f"{key} is {getattr(self, key)!r}: choose one of {', '.join(known)}")
 
     @property
@@ -199,9 +198,8 @@ def random_crop(
     shape = np.exp(np.log(ratio[0]) + (np.log(ratio[1]) - np.log(ratio[0])) * u[:, TRIES : 2 * TRIES])
     w, h = np.sqrt(area * shape), np.sqrt(area / shape)
     fits = (w <= width[:, None]) & (h <= height[:, None])
-    if (
-        scale[0] == 0
-    ):  # such a range can ask for less than a pixel, which torchvision rounds to nothing and draws again
+    # A range from 0 can ask for less than a pixel, which torchvision rounds to nothing and draws again.
+    if scale[0] == 0:
         fits &= np.minimum(w, h) > 0.5
     rows, first, any_fits = np.arange(len(region)), fits.argmax(1), fits.any(1)
     whole_shape = np.clip(width / height, *ratio)

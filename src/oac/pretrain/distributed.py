@@ -1,6 +1,6 @@
-"""What the processes of one run tell each other; a run of one process says nothing and gets its own back.
+"""Communication between the processes of one run, under torch.distributed's names; one process keeps what it has.
 
-The batch of a step is dealt out in equal parts, one to each process of torch's default group (one card each).
+The batch of a step is dealt out in equal parts, one to each process of torch's default group (one GPU each).
 Gradients are averaged by hand, once a step: every objective here is a mean over the batch, so that the mean over the
 processes is what one process would have computed from the whole batch.
 """
@@ -18,10 +18,10 @@ from torch import Tensor
 
 
 @contextmanager
-def joined(gpus: bool) -> Iterator[str]:
+def process_group(gpus: bool) -> Iterator[str]:
     """Join the processes that torchrun started, and give this one's device; alone there is nothing to join.
 
-    Talks over NCCL between cards and over gloo on the host, so that decisions there wait for no card.
+    Communicates over NCCL between GPUs and over gloo on the host, so that decisions there wait for no GPU.
     """
     if "LOCAL_RANK" not in os.environ:
         yield "cuda" if gpus else "cpu"
@@ -36,22 +36,22 @@ def joined(gpus: bool) -> Iterator[str]:
         dist.destroy_process_group()
 
 
-def world() -> int:
+def world_size() -> int:
     """How many processes train this run."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """The place of this process among them, from 0."""
+    """The number of this process among them, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 @torch.no_grad()
-def gathered(part: Tensor) -> Tensor:
+def all_gather(part: Tensor) -> Tensor:
     """Join every process's part (n, ...) along the first axis, in the order of their ranks; no gradient flows."""
-    if world() == 1:
+    if world_size() == 1:
         return part
-    parts = [torch.empty_like(part) for _ in range(world())]
+    parts = [torch.empty_like(part) for _ in range(world_size())]
     dist.all_gather(parts, part.contiguous())
     return torch.cat(parts)
 
@@ -61,24 +61,24 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        return summed(value)
+        return all_reduce_sum(value)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return summed(gradients[0])
+        return all_reduce_sum(gradients[0])
 
 
-def gathered_with_gradient(part: Tensor) -> Tensor:
-    """Stack every process's part: (world, *part.shape). Each gets the gradients of all for its own."""
-    rows = [part if row == rank() else torch.zeros_like(part) for row in range(world())]
+def all_gather_with_gradient(part: Tensor) -> Tensor:
+    """Stack every process's part: (world size, *part.shape). Each gets the gradients of all for its own."""
+    rows = [part if row == rank() else torch.zeros_like(part) for row in range(world_size())]
     stacked: Tensor = _Sum.apply(torch.stack(rows))
     return stacked
 
 
 @torch.no_grad()
-def summed(value: Tensor) -> Tensor:
+def all_reduce_sum(value: Tensor) -> Tensor:
     """Sum a tensor over the processes; no gradient flows."""
-    if world() == 1:
+    if world_size() == 1:
         return value
     value = value.clone()
     dist.all_reduce(value)
@@ -89,29 +89,24 @@ def summed(value: Tensor) -> Tensor:
 def average_(tensors: Iterable[Tensor]) -> None:
     """Replace tensors of one type by their means over the processes, in one message."""
     tensors = list(tensors)
-    if world() == 1 or not tensors:
+    if world_size() == 1 or not tensors:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
-    flat /= world()
+    flat /= world_size()
     for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(mean.view_as(tensor))
 
 
-def most(value: int) -> int:
-    """The largest of the processes' numbers; it is asked for on the host, so that no card is waited for."""
-    if world() == 1:
+def all_reduce_max(value: int) -> int:
+    """The largest of the processes' numbers; it is asked for on the host, so that no GPU is waited for."""
+    if world_size() == 1:
         return value
-    answer = torch.tensor(value)
-    dist.all_reduce(answer, dist.ReduceOp.MAX)
-    return int(answer)
+    result = torch.tensor(value)
+    dist.all_reduce(result, dist.ReduceOp.MAX)
+    return int(result)
 
 
-def total(value: int) -> int:
-    """The sum of the processes' numbers."""
-    return int(summed(torch.tensor(value)))
-
-
-def wait_for_all() -> None:
+def barrier() -> None:
     """Go on when every process has come here."""
-    most(0)
+    all_reduce_max(0)

@@ -16,30 +16,27 @@ from safetensors.numpy import load_file
 from oac.atomic import writing
 from oac.pretrain.nn import encoder_recipe
 
-_STEM = {"conv1.": "stem.conv1.", "bn1.": "stem.conv1.norm."}
-_IN_BLOCK = {"conv": "conv{0}.", "bn": "conv{0}.norm."}
-_SHORTCUT = {"0": "shortcut.", "1": "shortcut.norm."}
+# What each part of a name becomes; the layers of a stage keep their numbers.
+_RENAMED = (
+    (r"^(conv1|bn1)\.", r"stem.\1."),
+    (r"^layer1\.", "res2."),
+    (r"^layer2\.", "res3."),
+    (r"^layer3\.", "res4."),
+    (r"^layer4\.", "res5."),
+    (r"\.bn([123])\.", r".conv\1.norm."),
+    (r"\.downsample\.0\.", ".shortcut."),
+    (r"\.downsample\.1\.", ".shortcut.norm."),
+)
 
 
-def detectron2_name(name: str) -> str | None:
-    """Turn the name of a ResNet's parameter into Detectron2's; None for the batch norms' step counters.
+def detectron2_name(name: str) -> str:
+    """Turn the name of a torchvision ResNet's parameter into Detectron2's.
 
     layer1 to layer4 become res2 to res5, a norm belongs to its convolution, `downsample` is `shortcut`.
-
-    Raises ValueError for a name that no ResNet of torchvision has.
     """
-    if name.endswith("num_batches_tracked"):
-        return None
-    for ours, theirs in _STEM.items():
-        if name.startswith(ours):
-            return theirs + name.removeprefix(ours)
-    if found := re.fullmatch(r"layer([1-4])\.(\d+)\.(conv|bn)([1-3])\.(\w+)", name):
-        stage, block, kind, number, leaf = found.groups()
-        return f"res{int(stage) + 1}.{block}.{_IN_BLOCK[kind].format(number)}{leaf}"
-    if found := re.fullmatch(r"layer([1-4])\.(\d+)\.downsample\.([01])\.(\w+)", name):
-        stage, block, part, leaf = found.groups()
-        return f"res{int(stage) + 1}.{block}.{_SHORTCUT[part]}{leaf}"
-    raise ValueError(f"{name!r} is no parameter of a torchvision ResNet")
+    for pattern, replacement in _RENAMED:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def to_detectron2(encoder: str | Path, out: str | Path) -> None:
@@ -53,7 +50,9 @@ def to_detectron2(encoder: str | Path, out: str | Path) -> None:
         kind = "CMC's two-stream encoder" if recipe.get("method") == "cmc" else f"the {name} network"
         raise ValueError(f"{encoder}: Detectron2 has no counterpart of {kind}; only ResNets can be converted")
     weights: dict[str, np.ndarray] = {
-        theirs: value for ours, value in load_file(encoder).items() if (theirs := detectron2_name(ours))
+        detectron2_name(ours): value
+        for ours, value in load_file(encoder).items()
+        if not ours.endswith("num_batches_tracked")  # Detectron2's frozen batch norm counts no steps
     }
     # `matching_heuristics` lets Detectron2 find the backbone inside whatever model it builds.
     content = {"model": weights, "__author__": "oac", "matching_heuristics": True}

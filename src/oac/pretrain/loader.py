@@ -1,14 +1,15 @@
 """Photos and boxes to batches of uint8 views.
 
 A batch is a function of its step number: step t holds places t * B to (t + 1) * B of an endless sequence of
-shuffled epochs, and every crop is addressed by (seed, epoch, item). So any step can be made by any worker. An item
-is a photo, or, as in the released code, a box of one (`items` of a crop line); a budget counts photos seen in both.
+shuffled epochs, and every crop is a function of (seed, epoch, item). So any step can be made by any worker. An item
+is a photo, or, as in the released code, a box of one (`items` of a crop variant); a budget counts photos seen in both
+cases.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,37 +19,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from oac.pretrain import crops
-from oac.pretrain.addressed import permutation, uniform
+from oac.pretrain.crop_sampler import Boxes, CropSampler
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.photos import LEVELS, Photos
-from oac.pretrain.resident import ResidentPhotos
+from oac.pretrain.device_photos import DevicePhotos
+from oac.pretrain.host_photos import LEVELS, HostPhotos
+from oac.pretrain.rng import permutation, uniform
 
 REPLACEMENTS = 10  # photos tried in place of an unreadable one before a run gives up
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """The proposals of n photos: box (n, k, 4) padded with zeros, count (n,) how many of each row are real."""
-
-    box: np.ndarray
-    count: np.ndarray
-
-    @classmethod
-    def pack(cls, boxes: Sequence[np.ndarray]) -> Boxes:
-        """Pad lists of (m, 4) boxes in [0, 1]; a photo without any gets the whole photo as its one box."""
-        boxes = [b if len(b) else np.array([[0.0, 0.0, 1.0, 1.0]], np.float32) for b in boxes]
-        count = np.array([len(b) for b in boxes])
-        box = np.zeros((len(boxes), count.max(), 4), np.float32)
-        box[np.arange(box.shape[1]) < count[:, None]] = np.concatenate(boxes)
-        return cls(box, count)
-
-    def items(self, kind: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """List what an epoch goes through: the photo of each item (m,), and its box (m,) where items are boxes."""
-        photo = np.arange(len(self.count))
-        if kind == "image":
-            return photo, None
-        first = np.cumsum(self.count) - self.count
-        return np.repeat(photo, self.count), np.arange(self.count.sum()) - np.repeat(first, self.count)
 
 
 @dataclass(frozen=True)
@@ -67,12 +44,11 @@ class SmallViews:
 class Batch:
     """Two views of B photos as the loader cuts them.
 
-    query, key: (B, 3, S, S) uint8 in channels-last memory, on the device where the photos lie there; epoch, item:
-    (B,) int64, the address of a sample; image: (B,) int64, its photo's number, which is the item where items are
-    photos; swapped: (B,) bool, whether the query is the policy's second view; labels:
-    (B, C) float32, classes of the photo; damaged: how many photos could not be read and were replaced; small: None,
-    or (n * B, 3, s, s) the n small views, all photos' first ones first: uint8 from the loader, augmented float32 when
-    a method sees them.
+    query, key: (B, 3, S, S) uint8 in channels-last memory, on the device where the photos are there; epoch, item:
+    (B,) int64, which sample it is; image: (B,) int64, its photo's number, which is the item where items are photos;
+    swapped: (B,) bool, whether the query is the policy's second view; labels: (B, C) float32, classes of the photo;
+    damaged: how many photos could not be read and were replaced; small: None, or (n * B, 3, s, s) the n small views,
+    all photos' first ones first: uint8 from the loader, augmented float32 when a method sees them.
     """
 
     query: Tensor
@@ -95,12 +71,12 @@ class Batch:
         return replace(self, **pinned)
 
 
-class ViewBatches(Dataset[Batch]):
+class ViewBatches(CropSampler, Dataset[Batch]):
     """Batches of a run by step number."""
 
     def __init__(
         self,
-        photos: Photos | ResidentPhotos,
+        photos: HostPhotos | DevicePhotos,
         boxes: Boxes,
         labels: np.ndarray,
         policy: CropPolicy,
@@ -116,25 +92,23 @@ class ViewBatches(Dataset[Batch]):
         """Say what is cut of which photos.
 
         reduce: a photo is decoded at 1/2, 1/4 or 1/8 of its side where that leaves every view of it at least this
-        many pixels for one of its own along each side; 0 decodes photos whole. part: (rank, world): of each batch
-        this process makes the rank-th of `world` equal parts.
+        many pixels for one of its own along each side; 0 decodes photos whole. part: (rank, world size): of each
+        batch this process makes the rank-th of `world size` equal parts.
 
         Raises ValueError where there are no photos, or where the batch does not divide.
         """
+        rank, world_size = part
         if not len(photos):
             raise ValueError("no training photos: the study's train split is empty")
-        if batch_size % part[1]:
-            raise ValueError(f"a batch of {batch_size} does not divide among {part[1]} processes")
-        self.photos, self.boxes, self.labels = photos, boxes, labels
-        self.policy, self.scale_lower = policy, scale_lower
-        self.item_photo, self.item_box = boxes.items(policy.items)
-        self.seed, self.batch_size, self.view_size, self.small = seed, batch_size, view_size, small
-        self.reduce = reduce
-        rank, self.world = part
-        self.rows = np.arange(batch_size // self.world) + rank * (batch_size // self.world)
+        if batch_size % world_size:
+            raise ValueError(f"a batch of {batch_size} does not divide among {world_size} processes")
+        super().__init__(policy, scale_lower, boxes, seed)
+        self.photos, self.labels = photos, labels
+        self.batch_size, self.view_size, self.small, self.reduce = batch_size, view_size, small, reduce
+        self.rows = np.arange(batch_size // world_size) + rank * (batch_size // world_size)
         self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
-    def address(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+    def samples(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return epoch and item number of each of this process' samples of a step; a batch may span two epochs."""
         place = step * self.batch_size + self.rows
         epoch, position = np.divmod(place, len(self.item_photo))
@@ -146,11 +120,11 @@ class ViewBatches(Dataset[Batch]):
         return self._epoch[1]
 
     def __getitem__(self, step: int) -> Batch:
-        epoch, item = self.address(step)
+        epoch, item = self.samples(step)
         photos, item, damaged = self._readable(item)
         image = self.item_photo[item]
         size = np.array([photo.size for photo in photos], float)
-        views = self.cut_where(epoch, item, size)
+        views = self.draw_views(epoch, item, size)
         small = self._small_boxes(epoch, item, size)
         side = self.small.size if self.small else 0
         factor = self._factors([views.query, views.key], self.view_size, small, side)
@@ -166,23 +140,8 @@ class ViewBatches(Dataset[Batch]):
             small=torch.cat([self.photos.cut(photos, factor, box, side) for box in small]) if small else None,
         )
 
-    def cut_where(self, epoch: np.ndarray, item: np.ndarray, size: np.ndarray) -> crops.Views:
-        """Draw where the two views of items are cut, from photos of `size` (B, 2) width and height in pixels."""
-        image = self.item_photo[item]
-        u = uniform(self.seed, epoch, item, crops.DRAWS, "crops")
-        chosen = None if self.item_box is None else self.item_box[item]
-        return crops.draw_views(
-            self.policy,
-            self.scale_lower,
-            self.boxes.box[image],
-            self.boxes.count[image],
-            size,
-            u,
-            chosen=chosen,
-        )
-
     def _small_boxes(self, epoch: np.ndarray, item: np.ndarray, size: np.ndarray) -> list[np.ndarray]:
-        """Draw the small views of photos of `size` (B, 2), (B, 4) pixels each; their draws have their own address."""
+        """Draw the small views of photos of `size` (B, 2), (B, 4) pixels each; they have draws of their own."""
         if self.small is None:
             return []
         u = uniform(self.seed, epoch, item, self.small.count * crops.DRAWS_PER_CROP, "small")
@@ -196,7 +155,7 @@ class ViewBatches(Dataset[Batch]):
         """How many times smaller each photo may be decoded for its views: (B,) of LEVELS."""
         if not self.reduce:
             return np.ones(len(full[0]), int)
-        spare = [_sides(box) / side for box in full] + [_sides(box) / small_side for box in small]
+        spare = [_short_side(box) / side for box in full] + [_short_side(box) / small_side for box in small]
         enough = np.min(spare, axis=0)[:, None] / self.reduce >= np.array(LEVELS[1:])
         return np.array(LEVELS)[enough.sum(axis=1)]
 
@@ -218,7 +177,7 @@ class ViewBatches(Dataset[Batch]):
         return photos, item, int(damaged)
 
 
-def _sides(box: np.ndarray) -> np.ndarray:
+def _short_side(box: np.ndarray) -> np.ndarray:
     """The shorter side of each box (B, 4), in pixels."""
     return np.minimum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
 

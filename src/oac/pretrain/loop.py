@@ -1,6 +1,6 @@
 """The training loop: one for every method, crop policy and device.
 
-A run is measured in images seen, so that arms of a comparison get equal budgets whatever they cut. The loop
+A run is measured in images seen, so that all variants of a comparison get equal budgets whatever they cut. The loop
 checkpoints by time, can be killed at any moment, and on SIGTERM or Ctrl-C writes a checkpoint and leaves.
 """
 
@@ -24,7 +24,7 @@ from oac.pretrain import augment, distributed
 from oac.pretrain.checkpoint import State
 from oac.pretrain.loader import Batch, ViewBatches, stream
 from oac.pretrain.methods import Method
-from oac.pretrain.optimizer import Optimizer, build_optimizer, learning_rate
+from oac.pretrain.optimizer import OptimizerOptions, build_optimizer, learning_rate
 
 EXIT_PREEMPTED = 75  # sysexits.h: temporary failure; Snakemake's `retries` starts the job again
 _GO_ON, _SAVE, _STOP = range(3)  # what the processes of a run can ask of each other after a step
@@ -53,7 +53,8 @@ class Trainer:
         self.device, self.workers, self.checkpoint_seconds = torch.device(device), workers, checkpoint_seconds
         self.method = method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         options = recipe["options"]
-        self.schedule = Optimizer(**{k: v for k, v in options.items() if k in Optimizer.__dataclass_fields__})
+        own = {key: value for key, value in options.items() if key in OptimizerOptions.__dataclass_fields__}
+        self.schedule = OptimizerOptions(**own)
         self.augmentations = augment.of_views(recipe["augment"])
         self.steps = max(1, recipe["images_seen"] // batches.batch_size)
         self.log_every = log_every or max(1, self.steps // 100)
@@ -89,9 +90,9 @@ class Trainer:
         quiet = not (self.first and sys.stderr.isatty())
         with tqdm(total=self.steps, initial=self.step, unit="step", disable=quiet) as bar:
             while self.step < self.steps:
-                asked = time.monotonic()
+                began = time.monotonic()
                 batch = next(source)
-                waited += time.monotonic() - asked
+                waited += time.monotonic() - began
                 self._accumulate(self._train_step(batch))
                 self.damaged += batch.damaged
                 self.step += 1
@@ -102,11 +103,11 @@ class Trainer:
                     interval, waited, first = now, 0.0, self.step
                 due = time.monotonic() - saved > self.checkpoint_seconds
                 # A signal may reach one process of several, and their clocks differ: they save and stop together.
-                asked_for = distributed.most(_STOP if self.stopping else _SAVE if due else _GO_ON)
-                if asked_for >= _SAVE:
+                action = distributed.all_reduce_max(_STOP if self.stopping else _SAVE if due else _GO_ON)
+                if action >= _SAVE:
                     self._save()
                     saved = time.monotonic()
-                if asked_for == _STOP:
+                if action == _STOP:
                     raise Preempted(f"stopped at step {self.step} of {self.steps}; run again to go on")
         self._save()
 
@@ -121,13 +122,15 @@ class Trainer:
             loss, monitors = self.method.loss(query, key, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self._average()
+        # Running statistics go along, so that all processes hold the state that the first one saves.
+        gradients = [p.grad for p in self.method.parameters() if p.grad is not None]
+        distributed.average_([*gradients, *self.running])
         self.optimizer.step()
         self.method.after_step((self.step + 1) / self.steps)
         return {"loss": loss.detach(), **monitors}
 
     def _augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Augment both views with random numbers addressed by (seed, epoch, item)."""
+        """Augment both views with random numbers that depend on (seed, epoch, item)."""
         draws = augment.view_draws(self.batches.seed, batch.epoch, batch.item)
         views = []
         for view, settings, u in zip((batch.query, batch.key), self.augmentations, draws, strict=True):
@@ -142,11 +145,6 @@ class Trainer:
         u = augment.small_draws(self.batches.seed, batch.epoch, batch.item, len(batch.small) // len(batch.query))
         parameters = augment.draw_parameters(self.augmentations[0], u, batch.small.shape[-1])
         return replace(batch, small=augment.augment(batch.small.to(self.device, non_blocking=True), parameters))
-
-    def _average(self) -> None:
-        """Average over the processes what each learnt from its part of the batch."""
-        # Running statistics go along, so that all processes hold the state that the first one saves.
-        distributed.average_([*(p.grad for p in self.method.parameters() if p.grad is not None), *self.running])
 
     def _accumulate(self, monitors: dict[str, Tensor]) -> None:
         """Add a step's monitors up on the device; they are read once an interval."""
@@ -171,7 +169,7 @@ class Trainer:
             "images_per_s": round(rate, 1),
             "data_share": round(waited / max(seconds, 1e-9), 3),
             "eta_s": round((self.steps - self.step) * self.batches.batch_size / rate),
-            "damaged": distributed.total(self.damaged),
+            "damaged": self._damaged_by_all(),
         }
         if not self.first:
             return
@@ -183,6 +181,10 @@ class Trainer:
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _damaged_by_all(self) -> int:
+        """Photos that could not be read, in all processes."""
+        return int(distributed.all_reduce_sum(torch.tensor(self.damaged)))
 
     def _require_finite(self, value: float) -> None:
         if not math.isfinite(value):
@@ -196,7 +198,7 @@ class Trainer:
         self._require_finite(float(sum(p.detach().double().sum() for p in self.method.parameters())))
         distributed.average_(self.sums.values())
         self._require_finite(float(self.sums.get("loss", 0.0)))
-        damaged = distributed.total(self.damaged)
+        damaged = self._damaged_by_all()
         if not self.first:
             return
         self.state.save(
@@ -212,7 +214,7 @@ class Trainer:
     def _resume(self) -> None:
         # The first process may set a checkpoint of other data aside; the others look when it has.
         content = self.state.load() if self.first else None
-        distributed.wait_for_all()
+        distributed.barrier()
         content = content if self.first else self.state.load()
         if content is not None:
             self.method.load_state_dict(content["method"])

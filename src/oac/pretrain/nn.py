@@ -14,8 +14,8 @@ from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from oac.atomic import writing
-from oac.pretrain.lab import from_normalised
-from oac.pretrain.norm import GroupedBatchNorm1d, GroupedBatchNorm2d
+from oac.pretrain.colour_space import normalised_to_lab
+from oac.pretrain.norm import SplitBatchNorm1d, SplitBatchNorm2d
 
 Norm = Callable[[int], nn.Module]
 
@@ -31,10 +31,10 @@ class NarrowResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
         self.bn1 = norm(width)
-        self.layer1 = _stage(width, width, 1, norm)
-        self.layer2 = _stage(width, 2 * width, 2, norm)
-        self.layer3 = _stage(2 * width, 4 * width, 2, norm)
-        self.layer4 = _stage(4 * width, 8 * width, 2, norm)
+        self.layer1 = _BasicBlock(width, width, 1, norm)
+        self.layer2 = _BasicBlock(width, 2 * width, 2, norm)
+        self.layer3 = _BasicBlock(2 * width, 4 * width, 2, norm)
+        self.layer4 = _BasicBlock(4 * width, 8 * width, 2, norm)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -47,10 +47,16 @@ class NarrowResNet(nn.Module):
 
 
 class _BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions around a shortcut (He et al., CVPR 2016), under torchvision's names."""
+    """Two 3 x 3 convolutions around a shortcut (He et al., CVPR 2016), under torchvision's names.
 
-    def __init__(self, inside: int, outside: int, stride: int, shortcut: nn.Module | None, norm: Norm):
+    The shortcut has a projection where the shape changes.
+    """
+
+    def __init__(self, inside: int, outside: int, stride: int, norm: Norm):
         super().__init__()
+        shortcut = None
+        if stride > 1 or inside != outside:
+            shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), norm(outside))
         self.conv1 = nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False)
         self.bn1 = norm(outside)
         self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
@@ -63,30 +69,30 @@ class _BasicBlock(nn.Module):
         return F.relu(y + (x if self.downsample is None else self.downsample(x)), inplace=True)
 
 
-def _stage(inside: int, outside: int, stride: int, norm: Norm) -> _BasicBlock:
-    """One basic block, with a projection on its shortcut where the shape changes."""
-    shortcut = None
-    if stride > 1 or inside != outside:
-        shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), norm(outside))
-    return _BasicBlock(inside, outside, stride, shortcut, norm)
-
-
-def backbone(name: str, *, width: int = 0, groups: int = 1) -> tuple[nn.Module, int]:
+def backbone(
+    name: str, *, width: int = 0, bn_splits: int = 1, channels: int = 3, halved: bool = False
+) -> tuple[nn.Module, int]:
     """Build an untrained backbone without classifier; return it with the length of its feature vector.
 
     name: resnet50, resnet18 (torchvision's, whose `width` is fixed) or narrow (`width` channels at the stem).
+    halved: whether all widths are divided by two, for an input of `channels`.
 
     Raises ValueError for another name, and for a narrow width that is no multiple of 8: PyTorch 2.14's channels-last
     convolutions of 4 or 6 channels write past their memory on a CPU with AVX2.
     """
 
-    def norm(channels: int) -> nn.Module:
-        return GroupedBatchNorm2d(channels, groups)
+    def norm(features: int) -> nn.Module:
+        return SplitBatchNorm2d(features, bn_splits)
 
-    if name == "narrow":
-        _check_narrow(width)
-        return NarrowResNet(width, norm), 8 * width
-    return _resnet(name, norm)
+    if name != "narrow":
+        return _resnet(name, norm, halved, channels)
+    width //= 1 + halved
+    if width < 8 or width % 8:
+        raise ValueError(
+            f"backbone width {width}: the narrow network takes multiples of 8, and a method of two streams halves its"
+            " width"
+        )
+    return NarrowResNet(width, norm, channels), 8 * width
 
 
 def compile_backbones(method: nn.Module) -> None:
@@ -106,14 +112,8 @@ class TwoStream(nn.Module):
     def __init__(self, name: str, *, width: int = 0):
         """Take the names and widths of `backbone`; a narrow width is halved, and must be a multiple of 16."""
         super().__init__()
-        if name == "narrow":
-            _check_narrow(width // 2)
-            self.lightness: nn.Module = NarrowResNet(width // 2, GroupedBatchNorm2d, channels=1)
-            self.colour: nn.Module = NarrowResNet(width // 2, GroupedBatchNorm2d, channels=2)
-            self.features = 4 * width
-        else:
-            self.lightness, self.features = _resnet(name, GroupedBatchNorm2d, halved=True, channels=1)
-            self.colour, _ = _resnet(name, GroupedBatchNorm2d, halved=True, channels=2)
+        self.lightness, self.features = backbone(name, width=width, channels=1, halved=True)
+        self.colour, _ = backbone(name, width=width, channels=2, halved=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised photos (B, 3, H, W) to both streams' features, (B, 2 * features)."""
@@ -121,12 +121,12 @@ class TwoStream(nn.Module):
 
     def of_lightness(self, x: Tensor) -> Tensor:
         """Features (B, features) of the lightness of normalised photos (B, 3, H, W)."""
-        y: Tensor = self.lightness(from_normalised(x)[:, :1].contiguous(memory_format=torch.channels_last))
+        y: Tensor = self.lightness(normalised_to_lab(x)[:, :1].contiguous(memory_format=torch.channels_last))
         return y
 
     def of_colour(self, x: Tensor) -> Tensor:
         """Features (B, features) of the colours of normalised photos (B, 3, H, W)."""
-        y: Tensor = self.colour(from_normalised(x)[:, 1:].contiguous(memory_format=torch.channels_last))
+        y: Tensor = self.colour(normalised_to_lab(x)[:, 1:].contiguous(memory_format=torch.channels_last))
         return y
 
 
@@ -137,15 +137,7 @@ def encoder(recipe: dict[str, Any]) -> nn.Module:
     return backbone(**recipe["backbone"])[0]
 
 
-def _check_narrow(width: int) -> None:
-    if width < 8 or width % 8:
-        raise ValueError(
-            f"backbone width {width}: the narrow network takes multiples of 8, and a method of two streams halves its"
-            " width"
-        )
-
-
-def _resnet(name: str, norm: Norm, *, halved: bool = False, channels: int = 3) -> tuple[nn.Module, int]:
+def _resnet(name: str, norm: Norm, halved: bool, channels: int) -> tuple[nn.Module, int]:
     """torchvision's ResNet without classifier, or one of half its width."""
     # Takes two seconds to import, which the narrow network's many short processes do without.
     from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
@@ -176,11 +168,11 @@ def _resnet(name: str, norm: Norm, *, halved: bool = False, channels: int = 3) -
     return net, features
 
 
-def projection_head(features: int, hidden: int, dim: int, *, batch_norm: bool, groups: int = 1) -> nn.Sequential:
-    """Two-layer projection head (Chen et al., 2003.04297); grouped batch norm between the layers where asked for."""
+def projection_head(features: int, hidden: int, dim: int, *, batch_norm: bool, bn_splits: int = 1) -> nn.Sequential:
+    """Two-layer projection head (Chen et al., 2003.04297); split batch norm between the layers where asked for."""
     layers: list[nn.Module] = [nn.Linear(features, hidden, bias=not batch_norm)]
     if batch_norm:
-        layers.append(GroupedBatchNorm1d(hidden, groups))
+        layers.append(SplitBatchNorm1d(hidden, bn_splits))
     return nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Linear(hidden, dim))
 
 

@@ -1,4 +1,4 @@
-"""Batch norm in groups of the batch, and over several processes."""
+"""Batch norm over equal parts of a batch, and over several processes."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oac.pretrain.distributed import gathered_with_gradient, world
+from oac.pretrain.distributed import all_gather_with_gradient, world_size
 
 
-class _Grouped(nn.modules.batchnorm._BatchNorm):
-    """Batch norm with statistics of `groups` equal parts of the batch: what `groups` cards do, on one.
+class _SplitBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm with statistics of `bn_splits` equal parts of the batch: what that many GPUs do, on one.
 
-    MoCo shuffles keys among cards so that a query and its key never share their statistics (He et al., CVPR 2020,
-    section 3.3). Here the groups stand in for the cards. Parameters, running statistics and evaluation are those
-    of an ordinary batch norm, so weights move to one freely. Works in channels_last.
+    MoCo shuffles keys among GPUs so that a query and its key never share their statistics (He et al., CVPR 2020,
+    section 3.3); its code calls this SplitBatchNorm. Parameters, running statistics and evaluation are those of an
+    ordinary batch norm, so weights move to one freely. Works in channels_last.
 
-    `groups` counts those of the whole batch. Where several processes share it each has its part of the groups; one
-    group has its statistics over all processes. Running statistics are then left to the training loop to average.
+    `bn_splits` counts those of the whole batch. Where several processes share it each has its part of the splits; one
+    split has its statistics over all processes. Running statistics are then left to the training loop to average.
 
-    Raises ValueError when a training batch does not divide into the groups, or the groups among the processes.
+    Raises ValueError when a training batch does not divide into the splits, or the splits among the processes.
     """
 
-    def __init__(self, channels: int, groups: int = 1):
+    def __init__(self, channels: int, bn_splits: int = 1):
         super().__init__(channels)
-        if groups > 1 and groups % world():
+        if bn_splits > 1 and bn_splits % world_size():
             raise ValueError(
-                f"{groups} batch norm groups do not divide among {world()} processes: set `groups` to a multiple of"
-                f" {world()}, or to 1 for statistics over all of them"
+                f"bn_splits: {bn_splits} does not divide among {world_size()} processes: set it to a multiple of"
+                f" {world_size()}, or to 1 for statistics over all of them"
             )
-        self.groups = max(1, groups // world())
-        self.synchronised = groups == 1 and world() > 1
+        self.splits = max(1, bn_splits // world_size())
+        self.synchronised = bn_splits == 1 and world_size() > 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, C) or (B, C, H, W)."""
         if self.training and self.synchronised:
             return self._over_processes(x)
-        if not self.training or self.groups == 1:
+        if not self.training or self.splits == 1:
             return super().forward(x)
-        if len(x) % self.groups:
-            raise ValueError(f"a batch of {len(x)} does not divide into {self.groups} batch norm groups")
-        # After `groups` updates the running statistics have moved as far as one ordinary update moves them.
-        momentum = 1 - (1 - self.momentum) ** (1 / self.groups) if self.momentum is not None else 0.0
+        if len(x) % self.splits:
+            raise ValueError(f"a batch of {len(x)} does not divide into {self.splits} batch norm splits")
+        # After as many updates as splits the running statistics have moved as far as one ordinary update moves them.
+        momentum = 1 - (1 - self.momentum) ** (1 / self.splits) if self.momentum is not None else 0.0
         parts = [
             F.batch_norm(part, self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps)
-            for part in x.chunk(self.groups)
+            for part in x.chunk(self.splits)
         ]
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -54,11 +54,11 @@ class _Grouped(nn.modules.batchnorm._BatchNorm):
         """Normalise by mean and variance of the batches of all processes, which are equally large."""
         axes, shape = [0, *range(2, x.ndim)], [1, -1] + [1] * (x.ndim - 2)
         variance, mean = torch.var_mean(x.float(), dim=axes, correction=0)
-        means, variances = gathered_with_gradient(torch.stack([mean, variance])).unbind(1)
+        means, variances = all_gather_with_gradient(torch.stack([mean, variance])).unbind(1)
         mean = means.mean(0)
         variance = (variances + (means - mean) ** 2).mean(0)
         if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
-            count = x.numel() / x.shape[1] * world()
+            count = x.numel() / x.shape[1] * world_size()
             self.running_mean.lerp_(mean.detach(), self.momentum)
             self.running_var.lerp_(variance.detach() * count / (count - 1), self.momentum)
         if self.num_batches_tracked is not None:
@@ -68,9 +68,9 @@ class _Grouped(nn.modules.batchnorm._BatchNorm):
         return y.to(x.dtype)
 
 
-class GroupedBatchNorm1d(_Grouped, nn.BatchNorm1d):
-    """Grouped batch norm of feature vectors (B, C)."""
+class SplitBatchNorm1d(_SplitBatchNorm, nn.BatchNorm1d):
+    """Batch norm of feature vectors (B, C) over parts of the batch."""
 
 
-class GroupedBatchNorm2d(_Grouped, nn.BatchNorm2d):
-    """Grouped batch norm of feature maps (B, C, H, W)."""
+class SplitBatchNorm2d(_SplitBatchNorm, nn.BatchNorm2d):
+    """Batch norm of feature maps (B, C, H, W) over parts of the batch."""

@@ -13,7 +13,7 @@ from oac.pretrain.lars import LARC, LARS
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class OptimizerOptions:
     """SGD with momentum and a cosine schedule without restarts (MoCo-v2's; no warm-up by default).
 
     lr: the peak. final_lr: where the cosine ends. warmup: share of the steps over which lr rises linearly. drops:
@@ -30,7 +30,7 @@ class Optimizer:
     optimizer: str = "sgd"
 
 
-def build_optimizer(settings: Optimizer, method: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(settings: OptimizerOptions, method: nn.Module) -> torch.optim.Optimizer:
     """Build the optimiser of what a method trains by gradient. Raises ValueError for an unknown one."""
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "lars": LARS, "larc": LARC}
     if settings.optimizer not in kinds:
@@ -43,7 +43,7 @@ def build_optimizer(settings: Optimizer, method: nn.Module) -> torch.optim.Optim
     )
 
 
-def learning_rate(settings: Optimizer, step: int, steps: int) -> float:
+def learning_rate(settings: OptimizerOptions, step: int, steps: int) -> float:
     """Rate of step 0 .. steps - 1."""
     rise = settings.warmup * steps
     if step < rise:

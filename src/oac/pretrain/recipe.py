@@ -1,8 +1,9 @@
 """Everything that changes a run's weights, and nothing else.
 
-A recipe is one dictionary with a canonical text and a hash. It names a run's state folder, goes into its
-checkpoint and its encoder, and is the parameter that makes Snakemake train again. Worker counts, devices and
-paths are not in it. This module needs no third-party package, so that the workflow can import it at once.
+A recipe is one dictionary that says every value. Its hash is of what differs from the defaults of the study schema,
+so that a new option with a default retrains nothing. The hash names a run's state folder and stands in every table;
+what differs is the parameter that makes Snakemake train again. Worker counts, devices and paths are not in a recipe.
+This module needs no torch, so that the workflow can import it at once.
 """
 
 from __future__ import annotations
@@ -12,57 +13,100 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-# Raise this when training code changes what a recipe means; tests/pretrain/test_recipe.py notices when the code
-# changed and this did not. Finished runs of an older version are then trained again.
-RECIPE_VERSION = 2
+from oac import studies, versions
+from oac.configuration import deep_merge, filled
+from oac.crop_options import crop_params, with_defaults
+from oac.studies import RANDOM_INIT
 
-# Raise this when BING proposes other boxes for the same options: its code is no part of this package's hash.
-BING_VERSION = 2
-
-UNTRAINED = "random"  # the method of the reference row: a network as it was initialised
+VIEWS = ("query", "key")
 
 
 def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[str, Any]:
-    """Put together the recipe of one run of a validated study.
+    """Put together the complete recipe of one run of a validated study.
 
-    Raises KeyError, naming what there is, for a method or a crop line that the study does not have.
+    Raises KeyError, naming what there is, for a method or a crop variant that the study does not have.
     """
     for kind, name in (("methods", method), ("crops", crops)):
-        if name not in study[kind] and (method, kind) != (UNTRAINED, "crops"):
+        if name not in study[kind] and (method, kind) != (RANDOM_INIT, "crops"):
             raise KeyError(f"study {study['name']} has no {name!r} in `{kind}`: there are {', '.join(study[kind])}")
     recipe = {
-        "recipe_version": RECIPE_VERSION,
+        "recipe_version": versions.PRETRAIN,
         "study": study["name"],
         "method": method,
         "seed": seed,
         "backbone": study["backbone"],
     }
-    if method == UNTRAINED:
+    if method == RANDOM_INIT:
         return recipe
-    given = study["crops"][crops]
-    line = cuts(given)
+    variant = with_defaults(study["crops"][crops])
     options = {key: value for key, value in study["methods"][method].items() if key not in ("crops", "seeds")}
-    # A reference line may have a budget of its own; it is one of the run, not an option of the objective.
+    # A reference method may have a budget of its own; it is one of the run, not an option of the objective.
     shared = study["pretrain"] | {"images_seen": options.pop("images_seen", study["pretrain"]["images_seen"])}
-    # So may a line of the audit, which gives an arm the steps that the released code gives it.
-    if given.get("budget") == "boxes":
+    # So may a variant of the audit, which gets as many steps as the released code gives it.
+    if variant["budget"] == "boxes":
         shared["images_seen"] = round(shared["images_seen"] * study["data"]["boxes_per_photo"])
-    # Heads belong to the objective; a line that names them has its own number of them.
-    if "heads" in given and "heads" in options:
-        options["heads"] = given["heads"]
+    # Heads belong to the objective; a variant that names them has its own number of them.
+    if variant.get("heads") is not None and "heads" in options:
+        options["heads"] = variant["heads"]
     # A method may augment its two views apart. What it overrides is merged here, so that a shared value that neither
     # view takes is not in the recipe; the name of the shared augmentation stays for methods without.
     if views := options.pop("augment", None):
-        shared["augment"] = {view: shared["augment"] | views.get(view, {}) for view in ("query", "key")}
-    recipe |= {"data": data_identity(study["data"]), "crops": line, "options": options, **shared}
-    if "boxes" in line:
-        recipe["proposals"] = proposal_options(study["proposals"], line["boxes"])
+        shared["augment"] = {view: shared["augment"] | views.get(view, {}) for view in VIEWS}
+    recipe |= {"data": data_identity(study["data"]), "crops": crop_params(variant), "options": options, **shared}
+    if "boxes" in variant:
+        recipe["proposals"] = proposal_options(study["proposals"], variant["boxes"])
     return recipe
 
 
-def cuts(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick what a crop line says of where is cut; the rest stands elsewhere in a recipe, or in none."""
-    return {key: value for key, value in line.items() if key not in ("seeds", "heads", "budget")}
+def defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a recipe of the same method, crop policy and sources has where its study gives none.
+
+    recipe: complete, or only what differs from the defaults.
+    """
+    if recipe["method"] == RANDOM_INIT:
+        return {}
+    parts = studies.schema()["properties"]
+    options = filled({}, parts["methods"]["properties"][recipe["method"]])
+    augment = filled({}, parts["pretrain"]["properties"]["augment"])
+    views = options.pop("augment", None)
+    if views or set(VIEWS) & set(recipe.get("augment", {})):
+        augment = {view: augment | (views or {}).get(view, {}) for view in VIEWS}
+    variant = {key: recipe["crops"][key] for key in ("policy", "scales") if key in recipe["crops"]}
+    crops = {key: value for key, value in crop_params(variant).items() if key not in variant}
+    result = {
+        "data": _data_defaults(recipe["data"]["source"], ("train",)),
+        "crops": crops,
+        "options": {key: value for key, value in options.items() if key not in ("crops", "seeds")},
+        "augment": augment,
+        "precision": parts["pretrain"]["properties"]["precision"]["default"],
+    }
+    if boxes := recipe["crops"].get("boxes"):
+        result["proposals"] = proposal_options(filled({}, parts["proposals"]), boxes)
+        result["proposals"].pop("bing_version", None)
+    return result
+
+
+def differences(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a complete recipe has otherwise than the defaults; `complete` fills them in again."""
+    return _without(recipe, defaults(recipe))
+
+
+def _without(value: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the keys that have the default's value, at every depth."""
+    result = {}
+    for key, part in value.items():
+        if key in default and isinstance(part, Mapping) and isinstance(default[key], Mapping):
+            if rest := _without(part, default[key]):
+                result[key] = rest
+        elif key not in default or part != default[key]:
+            result[key] = part
+    return result
+
+
+def complete(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The complete recipe of what differs from the defaults; a recipe that is complete already stays as it is."""
+    whole: dict[str, Any] = deep_merge(defaults(given), dict(given))
+    return whole
 
 
 def data_identity(data: Mapping[str, Any], splits: Collection[str] = ("train",)) -> dict[str, Any]:
@@ -80,16 +124,27 @@ def data_identity(data: Mapping[str, Any], splits: Collection[str] = ("train",))
     }
 
 
+def data_differences(data: Mapping[str, Any], splits: Collection[str]) -> dict[str, Any]:
+    """What `data_identity` has otherwise than the defaults."""
+    return _without(data_identity(data, splits), _data_defaults(data["source"], splits))
+
+
+def _data_defaults(source: str, splits: Collection[str]) -> dict[str, Any]:
+    known = studies.schema()["properties"]["data"]["properties"]
+    data = {key: filled({}, known.get(key, {})) for key in (source, "subset", "store")}
+    return {key: value for key, value in data_identity({"source": source} | data, splits).items() if key != "source"}
+
+
 def proposal_options(proposals: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Pick what decides the boxes of one source, so that an option of another source retrains nothing.
 
-    True boxes come from the data and have no options; random ones copy the sizes of BING's.
+    Ground-truth boxes come from the data and have no options; random ones copy the sizes of BING's.
     """
     if source == "ground_truth":
         return {}
     if source not in ("bing", "random"):
         return {"count": proposals["count"], source: proposals.get(source, {})}
-    return {"count": proposals["count"], "bing": proposals["bing"], "bing_version": BING_VERSION} | (
+    return {"count": proposals["count"], "bing": proposals["bing"], "bing_version": versions.PROPOSALS} | (
         {"random": proposals.get("random", {})} if source == "random" else {}
     )
 
@@ -100,5 +155,5 @@ def canonical(recipe: Mapping[str, Any]) -> str:
 
 
 def digest(recipe: Mapping[str, Any]) -> str:
-    """Return the first 12 hexadecimal digits of the recipe's SHA-256."""
-    return hashlib.sha256(canonical(recipe).encode()).hexdigest()[:12]
+    """Return the first 12 hexadecimal digits of the SHA-256 of a complete recipe's differences from the defaults."""
+    return hashlib.sha256(canonical(differences(recipe)).encode()).hexdigest()[:12]

@@ -1,6 +1,6 @@
 """Where the code that the paper's authors released cuts otherwise than the paper says, as pure geometry.
 
-Each function is one option of a crop line and is off by default (docs/audit.md has the list). Written from a
+Each function is one option of a crop variant and is off by default (docs/audit.md has the list). Written from a
 description of shlokk/object-cropping-ssl at 066a788, `datasets/openimages_dataset_bing.py`; line numbers are of that
 file. Boxes are (n, 4) pixels, xmin, ymin, xmax, ymax, and may leave the photo: what is beside it is black.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,16 @@ import pandas as pd
 import torch
 
 from oac.atomic import writing
+from oac.csv_tables import read_table
 from oac.data.tables import boxes_by_image, label_matrix
 from oac.pretrain import crops, distributed, methods
 from oac.pretrain.checkpoint import State
+from oac.pretrain.crop_sampler import Boxes
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.loader import Boxes, SmallViews, ViewBatches
+from oac.pretrain.device_photos import DevicePhotos, open_photos
+from oac.pretrain.loader import SmallViews, ViewBatches
 from oac.pretrain.loop import Trainer, set_threads
 from oac.pretrain.nn import backbone, compile_backbones, save_encoder
-from oac.pretrain.resident import ResidentPhotos, open_photos
 
 _CPU = torch.device("cpu")
 
@@ -86,7 +88,7 @@ def train_run(
         compile_backbones(method)
     state = State(state_folder, recipe, files.fingerprint())
     # Where views are cut on the device there is nothing for workers to do.
-    workers = 0 if device == "cpu" or isinstance(batches.photos, ResidentPhotos) else threads
+    workers = 0 if device == "cpu" or isinstance(batches.photos, DevicePhotos) else threads
     Trainer(
         recipe, method, batches, state, device=device, workers=workers, checkpoint_seconds=checkpoint_seconds
     ).run()
@@ -107,45 +109,44 @@ def training_batches(
     recipe: dict[str, Any], files: TrainingFiles, device: torch.device = _CPU, threads: int = 1
 ) -> tuple[ViewBatches, np.ndarray]:
     """Build the batches of a run and the labels (N, C) of its photos, from the train split."""
-    images = pd.read_parquet(files.images)
-    images = images[images["split"] == "train"]
+    images = training_images(files.images)
     ids: list[str] = images["image_id"].tolist()
-    classes = pd.read_csv(files.classes, dtype={"label": "str"}, keep_default_na=False)["label"].tolist()
+    classes = read_table(files.classes)["label"].tolist()
     labels = label_matrix(pd.read_parquet(files.boxes), ids, classes)
-    policy = crop_policy(recipe["crops"])
-    boxes = training_boxes(policy, files.proposals, ids)
+    policy, boxes, scale_lower = training_crops(recipe["crops"], files.proposals, ids)
+    small = recipe["options"].get("small_views")
     batches = ViewBatches(
         open_photos(files.photos, images, device, threads=threads, reduced="reduce" in recipe),
-        Boxes.pack(boxes),
+        boxes,
         labels,
         policy,
-        smallest_scale(policy, boxes),
+        scale_lower,
         seed=recipe["seed"],
         batch_size=recipe["options"]["batch_size"],
         view_size=recipe["view_size"],
-        small=small_views(recipe["options"]),
+        small=SmallViews(**small) if small and small["count"] else None,
         reduce=recipe.get("reduce", 0.0),
-        part=(distributed.rank(), distributed.world()),
+        part=(distributed.rank(), distributed.world_size()),
     )
     return batches, labels
 
 
-def crop_policy(line: dict[str, Any]) -> CropPolicy:
-    """Read a crop line of a study; lists, which is what YAML and JSON have, become tuples."""
-    return CropPolicy(**{key: _frozen(value) for key, value in line.items()})
+def training_images(path: Path) -> pd.DataFrame:
+    """Read the rows of the train split from a table of images: what a run trains on, in its order."""
+    images = pd.read_parquet(path)
+    return images[images["split"] == "train"]
 
 
-def _frozen(value: Any) -> Any:
-    """Make tuples of lists, at every depth."""
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+def training_crops(
+    params: Mapping[str, Any], proposals: Path | None, image_ids: Sequence[str]
+) -> tuple[CropPolicy, Boxes, float]:
+    """Read what a run cuts by: its policy, the proposals of its photos and s_min.
 
-
-def small_views(options: dict[str, Any]) -> SmallViews | None:
-    """Read a method's small views; None for those that have none."""
-    small = options.get("small_views")
-    if not small or not small["count"]:
-        return None
-    return SmallViews(small["count"], small["size"], tuple(small["scale"]))
+    params: the crop parameters of its recipe. Raises ValueError where the policy needs proposals that are not there.
+    """
+    policy = CropPolicy.of(params)
+    boxes = training_boxes(policy, proposals, image_ids)
+    return policy, Boxes.pack(boxes), smallest_scale(policy, boxes)
 
 
 def training_boxes(policy: CropPolicy, proposals: Path | None, image_ids: Sequence[str]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""How far the mAP depends on which photos the test set happens to hold: the bootstrap over images.
+"""Bootstrap over test images: how far the mAP depends on which photos the test set happens to hold.
 
 The resamples depend on the seed and the number of images only. So the k-th resample of two runs that were tested on
 the same photos is the same, and differences of the two are paired.
@@ -26,7 +26,7 @@ def bootstrap_map(scores: Tensor, targets: Tensor, resamples: int, seed: int = 0
     values, positive = scores.cpu().numpy(), targets.cpu().numpy() == 1
     images, classes = values.shape
     rng = np.random.default_rng([seed, images])
-    found = []
+    maps = []
     width = max(1, CHUNK // images)
     for start in range(0, resamples, width):
         count = min(width, resamples - start)
@@ -35,20 +35,20 @@ def bootstrap_map(scores: Tensor, targets: Tensor, resamples: int, seed: int = 0
         ap = np.stack([_weighted_ap(values[:, c], positive[:, c], weights) for c in range(classes)])
         if np.isnan(ap).all(0).any():
             raise ValueError(f"a resample of {images} images has no positive one of any class")
-        found.append(np.nanmean(ap, axis=0))
-    return np.concatenate(found)
+        maps.append(np.nanmean(ap, axis=0))
+    return np.concatenate(maps)
 
 
 def _weighted_ap(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """AP of one class where image i counts weights[r, i] times: (R,), NaN where no positive image counts."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
-    places = np.flatnonzero(positive[order])
+    ranks = np.flatnonzero(positive[order])
     # Equal scores are one step of the curve: each is read behind the last image that has it.
-    last = np.searchsorted(-ranked, -ranked[places], side="right") - 1
+    last = np.searchsorted(-ranked, -ranked[ranks], side="right") - 1
     shown = weights[:, order].cumsum(axis=1, dtype=np.int32)[:, last]
-    own = weights[:, order[places]]
-    last_own = np.searchsorted(-ranked[places], -ranked[places], side="right") - 1
+    own = weights[:, order[ranks]]
+    last_own = np.searchsorted(-ranked[ranks], -ranked[ranks], side="right") - 1
     hits = own.cumsum(axis=1, dtype=np.int32)[:, last_own]
     with np.errstate(invalid="ignore"):
         return (own * (hits / np.maximum(shown, 1))).sum(axis=1) / own.sum(axis=1)

@@ -29,18 +29,18 @@ from oac.probe.metrics import (
     mean_average_precision,
     top_k_accuracy,
 )
+from oac.probe.object_sizes import largest_area
 from oac.probe.ridge import ridge_path
-from oac.probe.sizes import largest_area
 
 BATCH_SIZES = (32, 64, 256)  # 256 / GPUs of the released code, for 8, 4 and 1
 TOPS = (1, 5)  # as ImageNet's accuracies are given
 PACKAGES = ("torch", "torchvision", "numpy", "pillow")
-_SGD_OPTIONS = ("lr", "epochs", "milestones", "batch_size")
+_FIT_OPTIONS = ("standardize", "lr", "epochs", "milestones", "batch_size")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is written of a run: metrics.json, ap.csv and ap_by_size.csv."""
+    """Contents of the files of a run: metrics.json, ap.csv and ap_by_size.csv."""
 
     metrics: dict[str, Any]
     ap: pd.DataFrame
@@ -65,13 +65,12 @@ def evaluate(
     the classifier is a softmax and metrics have top1 and top5 as well, shares of the test photos.
     AP values are fractions in [0, 1]; a class without a test image has no AP and does not count.
     """
-    if TRAIN_VIEWS in features and features[TRAIN_VIEWS].image_ids != features["train"].image_ids:
-        raise ValueError(f"study {study}: the augmented views are of other photos than train's; extract both again")
     labels = classes["label"].tolist()
     targets = {
         split: torch.from_numpy(label_matrix(boxes, part.image_ids, labels)) for split, part in features.items()
     }
-    _check_task(targets, study, options)
+    single_label = options.get("task") == "single_label"
+    _check(features, targets, study, single_label)
     choice = _choose(features, targets, recipe["seed"], options)
     test = features["test"]
     scores = choice.probe.scores(test.values)
@@ -81,9 +80,11 @@ def evaluate(
     table = classes[["label", "name"]].assign(
         ap=ap.numpy(), train_images=classes["train_images"], test_images=targets["test"].sum(0).numpy()
     )
+    chosen_by = "validation_top1" if single_label else "validation_map"
+    tops = {f"top{k}": top_k_accuracy(scores, targets["test"], k) for k in TOPS} if single_label else {}
     metrics = {
         **_run(recipe, study, crops),
-        **_top(scores, targets["test"], options),
+        **tops,
         "map": float(ap.nanmean()),
         "map_batch": {str(size): batch_averaged_map(scores, targets["test"], size) for size in BATCH_SIZES},
         "classes": int((~ap.isnan()).sum()),
@@ -92,11 +93,11 @@ def evaluate(
         "images_seen": images_seen(recipe),
         "recipe": recipe,
         "recipe_hash": digest(recipe),
-        "probe": {**options, "weight_decay": choice.weight_decay, _chosen_by(options): choice.validation},
+        "probe": {**options, "weight_decay": choice.weight_decay, chosen_by: choice.validation},
         "versions": versions(),
         "commit": commit(),
     }
-    metrics |= _asked_for(features, targets, scores, choice, recipe["seed"], options)
+    metrics |= _optional_metrics(features, targets, scores, choice, recipe["seed"], options)
     return Evaluation(
         metrics, table, _by_size(scores, targets["test"], boxes, test.image_ids, labels, options["size_edges"])
     )
@@ -104,34 +105,22 @@ def evaluate(
 
 def _run(recipe: Mapping[str, Any], study: str, crops: str) -> dict[str, Any]:
     """Which run the numbers are of."""
-    line = recipe.get("crops", {})
     run = {"study": study, "method": recipe["method"], "crops": crops, "seed": recipe["seed"]}
-    return run | {"policy": line.get("policy"), "boxes": line.get("boxes")}
+    return run | {key: recipe.get("crops", {}).get(key) for key in ("policy", "boxes")}
 
 
-def _is_single(options: Mapping[str, Any]) -> bool:
-    return bool(options.get("task") == "single_label")
-
-
-def _check_task(targets: Mapping[str, Tensor], study: str, options: Mapping[str, Any]) -> None:
-    """Raise ValueError, naming study and split, where the data contradict task single_label."""
-    for split, wanted in targets.items() if _is_single(options) else ():
+def _check(features: Mapping[str, Features], targets: Mapping[str, Tensor], study: str, single_label: bool) -> None:
+    """Raise ValueError, naming the study, where views are of other photos or a photo has not one label as it must."""
+    if TRAIN_VIEWS in features and features[TRAIN_VIEWS].image_ids != features["train"].image_ids:
+        raise ValueError(f"study {study}: the augmented views are of other photos than train's; extract both again")
+    for split, labels in targets.items() if single_label else ():
         try:
-            check_one_label(wanted)
+            check_one_label(labels)
         except ValueError as error:
             raise ValueError(f"study {study}, {split}: {error}") from None
 
 
-def _chosen_by(options: Mapping[str, Any]) -> str:
-    return "validation_top1" if _is_single(options) else "validation_map"
-
-
-def _top(scores: Tensor, targets: Tensor, options: Mapping[str, Any]) -> dict[str, float]:
-    """The accuracies of photos with one label each; nothing for many labels."""
-    return {f"top{k}": top_k_accuracy(scores, targets, k) for k in TOPS} if _is_single(options) else {}
-
-
-def _asked_for(
+def _optional_metrics(
     features: Mapping[str, Features],
     targets: Mapping[str, Tensor],
     scores: Tensor,
@@ -139,23 +128,21 @@ def _asked_for(
     seed: int,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What a study can have beside the probe itself: the best epoch, a ridge path, a bootstrap interval."""
-    found: dict[str, Any] = {}
+    """Metrics that a study can have beside the probe itself: the best epoch, a ridge path, a bootstrap interval."""
+    metrics: dict[str, Any] = {}
     test = features["test"]
     if options.get("best_epoch"):
-        found["best_epoch"] = best_epoch(
-            _all_of_train(features, targets),
-            (test.values, targets["test"]),
-            seed=seed,
-            weight_decay=choice.weight_decay,
-            standardize=options["standardize"],
-            **{key: options[key] for key in _SGD_OPTIONS},
+        settings = {key: options[key] for key in _FIT_OPTIONS} | {"seed": seed, "weight_decay": choice.weight_decay}
+        metrics["best_epoch"] = best_epoch(
+            _all_of_train(features, targets), (test.values, targets["test"]), **settings
         )
     if options.get("ridge"):
-        found["ridge"] = _ridge(features, targets)
+        path = ridge_path(features["train"].values, targets["train"])
+        ridge_map = mean_average_precision(path.probe.scores(test.values), targets["test"])
+        metrics["ridge"] = {"map": ridge_map, "penalty": path.penalty}
     if options.get("bootstrap"):
-        found["bootstrap"] = _bootstrap(scores, targets["test"], test.image_ids, options["bootstrap"])
-    return found
+        metrics["bootstrap"] = _bootstrap(scores, targets["test"], test.image_ids, options["bootstrap"])
+    return metrics
 
 
 def images_seen(recipe: Mapping[str, Any]) -> int:
@@ -168,20 +155,13 @@ def images_seen(recipe: Mapping[str, Any]) -> int:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that a number can depend on."""
-    found = {"oac": __version__}
+    result = {"oac": __version__}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            result[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
-
-
-def _ridge(features: Mapping[str, Features], targets: Mapping[str, Tensor]) -> dict[str, float]:
-    """The mAP on test of a ridge path on the test view of train, and the penalty it took."""
-    found = ridge_path(features["train"].values, targets["train"])
-    result = mean_average_precision(found.probe.scores(features["test"].values), targets["test"])
-    return {"map": result, "penalty": found.penalty}
+            result[package] = "unknown"
+    return result
 
 
 def _bootstrap(scores: Tensor, targets: Tensor, image_ids: list[str], resamples: int) -> dict[str, Any]:
@@ -198,16 +178,15 @@ def _bootstrap(scores: Tensor, targets: Tensor, image_ids: list[str], resamples:
 def _choose(
     features: Mapping[str, Features], targets: Mapping[str, Tensor], seed: int, options: Mapping[str, Any]
 ) -> Choice:
-    settings = {key: options[key] for key in ("solver", "standardize")} | {"weight_decays": options["weight_decays"]}
-    settings |= {key: options[key] for key in _SGD_OPTIONS} | {"seed": seed}
-    settings |= {"task": options.get("task", "multi_label")}
-    views, wanted = _all_of_train(features, targets)
+    settings = {key: options[key] for key in (*_FIT_OPTIONS, "solver", "weight_decays")}
+    settings |= {"seed": seed, "task": options.get("task", "multi_label")}
+    views, labels = _all_of_train(features, targets)
     if "validation" in features:
-        return choose(views, wanted, features["validation"].values, targets["validation"], **settings)
+        return choose(views, labels, features["validation"].values, targets["validation"], **settings)
     kept, held = _held_out(features)
-    rest = views[..., : len(kept), :], wanted[: len(kept)]
+    rest = views[..., : len(kept), :], labels[: len(kept)]
     chosen_on = features["train"].values[held], targets["train"][held]
-    return choose(*rest, *chosen_on, refit=(views, wanted), **settings)
+    return choose(*rest, *chosen_on, refit=(views, labels), **settings)
 
 
 def _all_of_train(features: Mapping[str, Features], targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -224,7 +203,7 @@ def _all_of_train(features: Mapping[str, Features], targets: Mapping[str, Tensor
 
 
 def _held_out(features: Mapping[str, Features]) -> tuple[np.ndarray, np.ndarray]:
-    """The same photos for every run of a study, so that arms are chosen alike."""
+    """The same photos for every run of a study, so that all variants are chosen alike."""
     return hold_out(len(features["train"].values), seed=0)
 
 
@@ -233,14 +212,13 @@ def _by_size(
 ) -> pd.DataFrame:
     area = torch.from_numpy(largest_area(boxes, ids, labels))
     result = average_precision_by_size(scores, targets, area, edges)
-    classes = (result.positives > 0).sum(1)
     return pd.DataFrame(
         {
             "bin": np.arange(len(edges) - 1),
             "low": edges[:-1],
             "high": edges[1:],
             "ap": result.ap.nanmean(1).numpy(),
-            "classes": classes.numpy(),
+            "classes": (result.positives > 0).sum(1).numpy(),
             "positives": result.positives.sum(1).numpy(),
         }
     )

@@ -7,21 +7,21 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from oac.atomic import writing
-from oac.data.store import DamagedPhotoError
-from oac.pretrain.addressed import uniform
+from oac.data.store import DamagedPhotoError, Store
 from oac.pretrain.augment import normalise
 from oac.pretrain.crops import DRAWS_PER_CROP, random_crop
+from oac.pretrain.rng import uniform
 from oac.progress import track
 
 log = logging.getLogger(__name__)
@@ -32,15 +32,8 @@ TRAIN_SCALE, TRAIN_RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of RandomResizedCrop i
 _NAMED_PHOTOS = 5  # this many unreadable photos are named in the log
 
 
-class Photos(Protocol):
-    """What `extract` needs of an image store (`oac.data.store.Store` is one)."""
-
-    def image(self, image_id: str) -> Image.Image:
-        """The photo, RGB and upright; KeyError or DamagedPhotoError where there is none."""
-
-
-# Views (V, size, size, 3), uint8, of a photo and its place among the photos.
-Cut = Callable[[Image.Image, int], np.ndarray]
+# Makes the views (V, size, size, 3), uint8, of a photo and its index among the photos.
+MakeViews = Callable[[Image.Image, int], np.ndarray]
 
 
 class Features(NamedTuple):
@@ -51,54 +44,59 @@ class Features(NamedTuple):
     image_ids: list[str]
 
 
-def view(image: Image.Image, size: int, full: bool) -> Image.Image:
-    """The one view of a photo that is embedded, size x size pixels.
+def single_view(image: Image.Image, index: int, *, size: int, squeeze: bool) -> np.ndarray:
+    """The one view of a photo that the probe is tested on: (1, size, size, 3) uint8; the index is not used.
 
     By default the ordinary test view (Resize 256, CenterCrop 224, paper section 4), in proportion: the
-    shorter side becomes size * 256 / 224 and the centre is cut out. With `full` the whole photo is
+    shorter side becomes size * 256 / 224 and the centre is cut out. With `squeeze` the whole photo is
     resized to a square, so that objects near the border, whose labels count all the same, stay in view;
     their aspect ratio changes.
     """
-    if full:
-        return image.resize((size, size), Image.Resampling.BILINEAR)
-    from torchvision.transforms import functional  # two seconds that whole views do not need
+    if squeeze:
+        return np.array(image.resize((size, size), Image.Resampling.BILINEAR))[None]
+    from torchvision.transforms import functional  # two seconds that squeezed views do not need
 
-    return functional.center_crop(functional.resize(image, [round(size * 256 / 224)]), [size, size])
+    return np.array(functional.center_crop(functional.resize(image, [round(size * 256 / 224)]), [size, size]))[None]
 
 
-def train_views(image: Image.Image, views: int, size: int, seed: int, index: int) -> np.ndarray:
-    """Views that the classifier is trained on, random resized crops and flips: (views, size, size, 3) uint8.
+def train_views(image: Image.Image, index: int, *, views: int, size: int, seed: int) -> np.ndarray:
+    """Augmented views for training the classifier, random resized crops and flips: (views, size, size, 3) uint8.
 
     View v of photo `index` is a function of (seed, v, index) and of nothing else, so that a study with more views has
     those of a study with fewer among them.
     """
     u = uniform(seed, np.arange(views), np.full(views, index), DRAWS_PER_CROP + 1, "probe")
     photo = np.tile(np.array([0, 0, *image.size], float), (views, 1))
-    cut = []
+    crops = []
     for box, flip in zip(random_crop(photo, TRAIN_SCALE, TRAIN_RATIO, u[:, 1:]), u[:, 0] < 0.5, strict=True):
         pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=tuple(box.tolist())))
-        cut.append(pixels[:, ::-1] if flip else pixels)
-    return np.stack(cut)
+        crops.append(pixels[:, ::-1] if flip else pixels)
+    return np.stack(crops)
 
 
 def extract(
     encoder: nn.Module,
-    store: Photos,
+    store: Store,
     image_ids: Sequence[str],
     *,
     size: int,
     batch_size: int,
     device: torch.device | str,
-    full: bool = False,
+    squeeze: bool = False,
+    views: int = 0,
+    seed: int = 0,
     workers: int = 0,
 ) -> Tensor:
-    """Features (N, D) float32 on the CPU, in the order of `image_ids`.
+    """Features float32 on the CPU, in the order of `image_ids`: (N, D), or (views, N, D) of augmented views.
 
     The encoder is put in evaluation mode on `device` and stays so; on CUDA it runs in bf16 autocast.
 
     Args:
         encoder: normalised images (B, 3, size, size) -> features (B, D).
-        size: side of the view in pixels; see `view` for `full`.
+        size: side of the view in pixels; see `single_view` for `squeeze`.
+        views: augmented views of each photo, see `train_views`; 0 takes the test view. The draws of a photo depend
+            on `seed` and on its index in `image_ids`.
+        batch_size: views that are embedded at once, about.
         workers: processes that decode photos; 0 decodes in this one.
 
     Returns:
@@ -109,28 +107,24 @@ def extract(
         KeyError: a photo is not in the store.
         ValueError: no photo at all is readable, or the encoder's output is not finite.
     """
-    cut = functools.partial(_test_view, size=size, full=full)
-    return _extract(encoder, store, image_ids, cut, batch_size, device, workers)[0]
-
-
-def extract_views(
-    encoder: nn.Module,
-    store: Photos,
-    image_ids: Sequence[str],
-    *,
-    views: int,
-    seed: int,
-    size: int,
-    batch_size: int,
-    device: torch.device | str,
-    workers: int = 0,
-) -> Tensor:
-    """Features (views, N, D) of augmented views of every photo, see `train_views`; the rest as `extract`.
-
-    The address of a photo is its place in `image_ids`. batch_size: views that are embedded at once, about.
-    """
-    cut = functools.partial(_train_views, views=views, size=size, seed=seed)
-    return _extract(encoder, store, image_ids, cut, max(1, batch_size // views), device, workers)
+    if not len(image_ids):
+        raise ValueError("there are no images to extract features of")
+    make_views: MakeViews = functools.partial(single_view, size=size, squeeze=squeeze)
+    if views:
+        make_views = functools.partial(train_views, views=views, size=size, seed=seed)
+    device = torch.device(device)
+    encoder = encoder.to(device).to(memory_format=torch.channels_last).eval()
+    photos, count = _Views(store, image_ids, make_views), max(1, batch_size // max(1, views))
+    loader = DataLoader(photos, count, num_workers=workers, pin_memory=device.type == "cuda")
+    rows, flags = [], []
+    for pixels, decoded in track(loader, len(loader), "features, batches"):
+        embedded = _embed(encoder, pixels.flatten(0, 1).to(device, non_blocking=True)).cpu()
+        rows.append(embedded.view(len(pixels), -1, embedded.shape[1]))
+        flags.append(decoded)
+    features, good = torch.cat(rows).transpose(0, 1), torch.cat(flags)
+    _check(features, good, image_ids)
+    features[:, ~good] = torch.nan
+    return features if views else features[0]
 
 
 def readable(features: Tensor) -> Tensor:
@@ -154,7 +148,7 @@ def save_features(path: str | Path, splits: dict[str, Features]) -> None:
             )
     metadata = {"image_ids": json.dumps({split: list(entry.image_ids) for split, entry in splits.items()})}
     with writing(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        temporary.write_bytes(save(tensors, metadata=metadata))  # as save_file, but with the ordinary permissions
 
 
 def load_features(path: str | Path) -> dict[str, Features]:
@@ -167,48 +161,11 @@ def load_features(path: str | Path) -> dict[str, Features]:
         return {split: Features(file.get_tensor(split).float(), ids[split]) for split in ids}
 
 
-def _extract(
-    encoder: nn.Module,
-    store: Photos,
-    image_ids: Sequence[str],
-    cut: Cut,
-    batch_size: int,
-    device: torch.device | str,
-    workers: int,
-) -> Tensor:
-    """Features (V, N, D) of the V views that `cut` makes of each photo; batch_size counts photos."""
-    if not len(image_ids):
-        raise ValueError("there are no images to extract features of")
-    device = torch.device(device)
-    encoder = encoder.to(device).to(memory_format=torch.channels_last).eval()
-    photos = _Views(store, image_ids, cut)
-    loader = DataLoader(photos, batch_size, num_workers=workers, pin_memory=device.type == "cuda")
-    rows, flags = [], []
-    for pixels, decoded in track(loader, len(loader), "features, batches"):
-        embedded = _embed(encoder, pixels.flatten(0, 1).to(device, non_blocking=True)).cpu()
-        rows.append(embedded.view(len(pixels), -1, embedded.shape[1]))
-        flags.append(decoded)
-    features, good = torch.cat(rows).transpose(0, 1), torch.cat(flags)
-    _check(features, good, image_ids)
-    features[:, ~good] = torch.nan
-    return features
-
-
-def _test_view(image: Image.Image, index: int, *, size: int, full: bool) -> np.ndarray:
-    """The one test view, (1, size, size, 3)."""
-    return np.array(view(image, size, full))[None]
-
-
-def _train_views(image: Image.Image, index: int, *, views: int, size: int, seed: int) -> np.ndarray:
-    """`train_views` with its arguments in the order of a `Cut`."""
-    return train_views(image, views, size, seed, index)
-
-
 class _Views(Dataset[tuple[Tensor, bool]]):
     """Item i: pixels, uint8 (V, 3, size, size), and whether the photo could be decoded (else they are 0)."""
 
-    def __init__(self, store: Photos, image_ids: Sequence[str], cut: Cut) -> None:
-        self.store, self.image_ids, self.cut = store, image_ids, cut
+    def __init__(self, store: Store, image_ids: Sequence[str], make_views: MakeViews) -> None:
+        self.store, self.image_ids, self.make_views = store, image_ids, make_views
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -218,7 +175,7 @@ class _Views(Dataset[tuple[Tensor, bool]]):
             image, decoded = self.store.image(self.image_ids[index]), True
         except DamagedPhotoError:
             image, decoded = Image.new("RGB", (8, 8)), False
-        return torch.from_numpy(self.cut(image, index)).permute(0, 3, 1, 2).contiguous(), decoded
+        return torch.from_numpy(self.make_views(image, index)).permute(0, 3, 1, 2).contiguous(), decoded
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The linear probe: a linear classifier on frozen features, of photos with many labels or with one each.
+"""The linear probe: a linear classifier on frozen features, for multi-label or single-label photos.
 
 For many labels both solvers minimise the criterion of the released code, the binary cross-entropy averaged over
 images and classes, plus weight_decay / 2 * ||W||^2 (the bias is not decayed). For one label a photo it is the softmax
@@ -7,13 +7,13 @@ cross-entropy averaged over images, as in MoCo's linear protocol on ImageNet, wh
 - "sgd" is the paper's recipe: SGD with momentum, learning rate 30 divided by 10 at epochs 60 and 80 of 100;
 - "lbfgs" finds the minimum of the same convex problem. It has no learning rate to choose and no randomness.
 
-Training photos may have several views each, cut and flipped by chance (`oac.probe.features.extract_views`): epoch e
+Training photos may have several augmented views each (`oac.probe.features.train_views`): epoch e
 of SGD sees view e mod V, which with a view for each epoch is the published recipe; L-BFGS takes all views as images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from oac.probe.metrics import check_one_label, mean_average_precision, top_k_accuracy
-from oac.probe.solvers import identity, lbfgs, moments, sgd
+from oac.probe.solvers import SGD, identity, lbfgs, moments, sgd
 
 TASKS = ("multi_label", "single_label")
 
@@ -62,15 +62,11 @@ def fit(
     *,
     task: str = "multi_label",
     solver: str = "sgd",
-    lr: float = 30.0,
-    epochs: int = 100,
-    milestones: Sequence[int] = (60, 80),
-    batch_size: int = 256,
-    momentum: float = 0.9,
     weight_decay: float = 0.0,
     standardize: bool = False,
-    seed: int = 0,
     device: torch.device | str = "cpu",
+    before_epoch: Callable[[Tensor, Tensor], None] | None = None,
+    **sgd_options: Any,
 ) -> LinearProbe:
     """Train the linear classifier; the defaults are the recipe of the released main_lincls.py.
 
@@ -78,11 +74,12 @@ def fit(
         features: (N, D), or (V, N, D) with V views of every image, any float dtype; moved to `device` whole.
         targets: (N, C) in {0, 1}.
         task: "multi_label", or "single_label" for photos of exactly one class each.
-        solver: "sgd" or "lbfgs"; lr, epochs, milestones, batch_size, momentum and seed concern "sgd" only.
-        milestones: epochs, counted from 0, from which on the learning rate is ten times smaller.
+        solver: "sgd" or "lbfgs".
         weight_decay: see the module's text. The minimum is that of scikit-learn's `LogisticRegression` with
             C = 1 / (weight_decay * N * classes), class by class, or for single labels C = 1 / (weight_decay * N).
         standardize: first shift and scale each feature to mean 0 and deviation 1 over the given images.
+        before_epoch: "sgd" calls it with weight and bias as they stand before each epoch.
+        sgd_options: fields of `oac.probe.solvers.SGD`; they concern "sgd" only.
 
     Returns:
         The probe, on `device`.
@@ -95,24 +92,17 @@ def fit(
     # A byte a class is enough to take a softmax's residual, and a quarter of the memory of ImageNet's labels.
     features, targets = features.to(device), targets.to(device, torch.uint8 if single else torch.float32)
     data = (features, targets, *(moments(features) if standardize else identity(features)))
+    options = SGD(**sgd_options)
     if solver == "sgd":
-        weight, bias = sgd(
-            *data,
-            lr=lr,
-            epochs=epochs,
-            milestones=milestones,
-            batch_size=batch_size,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            seed=seed,
-            single_label=single,
-        )
+        weight, bias = sgd(*data, options, weight_decay, single, before_epoch)
     elif solver == "lbfgs":
         weight, bias = lbfgs(*data, weight_decay, single)
     else:
         raise ValueError(f'solver must be "sgd" or "lbfgs", not "{solver}"')
     if not bool(weight.isfinite().all() and bias.isfinite().all()):
-        raise ValueError(f"the linear probe diverged (solver {solver}, lr {lr}): use a smaller lr or standardize")
+        raise ValueError(
+            f"the linear probe diverged (solver {solver}, lr {options.lr}): use a smaller lr or standardize"
+        )
     return LinearProbe(weight.float(), bias.float(), *data[2:])
 
 

@@ -1,4 +1,4 @@
-"""Average precision of multi-label scores, over a whole test set and as the released code averages it; accuracies.
+"""Average precision of multi-label scores, over a whole test set and batch-averaged; top-k accuracy.
 
 The headline of every table is the mean over classes of the average precision over the whole test set
 (Veit et al. 2017, eq. 4, which the paper cites). The code its authors released averages over batches instead;
@@ -50,10 +50,10 @@ def mean_average_precision(scores: Tensor, targets: Tensor) -> float:
 
 
 def batch_averaged_map(scores: Tensor, targets: Tensor, batch_size: int) -> float:
-    """The number which the released code prints as "Acc@1": a mean over batches, in [0, 1].
+    """Batch-averaged mAP, which the released code prints as "Acc@1"; in [0, 1].
 
     Consecutive batches in the given order; in each, the mean AP over the classes present in that batch;
-    then the mean over batches weighted by their number of images, the last, shorter one included
+    then the mean of these, weighted by the number of images, the last, shorter batch included
     (shlokk/object-cropping-ssl, main_lincls.py, `validate`, `map` and `AverageMeter`; its loader of the
     test images neither shuffles nor drops). batch_size there is 256 divided by the number of GPUs. The
     result is much higher than the mean AP over the data set, the more so the smaller the batch, and
@@ -155,15 +155,15 @@ def average_precision_by_size(
     bounds = np.asarray(edges, np.float64)
     if bounds.ndim != 1 or len(bounds) < 2 or not (np.diff(bounds) > 0).all():
         raise ValueError(f"edges must be at least two increasing numbers, not {bounds.tolist()}")
-    found, classes = _find(values, positive), values.shape[1]
-    size = share[found.image, found.row]
-    ap, positives = [], []
+    every, classes = _positive_images(values, positive), values.shape[1]
+    size = share[every.image, every.row]
+    ap, counts = [], []
     for index, (low, high) in enumerate(pairwise(bounds)):
         inside = (size >= low) & (size <= high if index == len(bounds) - 2 else size < high)
-        kept = _Found(*(part[inside] for part in found))
+        kept = _Positives(*(part[inside] for part in every))
         ap.append(_mean_precision(kept, classes))
-        positives.append(np.bincount(kept.row, minlength=classes))
-    return SizeAP(*(torch.from_numpy(np.stack(part)).to(scores.device) for part in (ap, positives)))
+        counts.append(np.bincount(kept.row, minlength=classes))
+    return SizeAP(*(torch.from_numpy(np.stack(part)).to(scores.device) for part in (ap, counts)))
 
 
 def _checked(scores: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -186,7 +186,7 @@ def _checked(scores: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return values, positive
 
 
-class _Found(NamedTuple):
+class _Positives(NamedTuple):
     """The positive images of n classes, one entry each, sorted by class and within it by score."""
 
     row: np.ndarray
@@ -203,11 +203,14 @@ def _ap(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """AP (C,) of each class; both arguments (N, C), the second boolean."""
     width = max(1, _BLOCK_ELEMENTS // max(1, len(scores)))
     blocks = [slice(start, start + width) for start in range(0, scores.shape[1], width)]
-    parts = [_mean_precision(_find(scores[:, part], positive[:, part]), scores[:, part].shape[1]) for part in blocks]
+    parts = [
+        _mean_precision(_positive_images(scores[:, part], positive[:, part]), scores[:, part].shape[1])
+        for part in blocks
+    ]
     return np.concatenate([np.empty(0), *parts])
 
 
-def _find(scores: np.ndarray, positive: np.ndarray) -> _Found:
+def _positive_images(scores: np.ndarray, positive: np.ndarray) -> _Positives:
     """Look up every positive image of each class in the sorted scores of its class.
 
     In numpy, because it sorts bare values twenty times as fast as torch, whose sort always carries the places along.
@@ -227,22 +230,22 @@ def _find(scores: np.ndarray, positive: np.ndarray) -> _Found:
         smaller = (ordered[np.minimum(middle, len(ordered) - 1)] < score) & (low < high)
         low, high = np.where(smaller, middle + 1, low), np.where(smaller, high, middle)
     at_least = (row + 1) * images - low
-    return _Found(row, image, score, at_least - _hits(row, score, classes))
+    return _Positives(row, image, score, at_least - _hits(row, score, classes))
 
 
-def _mean_precision(found: _Found, classes: int) -> np.ndarray:
+def _mean_precision(positives: _Positives, classes: int) -> np.ndarray:
     """AP (classes,): the mean over a class's positive images of the precision down to the score of each.
 
     Grouped by equal scores this is the sum of (recall gained at a score) * (precision down to it).
     """
-    hits = _hits(found.row, found.score, classes)
-    total = np.bincount(found.row, hits / (hits + found.absent), classes)
+    hits = _hits(positives.row, positives.score, classes)
+    total = np.bincount(positives.row, hits / (hits + positives.absent), classes)
     with np.errstate(invalid="ignore"):
-        return total / np.bincount(found.row, minlength=classes)  # 0 / 0 = NaN without positives
+        return total / np.bincount(positives.row, minlength=classes)  # 0 / 0 = NaN without positives
 
 
 def _hits(row: np.ndarray, score: np.ndarray, classes: int) -> np.ndarray:
-    """How many entries of the same class have this score or a higher one; sorted as in `_Found`."""
+    """How many entries of the same class have this score or a higher one; sorted as in `_Positives`."""
     first = np.ones(len(row), bool)
     first[1:] = (row[1:] != row[:-1]) | (score[1:] != score[:-1])
     start = np.maximum.accumulate(np.where(first, np.arange(len(row)), 0))

@@ -1,4 +1,4 @@
-"""A ridge path: least squares on frozen features, whose penalty the training images choose by themselves.
+"""Ridge path: least squares on frozen features, with the penalty of the least leave-one-out error.
 
 A check of the linear probe with nothing to tune: no learning rate, no schedule, no validation images. Each penalty of
 the path is judged by its leave-one-out error, which least squares gives in closed form (Allen's PRESS; Golub, Heath
@@ -46,20 +46,20 @@ def ridge_path(features: Tensor, targets: Tensor, penalties: tuple[float, ...] =
         raise ValueError(f"a ridge path needs two images and positive penalties, not {len(features)} and {penalties}")
     images = len(features)
     mean, scale = (moment.double() for moment in moments(features))
-    inputs, wanted = (features.double() - mean) / scale, targets.double()
-    centre = wanted.mean(0)
-    size, basis = torch.linalg.eigh(inputs.T @ inputs / images)
+    inputs, targets = (features.double() - mean) / scale, targets.double()
+    centre = targets.mean(0)
+    eigenvalues, basis = torch.linalg.eigh(inputs.T @ inputs / images)
     rotated = inputs @ basis
-    moment = rotated.T @ (wanted - centre) / images
+    moment = rotated.T @ (targets - centre) / images
     squared = rotated.square()
     errors = {}
     for penalty in penalties:
-        shrunk = 1 / (size.clamp(min=0) + penalty)
-        residual = wanted - centre - rotated @ (shrunk[:, None] * moment)
+        shrunk = 1 / (eigenvalues.clamp(min=0) + penalty)
+        residual = targets - centre - rotated @ (shrunk[:, None] * moment)
         # The share of an image in its own prediction; 1 / N of it through the intercept.
         leverage = squared @ shrunk / images + 1 / images
         errors[penalty] = float((residual / (1 - leverage)[:, None]).square().mean())
     best = min(errors, key=lambda penalty: errors[penalty])
-    weight = (basis @ (moment / (size.clamp(min=0) + best)[:, None])).T
+    weight = (basis @ (moment / (eigenvalues.clamp(min=0) + best)[:, None])).T
     probe = LinearProbe(weight.float(), centre.float(), mean.float(), scale.float())
     return RidgePath(probe, best, errors)

@@ -1,4 +1,4 @@
-"""The two ways to train the linear probe; `oac.probe.linear` says what they minimise.
+"""The two solvers of the linear probe, SGD and L-BFGS; `oac.probe.linear` says what they minimise.
 
 Tensors: features (N, D), or (V, N, D) of V views of every photo, targets (N, C) in {0, 1} as float32 (uint8 for
 single_label, with one 1 in each row), mean and scale (D,). single_label: softmax cross-entropy in place of a logistic
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,19 +38,28 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.where(constant, 1.0, spread)
 
 
+@dataclass(frozen=True)
+class SGD:
+    """Options of SGD; the defaults are the recipe of the released main_lincls.py.
+
+    milestones: epochs, counted from 0, from which on the learning rate is ten times smaller.
+    """
+
+    lr: float = 30.0
+    epochs: int = 100
+    milestones: Sequence[int] = (60, 80)
+    batch_size: int = 256
+    momentum: float = 0.9
+    seed: int = 0
+
+
 def sgd(
     features: Tensor,
     targets: Tensor,
     mean: Tensor,
     scale: Tensor,
-    *,
-    lr: float,
-    epochs: int,
-    milestones: Sequence[int],
-    batch_size: int,
-    momentum: float,
+    options: SGD,
     weight_decay: float,
-    seed: int,
     single_label: bool = False,
     before_epoch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -64,23 +74,23 @@ def sgd(
     views, classes = features.view(-1, *features.shape[-2:]), targets.shape[1]
     terms = 1 if single_label else classes  # of a photo's loss, which is their mean
     # Everything random is drawn on the CPU, so that the device does not change the draw.
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(options.seed)
     weight = torch.randn(classes, features.shape[-1], generator=generator).mul_(0.01).to(features.device)
     bias = torch.zeros(classes, device=features.device)
     weight_velocity, bias_velocity = torch.zeros_like(weight), torch.zeros_like(bias)
-    for epoch in range(epochs):
+    for epoch in range(options.epochs):
         if before_epoch:
             before_epoch(weight, bias)
-        rate = lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
+        rate = options.lr * 0.1 ** sum(epoch >= milestone for milestone in options.milestones)
         order = torch.randperm(len(targets), generator=generator).to(features.device)
-        for batch in order.split(batch_size):
+        for batch in order.split(options.batch_size):
             inputs = (views[epoch % len(views)][batch].float() - mean) / scale
             logits = torch.addmm(bias, inputs, weight.T)
-            found = logits.softmax(1) if single_label else logits.sigmoid()
-            residual = (found - targets[batch]) / (len(batch) * terms)
+            probs = logits.softmax(1) if single_label else logits.sigmoid()
+            residual = (probs - targets[batch]) / (len(batch) * terms)
             gradient = torch.addmm(weight, residual.T, inputs, beta=weight_decay)
-            weight_velocity.mul_(momentum).add_(gradient)
-            bias_velocity.mul_(momentum).add_(residual.sum(0))
+            weight_velocity.mul_(options.momentum).add_(gradient)
+            bias_velocity.mul_(options.momentum).add_(residual.sum(0))
             weight.sub_(weight_velocity, alpha=rate)
             bias.sub_(bias_velocity, alpha=rate)
     return weight, bias
@@ -103,8 +113,8 @@ def lbfgs(
     center, spread = (moment.double() for moment in moments(features))
     # Every view is an image of its own.
     inputs = (features.flatten(0, -2).double() - center) / spread
-    wanted = targets.double().repeat(len(inputs) // len(targets), 1)
-    images, classes = wanted.shape
+    targets = targets.double().repeat(len(inputs) // len(targets), 1)
+    images, classes = targets.shape
     width = inputs.shape[1]
     # The search is over u = weight / stretch, so a class pays decay * (u * stretch)^2.
     stretch = scale.double() / spread
@@ -116,25 +126,25 @@ def lbfgs(
         weight, bias = both[:, :-1], both[:, -1]
         logits = torch.addmm(bias, inputs, weight.T)
         if single_label:
-            found, surprise = logits.softmax(1), logits.logsumexp(1) - (wanted * logits).sum(1)
+            probs, nll = logits.softmax(1), logits.logsumexp(1) - (targets * logits).sum(1)
         else:
-            found, surprise = logits.sigmoid(), softplus(logits) - wanted * logits
-        loss = surprise.sum() / images + 0.5 * (decay * weight.square()).sum()
-        residual = (found - wanted) / images
+            probs, nll = logits.sigmoid(), softplus(logits) - targets * logits
+        loss = nll.sum() / images + 0.5 * (decay * weight.square()).sum()
+        residual = (probs - targets) / images
         gradient = torch.cat([residual.T @ inputs + decay * weight, residual.sum(0)[:, None]], dim=1)
         return float(loss), gradient.reshape(-1).cpu().numpy()
 
     # ftol 0: stop by the gradient, not because one step gained little.
     limits = {"maxiter": _LBFGS_ITERATIONS, "maxfun": 2 * _LBFGS_ITERATIONS, "maxcor": 20, "ftol": 0.0}
     start = np.zeros(classes * (width + 1))
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={**limits, "gtol": _LBFGS_GRADIENT})
-    steepest = float(np.abs(found.jac).max())
+    result = minimize(objective, start, jac=True, method="L-BFGS-B", options={**limits, "gtol": _LBFGS_GRADIENT})
+    steepest = float(np.abs(result.jac).max())
     if not steepest <= _LBFGS_WARN:
         log.warning(
             "L-BFGS stopped before the minimum (gradient %.1e after %d iterations, weight decay %g): "
             "a stronger weight decay makes the problem easier",
-            *(steepest, found.nit, weight_decay),
+            *(steepest, result.nit, weight_decay),
         )
-    both = torch.from_numpy(found.x).to(inputs).view(classes, width + 1)
+    both = torch.from_numpy(result.x).to(inputs).view(classes, width + 1)
     weight = both[:, :-1] * stretch
     return weight, both[:, -1] + weight @ ((mean.double() - center) / scale.double())

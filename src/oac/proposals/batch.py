@@ -1,7 +1,7 @@
-"""BING in batches of equal photos with PyTorch, for a GPU: the same maps and the same boxes as on the CPU.
+"""BING in batches of photos of one size with PyTorch, for a GPU: the same boxes as on the CPU.
 
-The maps of stage I and their suppression are made for a whole batch at once; what is left of each photo, some hundred
-windows, is calibrated and ranked by the same code as elsewhere. Photos of one size share a batch.
+The maps of stage I of a whole batch are made on the device. Suppression, calibration and ranking of the windows run
+on the CPU, photo by photo, by the same code as without a GPU.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from oac.proposals.bing import Bing
 from oac.proposals.gradients import WINDOW, Axis, Layout
 
 
-def batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[int]]:
-    """Places of the images that go together: of one shape, at most `size`, in the order of their first."""
+def batches_by_shape(images: Iterable[np.ndarray], size: int) -> Iterator[list[int]]:
+    """Indices of the images that form a batch: of one shape, at most `size`, in the order of their first."""
     open_: dict[tuple[int, ...], list[int]] = {}
-    for place, image in enumerate(images):
-        group = open_.setdefault(image.shape, [])
-        group.append(place)
-        if len(group) == size:
+    for index, image in enumerate(images):
+        batch = open_.setdefault(image.shape, [])
+        batch.append(index)
+        if len(batch) == size:
             yield open_.pop(image.shape)
     yield from open_.values()
 
 
-def propose(
+def propose_in_batches(
     model: Bing,
     images: Sequence[np.ndarray],
     count: int,
@@ -42,44 +42,43 @@ def propose(
     images: uint8 (H, W, 3) RGB each, of any sizes. Memory on the device is about 10 MB a photo of 500 px and batch.
     """
     results: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for group in batches(images, batch_size):
-        shape = images[group[0]].shape
-        mosaic = model.mosaic(images[group[0]])
-        pixels = torch.from_numpy(np.stack([images[place] for place in group])).to(device)
-        gradients = normed_gradients(pixels, mosaic)
-        scores = window_scores(gradients, torch.from_numpy(model.weights).to(device))
-        for place, mine, values in zip(group, gradients.cpu().numpy(), scores.cpu().numpy(), strict=True):
-            results[place] = model.rank(mine, values, mosaic, shape[:2], count, nms_iou)
-    return [results[place] for place in range(len(images))]
+    for batch in batches_by_shape(images, batch_size):
+        mosaic = model.mosaic(images[batch[0]])
+        pixels = torch.from_numpy(np.stack([images[index] for index in batch])).to(device)
+        gradients = batched_gradients(pixels, mosaic)
+        scores = batched_scores(gradients, torch.from_numpy(model.weights).to(device))
+        for index, gradient, score in zip(batch, gradients.cpu().numpy(), scores.cpu().numpy(), strict=True):
+            results[index] = model.rank(gradient, score, mosaic, count, nms_iou)
+    return [results[index] for index in range(len(images))]
 
 
-def normed_gradients(images: Tensor, mosaic: Layout) -> Tensor:
-    """NG mosaics of images uint8 (B, H, W, 3) of one size: float32 (B, rows, columns); see gradients.py."""
+def batched_gradients(images: Tensor, mosaic: Layout) -> Tensor:
+    """`gradients.normed_gradients` of images uint8 (B, H, W, 3) of one size: float32 (B, rows, columns)."""
     pixels = images.permute(0, 3, 1, 2).to(torch.float32)
     cells = _resized(_resized(pixels, mosaic.rows, 2), mosaic.columns, 3)
     across, down = _largest_difference(cells, mosaic.columns, 3), _largest_difference(cells, mosaic.rows, 2)
     return (across + down).clamp_(max=255)
 
 
-def window_scores(gradients: Tensor, weights: Tensor) -> Tensor:
-    """Correlation of NG mosaics (B, rows, columns) with an 8 x 8 filter: (B, rows - 7, columns - 7)."""
+def batched_scores(gradients: Tensor, weights: Tensor) -> Tensor:
+    """`gradients.window_scores` of mosaics (B, rows, columns) and an 8 x 8 filter: (B, rows - 7, columns - 7)."""
     return functional.conv2d(gradients[:, None], weights.view(1, 1, WINDOW, WINDOW))[:, 0]
 
 
-def _resized(pixels: Tensor, axis: Axis, side: int) -> Tensor:
+def _resized(pixels: Tensor, axis: Axis, dim: int) -> Tensor:
     low, high = (torch.from_numpy(index).to(pixels.device) for index in (axis.low, axis.high))
-    shape = [-1 if place == side else 1 for place in range(4)]
+    shape = [-1 if other == dim else 1 for other in range(pixels.ndim)]
     weight = torch.from_numpy(axis.weight).to(pixels.device).view(shape)
-    begin = pixels.index_select(side, low)
-    return begin + (pixels.index_select(side, high) - begin) * weight
+    begin = pixels.index_select(dim, low)
+    return begin + (pixels.index_select(dim, high) - begin) * weight
 
 
-def _largest_difference(cells: Tensor, axis: Axis, side: int) -> Tensor:
-    """Largest |central difference| of the three colours of (B, 3, rows, columns) along a side."""
-    length = cells.shape[side]
+def _largest_difference(cells: Tensor, axis: Axis, dim: int) -> Tensor:
+    """Largest |central difference| of the three colours of (B, 3, rows, columns) along a dimension."""
+    length = cells.shape[dim]
     steps = torch.zeros_like(cells)
-    steps.narrow(side, 1, length - 2).copy_(cells.narrow(side, 2, length - 2) - cells.narrow(side, 0, length - 2))
+    steps.narrow(dim, 1, length - 2).copy_(cells.narrow(dim, 2, length - 2) - cells.narrow(dim, 0, length - 2))
     for ends, step in ((axis.starts, 1), (axis.starts + axis.lengths - 1, -1)):
         at = torch.from_numpy(ends).to(cells.device)
-        steps.index_copy_(side, at, 2 * (cells.index_select(side, at + step) - cells.index_select(side, at)))
+        steps.index_copy_(dim, at, 2 * (cells.index_select(dim, at + step) - cells.index_select(dim, at)))
     return steps.abs_().amax(dim=1)

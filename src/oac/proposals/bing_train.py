@@ -1,12 +1,12 @@
 """Trains BING on photos with boxes, as in Cheng et al. (CVPR 2014), section 3.
 
-Stage I learns one 8 x 8 filter: positives are the windows of quantised size that overlap a true box by half
+Stage I learns one 8 x 8 filter. Positives are the windows of quantised size that overlap a ground-truth box by half
 or more, and their mirror images; negatives are random windows that overlap none. Stage II learns, for each
 size with enough positives, a slope and an offset which make the scores of different sizes comparable.
 
-Beyond the paper, where `place` and `edges` ask for it: stage II is a logistic regression per size that also sees
-where the window lies (`oac.proposals.place`), so that a score is the logarithm of the odds of an object; and a
-regression learns to move the edges of windows (`oac.proposals.refine`).
+Beyond the paper, with `position` and `regression`: stage II is a logistic regression per size that also sees
+where the window lies (`oac.proposals.score_maps`), so that a score is the log odds of an object; and a
+bounding-box regression learns to move the edges of windows (`oac.proposals.box_regression`).
 
 Two differences from the original code. Windows are taken from the resized image in which they are searched
 later, not cut out and resized one by one, so training sees the gradients that inference sees. And the two
@@ -18,18 +18,18 @@ and repeatable.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from oac.proposals import refine
-from oac.proposals.bing import PER_SIZE, Bing
+from oac.proposals.bing import Bing
+from oac.proposals.box_regression import fit_regression, regression_inputs
 from oac.proposals.gradients import WINDOW, Layout, layout, normed_gradients
-from oac.proposals.place import place_terms
-from oac.proposals.suppression import overlap
+from oac.proposals.score_maps import position_terms
+from oac.proposals.suppression import pairwise_iou
 
 SIDES = (16, 32, 64, 128, 256, 512)
 """Quantised widths and heights in pixels (base 2), all pairs of which are window sizes."""
@@ -40,14 +40,24 @@ MAX_IMAGES = 3000
 IOU = 0.5
 """Overlap from which a window counts as an object."""
 
-SHARE = 0.75
-"""How much of the predicted change the edges make: the regression is learnt from windows that hold an object, many of
-those it moves hold none or two. Less finds fewer objects tightly, more fewer at all; chosen like NMS_IOU."""
+SHRINKAGE = 0.75
+"""Share of the predicted change by which edges are moved: the regression is learnt from windows that hold an object,
+many of those it moves hold none or two. Less finds fewer objects tightly, more fewer at all; chosen like NMS_IOU."""
 
 NMS_IOU = 0.6
 """Largest overlap among the boxes at the head of a list; chosen on a fifth of VOC2007 train, held out."""
 
-_PRIOR = 1.0  # L2 penalty of the logistic regressions of stage II
+MAX_SAMPLES = 100_000
+"""Windows that stage I is trained on at the most; drawn where there are more."""
+
+COST = 10.0
+"""C of the support vector machine of stage I."""
+
+SIZES_COST = 100.0
+"""C of the support vector machines of stage II."""
+
+PENALTY = 1.0
+"""L2 penalty of the logistic regressions of stage II."""
 
 
 def train(
@@ -59,33 +69,30 @@ def train(
     max_images: int | None = MAX_IMAGES,
     min_positives: int | None = None,
     negatives: int = 100,
-    max_samples: int = 100_000,
-    cost: float = 10.0,
-    cost_sizes: float = 100.0,
-    per_size: int = PER_SIZE,
-    place: bool = True,
-    edges: bool = True,
+    position: bool = True,
+    regression: bool = True,
     nms_iou: float | None = NMS_IOU,
     source: str = "",
 ) -> Bing:
-    """Train BING on images and their true boxes; the same arguments give the same weights.
+    """Train BING on images and their ground-truth boxes; the same arguments give the same weights.
 
     images: uint8 (H, W, 3) RGB each. They are read twice: a sequence (which may decode photos when indexed)
     is indexed twice, anything else is held in memory. boxes: (n, 4) xmin, ymin, xmax, ymax in [0, 1] each.
     sides: quantised lengths. max_images: a seeded sample of so many where there are more; None uses all.
     min_positives: sizes with that many or fewer positives (mirror images not counted) are dropped; None takes
     the paper's 50, scaled by the number of images used to its 2,501. negatives: random windows per image.
-    max_samples: samples of stage I, drawn where there are more. cost, cost_sizes: C of the two machines.
-    place, edges, nms_iou: the additions to the published method (see `oac.proposals.bing`); False, False and None
-    give that method, whose stage II is a support vector machine on the score.
-    source: name of the photos, kept in the weights. Raises ValueError where no size is left.
+    position, regression, nms_iou: the additions to the published method (see `oac.proposals.bing`); False, False and
+    None give that method, whose stage II is a support vector machine on the score. source: name of the photos, kept
+    in the weights. Raises ValueError where no size is left.
     """
     rng = np.random.default_rng(seed)
-    images, boxes = _as_sequence(images), [np.reshape(box, (-1, 4)) for box in boxes]
+    images = images if isinstance(images, Sequence) else list(images)
+    boxes = [np.reshape(box, (-1, 4)) for box in boxes]
     if len(images) != len(boxes):
         raise ValueError(f"{len(images)} images and {len(boxes)} arrays of boxes: pass one array per image")
     chosen = _choose(boxes, max_images, rng)
-    features, labels, counts = _samples(images, boxes, chosen, tuple(itertools.product(sides, sides)), negatives, rng)
+    examples = _Examples(images, boxes, chosen)
+    features, labels, counts = _samples(examples, tuple(itertools.product(sides, sides)), negatives, rng)
     if min_positives is None:
         min_positives = round(50 * len(chosen) / 2501)
     sizes = tuple(size for size, n in zip(itertools.product(sides, sides), counts, strict=True) if n > min_positives)
@@ -94,17 +101,14 @@ def train(
             f"no window size has more than {min_positives} positives in {len(chosen)} images with boxes: "
             "train on more boxes or lower min_positives"
         )
-    if len(features) > max_samples:
-        some = np.sort(rng.choice(len(features), max_samples, replace=False))
+    if len(features) > MAX_SAMPLES:
+        some = np.sort(rng.choice(len(features), MAX_SAMPLES, replace=False))
         features, labels = features[some], labels[some]
-    weights = linear_svm(features / 255.0, labels, cost)[:-1] / 255.0
+    weights = linear_svm(features / 255.0, labels, COST)[:-1] / 255.0
     about = {"source": source, "images": len(chosen), "boxes": sum(len(boxes[i]) for i in chosen), "seed": seed}
     filter_ = weights.reshape(WINDOW, WINDOW).astype(np.float32)
-    stage_one = Bing(sizes, filter_, np.tile([1.0, 0.0], (len(sizes), 1)), per_size, about)
-    seen = _seen(stage_one, images, boxes, chosen)
-    calibration, terms = _calibrate(seen, len(sizes), cost_sizes, place)
-    moves = SHARE * refine.fit(seen.inputs, seen.objects, seen.truth) if edges and len(seen.inputs) else None
-    return replace(stage_one, calibration=calibration, place=terms, edges=moves, nms_iou=nms_iou)
+    stage_one = Bing(sizes, filter_, np.tile([1.0, 0.0], (len(sizes), 1)), about=about)
+    return replace(_with_stage_two(stage_one, examples, position, regression), nms_iou=nms_iou)
 
 
 def _choose(boxes: Sequence[np.ndarray], count: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -131,9 +135,7 @@ def linear_svm(features: np.ndarray, labels: np.ndarray, cost: float) -> np.ndar
         gradient = weights - 2.0 * cost * ((signs * slack) @ inputs).astype(np.float64)
         return value / scale, gradient / scale
 
-    start = np.zeros(inputs.shape[1])
-    result = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "gtol": 1e-6})
-    return np.asarray(result.x)
+    return _minimum(objective, inputs.shape[1], 1e-6)
 
 
 def logistic_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> np.ndarray:
@@ -151,37 +153,39 @@ def logistic_regression(features: np.ndarray, labels: np.ndarray, penalty: float
         gradient = penalties * weights - (signs * expit(-margins)) @ inputs
         return value / max(len(inputs), 1), gradient / max(len(inputs), 1)
 
-    start = np.zeros(inputs.shape[1])
-    result = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "gtol": 1e-7})
-    return np.asarray(result.x)
+    return _minimum(objective, inputs.shape[1], 1e-7)
 
 
-def _as_sequence(images: Iterable[np.ndarray]) -> Sequence[np.ndarray]:
-    return images if hasattr(images, "__getitem__") and hasattr(images, "__len__") else list(images)  # type: ignore[return-value]
+def _minimum(
+    objective: Callable[[np.ndarray], tuple[float, np.ndarray]], variables: int, gradient: float
+) -> np.ndarray:
+    """Where an objective, which returns value and gradient, is smallest; searched from 0 by L-BFGS."""
+    options = {"maxiter": 300, "gtol": gradient}
+    return np.asarray(minimize(objective, np.zeros(variables), jac=True, method="L-BFGS-B", options=options).x)
 
 
-def _readable(
-    images: Sequence[np.ndarray | None], boxes: Sequence[np.ndarray], chosen: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The chosen photos with their boxes; None stands for a photo that could not be read."""
-    for index in chosen:
-        image = images[index]
-        if image is not None:
-            yield image, boxes[index]
+@dataclass(frozen=True)
+class _Examples:
+    """Iterates over the chosen photos with their boxes; None stands for a photo that could not be read."""
+
+    images: Sequence[np.ndarray | None]
+    boxes: Sequence[np.ndarray]
+    chosen: np.ndarray
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for index in self.chosen:
+            image = self.images[index]
+            if image is not None:
+                yield image, self.boxes[index]
 
 
 def _samples(
-    images: Sequence[np.ndarray],
-    boxes: Sequence[np.ndarray],
-    chosen: np.ndarray,
-    sizes: tuple[tuple[int, int], ...],
-    negatives: int,
-    rng: np.random.Generator,
+    examples: _Examples, sizes: tuple[tuple[int, int], ...], negatives: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Stage I: features (n, 64) uint8, labels (n,), and positives of every size, mirror images not counted."""
     features, labels = [], []
     counts = np.zeros(len(sizes), dtype=np.int64)
-    for image, truth in _readable(images, boxes, chosen):
+    for image, truth in examples:
         mosaic = layout(image.shape[0], image.shape[1], sizes)
         gradients = normed_gradients(image, mosaic)
         views = np.lib.stride_tricks.sliding_window_view(gradients, (WINDOW, WINDOW))
@@ -206,12 +210,12 @@ def _nearest(mosaic: Layout, centres: np.ndarray, block: np.ndarray) -> tuple[np
 
 
 def _positives(mosaic: Layout, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The window of each size centred on each true box, where the two overlap by half or more."""
+    """The window of each size centred on each ground-truth box, where the two overlap by half or more."""
     block = np.tile(np.arange(len(mosaic.blocks)), len(truth))
     owner = np.repeat(np.arange(len(truth)), len(mosaic.blocks))
     centres = (truth[:, :2] + truth[:, 2:]) / 2
     y, x = _nearest(mosaic, centres[owner], block)
-    table = overlap(mosaic.boxes(y, x, block), truth)
+    table = pairwise_iou(mosaic.boxes(y, x, block), truth)
     good = table[np.arange(len(owner)), owner] >= IOU
     return y[good], x[good], block[good]
 
@@ -219,50 +223,37 @@ def _positives(mosaic: Layout, truth: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _negatives(
     mosaic: Layout, truth: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random windows that overlap no true box by half: two random corners, then the nearest window."""
+    """Random windows that overlap no ground-truth box by half: two random corners, then the nearest window."""
     corners = rng.random((count, 2, 2))
     sides = np.abs(corners[:, 0] - corners[:, 1])
     nominal = WINDOW / mosaic.blocks[:, [4, 3]]
     distance = np.abs(np.log(np.maximum(sides, 1e-6))[:, None, :] - np.log(nominal)).sum(axis=2)
     block = distance.argmin(axis=1)
     y, x = _nearest(mosaic, corners.mean(axis=1), block)
-    good = overlap(mosaic.boxes(y, x, block), truth).max(axis=1) < IOU
+    good = pairwise_iou(mosaic.boxes(y, x, block), truth).max(axis=1) < IOU
     return y[good], x[good]
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What stage I finds in the training images: boxes (n, 4), score, size and label of every window; and of those
-    that are objects (m, 4), their true boxes (m, 4) and the inputs of the regression (m, f).
-    """
-
-    boxes: np.ndarray
-    score: np.ndarray
-    size: np.ndarray
-    label: np.ndarray
-    objects: np.ndarray
-    truth: np.ndarray
-    inputs: np.ndarray
-
-
-def _seen(model: Bing, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], chosen: np.ndarray) -> _Seen:
+def _with_stage_two(model: Bing, examples: _Examples, position: bool, regression: bool) -> Bing:
+    """The model with stage II, and the regression, learnt from the windows that its stage I proposes."""
     parts: list[tuple[np.ndarray, ...]] = []
-    for image, truth in _readable(images, boxes, chosen):
-        found = model.windows(image)
-        table = overlap(found.boxes, truth)
-        label = table.max(axis=1) >= IOU
-        inputs = refine.features(found.cells()[label], found.boxes[label], found.size[label], len(model.sizes))
-        nearest = truth[table[label].argmax(axis=1)]
-        parts.append((found.boxes, found.scores, found.size, label, found.boxes[label], nearest, inputs))
-    return _Seen(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def _calibrate(seen: _Seen, sizes: int, cost: float, place: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """Stage II: slope and offset (S, 2) per size and, with `place`, its weights (S, TERMS)."""
-    if not place:
-        rows = [linear_svm(seen.score[seen.size == z, None], seen.label[seen.size == z], cost) for z in range(sizes)]
-        return np.array(rows), None
-    inputs = np.concatenate([seen.score[:, None], place_terms(seen.boxes)], axis=1)
-    rows = [logistic_regression(inputs[seen.size == z], seen.label[seen.size == z], _PRIOR) for z in range(sizes)]
-    table = np.array(rows)
-    return table[:, [0, -1]], table[:, 1:-1]
+    for image, objects in examples:
+        windows = model.windows(image)
+        proposed, size = windows.boxes(), windows.sizes()
+        ious = pairwise_iou(proposed, objects)
+        label = ious.max(axis=1) >= IOU
+        inputs = regression_inputs(windows.cells()[label], proposed[label], size[label], len(model.sizes))
+        parts.append((proposed, windows.scores, size, label, objects[ious[label].argmax(axis=1)], inputs))
+    proposed, score, size, label, truth, inputs = (np.concatenate(column) for column in zip(*parts, strict=True))
+    of_size = [size == index for index in range(len(model.sizes))]
+    if position:
+        samples = np.concatenate([score[:, None], position_terms(proposed)], axis=1)
+        table = np.array([logistic_regression(samples[own], label[own], PENALTY) for own in of_size])
+    else:
+        table = np.array([linear_svm(score[own, None], label[own], SIZES_COST) for own in of_size])
+    return replace(
+        model,
+        calibration=table[:, [0, -1]],
+        position=table[:, 1:-1] if position else None,
+        regression=SHRINKAGE * fit_regression(inputs, proposed[label], truth) if regression and len(inputs) else None,
+    )

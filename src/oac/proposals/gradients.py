@@ -36,21 +36,18 @@ class Axis:
     high: np.ndarray
     weight: np.ndarray
 
-    @property
-    def cells(self) -> int:
-        """Total length of the axis."""
-        return len(self.low)
-
 
 @dataclass(frozen=True)
 class Layout:
     """Where the blocks of the mosaic lie for one image size and one list of window sizes.
 
-    `blocks` has one row (size index, first row, first column, rows, columns) per window size in use.
-    `block_of` (rows - 7, columns - 7) says which of them a window that begins at a cell belongs to, -1 for
-    none.
+    `height` and `width` are those of the image in pixels. `blocks` has one row (size index, first row, first column,
+    rows, columns) per window size in use. `block_of` (rows - 7, columns - 7) says which of them a window that begins
+    at a cell belongs to, -1 for none.
     """
 
+    height: int
+    width: int
     rows: Axis
     columns: Axis
     blocks: np.ndarray
@@ -96,10 +93,10 @@ def layout(height: int, width: int, sizes: tuple[tuple[int, int], ...]) -> Layou
     blocks = np.stack(
         [used, rows.starts[row], columns.starts[column], rows.lengths[row], columns.lengths[column]], axis=1
     )
-    block_of = np.full((rows.cells - WINDOW + 1, columns.cells - WINDOW + 1), -1, dtype=np.int16)
+    block_of = np.full((len(rows.low) - WINDOW + 1, len(columns.low) - WINDOW + 1), -1, dtype=np.int16)
     for index, (_, top, left, tall, wide) in enumerate(blocks):
         block_of[top : top + tall - WINDOW + 1, left : left + wide - WINDOW + 1] = index
-    return Layout(rows, columns, blocks, block_of)
+    return Layout(height, width, rows, columns, blocks, block_of)
 
 
 def _resized(pixels: np.ndarray, axis: Axis) -> np.ndarray:
@@ -130,7 +127,7 @@ def normed_gradients(image: np.ndarray, mosaic: Layout) -> np.ndarray:
     rows, columns = mosaic.rows, mosaic.columns
     # Columns are the first side here, so that both resizes copy whole rows. One colour at a time, because its arrays
     # stay in the processor's cache.
-    shape = (columns.cells, rows.cells)
+    shape = (len(columns.low), len(rows.low))
     across, down, steps = (np.zeros(shape, dtype=np.float32) for _ in range(3))
     for colour in range(3):
         pixels = image[:, :, colour].astype(np.float32)

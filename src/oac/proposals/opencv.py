@@ -1,4 +1,4 @@
-"""Proposals that OpenCV computes: selective search, Edge Boxes, and its own BING to compare with ours.
+"""Proposals that OpenCV computes: selective search, Edge Boxes, and its own BING to compare with.
 
 OpenCV is an optional extra: `pip install "oac[proposals]"`. Selective search (Uijlings et al., IJCV 2013) and Edge
 Boxes (Zitnick and Dollar, ECCV 2014) need no boxes for training; Edge Boxes needs edges, which a structured forest
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-SMALLEST = 16
-"""Sides in pixels of the smallest photo that is handed to OpenCV; a smaller one gets no boxes."""
+MIN_SIDE = 16
+"""Smallest side in pixels of a photo that is handed to OpenCV; a smaller photo gets no boxes."""
 
 _BLUR = 1.0  # sigma in pixels before the gradient, about that of the structured edges' smoothing
 
@@ -31,7 +31,7 @@ class OpenCVMissingError(RuntimeError):
     """OpenCV, or the part of it that a source needs, is not installed."""
 
 
-def require(module: str) -> ModuleType:
+def import_opencv(module: str) -> ModuleType:
     """Import cv2 with a module of its contrib build, on one thread: photos are what runs in parallel here.
 
     Raises OpenCVMissingError, saying what to install.
@@ -55,8 +55,8 @@ class SelectiveSearch:
 
     def propose(self, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The first `count` boxes in its order, which is random in part; the seed is fixed, so photos repeat."""
-        cv2 = require("ximgproc")
-        if min(image.shape[:2]) < SMALLEST:
+        cv2 = import_opencv("ximgproc")
+        if min(image.shape[:2]) < MIN_SIDE:
             return np.zeros((0, 4)), np.zeros(0)
         ctypes.CDLL(None).srand(0)  # it ranks by C's rand(), which cv2.setRNGSeed does not reach
         search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
@@ -65,8 +65,7 @@ class SelectiveSearch:
             search.switchToSelectiveSearchQuality()
         else:
             search.switchToSelectiveSearchFast()
-        found = np.asarray(search.process(), dtype=np.float64).reshape(-1, 4)
-        return _ranked(np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1), image, count)
+        return _ranked(_corners(search.process()), image, count)
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,13 @@ class EdgeBoxes:
 
     def propose(self, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The `count` best boxes. Raises FileNotFoundError where the model file is absent."""
-        cv2 = require("ximgproc")
-        if min(image.shape[:2]) < SMALLEST:
+        cv2 = import_opencv("ximgproc")
+        if min(image.shape[:2]) < MIN_SIDE:
             return np.zeros((0, 4)), np.zeros(0)
         edges, orientation = self._edges(cv2, image)
         finder = cv2.ximgproc.createEdgeBoxes()
         finder.setMaxBoxes(count)
-        found = finder.getBoundingBoxes(edges, orientation)[0]
-        found = np.asarray(found, dtype=np.float64).reshape(-1, 4)
-        return _ranked(np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1), image, count)
+        return _ranked(_corners(finder.getBoundingBoxes(edges, orientation)[0]), image, count)
 
     def _edges(self, cv2: ModuleType, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Thinned edge strength in [0, 1] and the direction across the edge in [0, pi), float32 (H, W)."""
@@ -109,11 +106,11 @@ def gradient_edges(cv2: ModuleType, image: np.ndarray) -> tuple[np.ndarray, np.n
     # An edge is one pixel wide: what is not the largest along the gradient goes.
     rows, columns = np.indices(strength.shape, dtype=np.float32)
     length = np.maximum(strength, np.finfo(np.float32).tiny)
-    beside = [
+    neighbours = [
         cv2.remap(strength, columns + sign * x / length, rows + sign * y / length, cv2.INTER_LINEAR)
         for sign in (np.float32(-1), np.float32(1))
     ]
-    thin = np.where((strength >= beside[0]) & (strength >= beside[1]), strength, 0)
+    thin = np.where((strength >= neighbours[0]) & (strength >= neighbours[1]), strength, 0)
     return np.minimum(thin, 1).astype(np.float32), np.mod(np.arctan2(y, x), np.float32(np.pi)).astype(np.float32)
 
 
@@ -125,18 +122,24 @@ class OpenCVBing:
 
     def propose(self, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The `count` best boxes of the three colour spaces together. Raises FileNotFoundError without a model."""
-        cv2 = require("saliency")
+        cv2 = import_opencv("saliency")
         # With a wrong path OpenCV says nothing and finds nothing.
         if not (Path(self.model) / "ObjNessB2W8MAXBGR.wS1.yml.gz").is_file():
             raise FileNotFoundError(f"{self.model} holds no BING model of OpenCV (ObjNessB2W8MAXBGR.wS1.yml.gz)")
-        if min(image.shape[:2]) < SMALLEST:
+        if min(image.shape[:2]) < MIN_SIDE:
             return np.zeros((0, 4)), np.zeros(0)
-        with _silent():
+        with _silenced_stdout():
             finder = cv2.saliency.ObjectnessBING_create()
             finder.setTrainingPath(str(self.model))
-            _, found = finder.computeSaliency(np.ascontiguousarray(image[:, :, ::-1]))
-        boxes: Any = np.zeros((0, 4)) if found is None else np.reshape(found, (-1, 4)).astype(np.float64)
+            _, result = finder.computeSaliency(np.ascontiguousarray(image[:, :, ::-1]))
+        boxes: Any = np.zeros((0, 4)) if result is None else np.reshape(result, (-1, 4)).astype(np.float64)
         return _ranked(boxes - [1, 1, 0, 0], image, count)  # pixels from 1 on, both ends included
+
+
+def _corners(rectangles: Any) -> np.ndarray:
+    """Boxes (n, 4) xmin, ymin, xmax, ymax of OpenCV's rectangles x, y, width, height."""
+    rectangles = np.asarray(rectangles, dtype=np.float64).reshape(-1, 4)
+    return np.concatenate([rectangles[:, :2], rectangles[:, :2] + rectangles[:, 2:]], axis=1)
 
 
 def _ranked(boxes: np.ndarray, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -149,7 +152,7 @@ def _ranked(boxes: np.ndarray, image: np.ndarray, count: int) -> tuple[np.ndarra
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def _silenced_stdout() -> Iterator[None]:
     """OpenCV's BING prints three lines for every image past Python's stdout."""
     stdout, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

@@ -1,7 +1,8 @@
-"""The sources that look at photos, each as one function: an image and a number in, ranked boxes and scores out."""
+"""The box sources that propose from pixels, each as one function: an image and a number in, ranked boxes out."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,13 +19,11 @@ best first, n <= number, none twice, and scores (n,)."""
 def proposer(source: str, options: Mapping[str, Any], weights: str | None = None) -> Proposer:
     """The proposer of a source with a study's options for it (proposals.{source}).
 
-    weights: the file of BING's, None for those in the package. Raises ValueError for a source that does not look at
-    photos, and what the source raises where a part of it is missing.
+    weights: the file of BING's, None for those in the package. Raises ValueError for a source that does not propose
+    from pixels, and what the source raises where a part of it is missing.
     """
     if source == "bing":
-        model = Bing.load(weights)
-        nms_iou = options.get("nms_iou")
-        return lambda image, count: model.propose(image, count, nms_iou=nms_iou)
+        return functools.partial(Bing.load(weights).propose, nms_iou=options.get("nms_iou"))
     if source == "opencv_bing":
         return OpenCVBing(options["model"]).propose
     if source == "edge_boxes":

@@ -1,8 +1,8 @@
-"""Sources of proposals beside BING, and the table in which every source hands them on.
+"""Box sources that need no pixels (ground truth, random boxes, a CSV file), and the table of proposals.
 
-`ground_truth` is the upper end: the boxes people drew. `random_matched` is the lower end with nothing but the
-position changed: boxes of the sizes which another source proposes, anywhere in the image. What a study gains
-with the first and keeps with the second tells how much of object-aware cropping is the objects.
+`ground_truth` is the upper bound: the boxes people drew. `random_boxes` is the control: boxes of the sizes which
+another source proposes, anywhere in the image, so that nothing but the position differs. What a study gains with the
+first and keeps with the second tells how much of the effect of object-aware cropping is due to the objects.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def proposal_table(
 
 
 def ground_truth(boxes: pd.DataFrame, image_ids: Sequence[str]) -> pd.DataFrame:
-    """The true boxes of `image_ids` as proposals, in the order they have in the box table, each with score 1.
+    """The ground-truth boxes of `image_ids` as proposals, in the order they have in the box table, each with score 1.
 
     Images without boxes get no row.
     """
@@ -54,7 +54,7 @@ def ground_truth(boxes: pd.DataFrame, image_ids: Sequence[str]) -> pd.DataFrame:
     return proposal_table(image_ids, corners, [np.ones(len(box)) for box in corners])
 
 
-def random_matched(reference: pd.DataFrame, image_ids: Sequence[str], *, count: int, seed: int) -> pd.DataFrame:
+def random_boxes(reference: pd.DataFrame, image_ids: Sequence[str], *, count: int, seed: int) -> pd.DataFrame:
     """`count` boxes per image with widths and heights drawn in pairs from `reference`, at uniform positions.
 
     reference: a proposal table (of any images); a box keeps width and height, as shares of the image, of one
@@ -86,7 +86,7 @@ def from_csv(file: str | Path, image_ids: Sequence[str], *, count: int) -> pd.Da
     table = pd.read_csv(file, dtype="str", keep_default_na=False)
     check_columns(list(table.columns), [*PROPOSAL_COLUMNS[:1], *corners], file)
     read_numbers(table, [name for name in (*corners, "rank", "score") if name in table], file)
-    # In the precision that they are handed on in: two boxes can become one there, and a narrow one can become empty.
+    # In the precision in which proposals are stored: two boxes can become one there, a narrow one can become empty.
     table = table.astype(dict.fromkeys(corners, np.float32))
     check_boxes(table, file)
     if "rank" in table:

@@ -52,12 +52,12 @@ def suppress_windows(
     alive = _above(grid, mosaic, floor)
     alive[RADIUS:-RADIUS, RADIUS:-RADIUS] &= ~_neighbourhoods(maxima)
     rest = _greedy(grid, np.flatnonzero(alive))
-    found = np.concatenate([first, rest])
-    values, block = grid.ravel()[found], _block(mosaic, found, columns)
-    order = np.lexsort((found, -values, block))
-    found, values, block = found[order], values[order], block[order]
+    accepted = np.concatenate([first, rest])
+    values, block = grid.ravel()[accepted], _block(mosaic, accepted, columns)
+    order = np.lexsort((accepted, -values, block))
+    accepted, values, block = accepted[order], values[order], block[order]
     chosen = _rank(block, len(keep)) < keep[block]
-    y, x = np.divmod(found[chosen], columns + 2 * RADIUS)
+    y, x = np.divmod(accepted[chosen], columns + 2 * RADIUS)
     return y - RADIUS, x - RADIUS, block[chosen], values[chosen]
 
 
@@ -79,7 +79,7 @@ def _above(grid: np.ndarray, mosaic: Layout, floor: np.ndarray) -> np.ndarray:
 
 
 def _rank(block: np.ndarray, blocks: int) -> np.ndarray:
-    """Place of every entry among those of its block; `block` is sorted."""
+    """Rank of every entry among those of its block, from 0; `block` is sorted."""
     counts = np.bincount(block, minlength=blocks)
     return np.arange(len(block)) - np.repeat(np.cumsum(counts) - counts, counts)
 
@@ -112,9 +112,9 @@ def _local_maxima(grid: np.ndarray) -> np.ndarray:
         before = np.maximum(above[:-3], two[2:-2, :-3])
         after = np.maximum(above[3:], two[2:-2, 3:])
         centre = part[RADIUS:-RADIUS, RADIUS:-RADIUS]
-        mine = result[top + RADIUS : top + RADIUS + len(centre), RADIUS:-RADIUS]
-        np.greater(centre, before, out=mine)
-        mine &= centre >= after
+        out = result[top + RADIUS : top + RADIUS + len(centre), RADIUS:-RADIUS]
+        np.greater(centre, before, out=out)
+        out &= centre >= after
     return result
 
 
@@ -141,8 +141,8 @@ def _greedy(grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
         values = left[cells]
         best = np.arange(len(cells))
         for offset in around[around != 0]:
-            others, mine = left[cells[best] + offset], values[best]
-            best = best[mine > others if offset < 0 else mine >= others]
+            others, own = left[cells[best] + offset], values[best]
+            best = best[own > others if offset < 0 else own >= others]
         if len(best) * 100 < len(cells):
             break
         accepted.append(cells[best])
@@ -167,7 +167,7 @@ def _one_by_one(left: np.ndarray, cells: np.ndarray, width: int) -> np.ndarray:
     return np.asarray(accepted, dtype=np.int64)
 
 
-def overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+def pairwise_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union of every box (n, 4) with every other (m, 4): (n, m), xmin, ymin, xmax, ymax."""
     boxes, others = np.asarray(boxes, dtype=np.float64), np.asarray(others, dtype=np.float64)
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
@@ -185,8 +185,8 @@ def suppress_boxes(boxes: np.ndarray, threshold: float, count: int) -> np.ndarra
     for start in range(0, len(boxes), _CHUNK):
         part = np.arange(start, min(start + _CHUNK, len(boxes)))
         # Those in the way of boxes kept before at once; among the rest of the chunk one after the other.
-        part = part[(overlap(boxes[part], boxes[kept]) <= threshold).all(axis=1)]
-        near = overlap(boxes[part], boxes[part]) > threshold
+        part = part[(pairwise_iou(boxes[part], boxes[kept]) <= threshold).all(axis=1)]
+        near = pairwise_iou(boxes[part], boxes[part]) > threshold
         free = np.ones(len(part), dtype=bool)
         for index in range(len(part)):
             if free[index]:

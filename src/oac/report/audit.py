@@ -1,235 +1,230 @@
-"""What each difference between the paper and its released code is worth.
+"""The audit: the effect of each difference between the paper and its released code, and its table.
 
-A study of the audit has lines that differ in one option. They are found here by their recipes, so no list says which
-belong together: `steps` pairs two lines that differ in one option of PROTOCOL and in nothing else, the published side
-first. Differences are paired by seed. `docs/audit.md` says what the options are.
+A study of the audit has variants that differ in one option. They are found here by their recipes, so no list says
+which belong together: `steps` pairs two variants that differ in one audited option and in nothing else, the published
+side first. `docs/audit.md` says what the options are.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from statistics import fmean
 from typing import Any
 
-from oac.report.paper import DEFAULTS
-from oac.report.statistics import Interval, t_interval
-from oac.report.tables import BOX_NAMES
+from oac.crop_options import AUDITED, OPTIONS, published
+from oac.report.formats import Column, Table, shown
+from oac.report.results import BATCH, BATCH_MAP, MAP, Results, Variant, value_name
+from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted, difference
+from oac.report.tables import recipes_note
 
-BATCH = "256"  # images a batch of the released metric has on one GPU
-MANY_TIMES = "more steps"
-NOTHING = "no two lines of this study differ in one option of the audit: see config/studies/audit.yaml"
-
-# option -> (published, released), as a recipe has them; `scales` of None are s_min to 1.
-PROTOCOL: dict[str, tuple[Any, Any]] = {
-    "boxes": ("bing", "ground_truth"),
-    "dilation": ("photo", "coordinate"),
-    "delta": (0.1, 0.2),
-    "items": ("image", "box"),
-    "scales": (None, [[0.0, 1.0], [0.2, 1.0]]),
-    "smallest_box": ("none", "released"),
-    "heads": (2, 1),
-}
-NAMES = {
-    "boxes": "Boxes",
-    "dilation": "Dilation of",
-    "delta": "Dilation by",
-    "items": "Items of an epoch",
-    "scales": "Crop scale inside boxes",
-    "smallest_box": "Smallest box",
-    "heads": "Projection heads",
-    "budget": "Steps",
-    "metric": "Metric",
-    "picked": "Model picked",
-}
-VALUE_NAMES = {
-    ("dilation", "photo"): "the photo's side",
-    ("dilation", "coordinate"): "the edge's coordinate",
-    ("scales", None): "s_min to 1",
-    ("smallest_box", "none"): "as it is",
-    ("smallest_box", "released"): "grown by 224 px of 1,024",
-    ("items", "image"): "photos",
-    ("items", "box"): "boxes",
-}
-
-
-@dataclass(frozen=True)
-class Line:
-    """The runs of a crop line: its options, and by seed the mAP, the batch-averaged mAP and the best epoch's."""
-
-    name: str
-    options: dict[str, Any]
-    images_seen: int
-    values: dict[int, dict[str, float]]
-
-    @property
-    def released(self) -> list[str]:
-        """The options of PROTOCOL that have the released value."""
-        return [key for key, (_, value) in PROTOCOL.items() if self.options.get(key) == value]
-
-    @property
-    def published(self) -> bool:
-        """Whether all options of PROTOCOL have the published value."""
-        return all(self.options.get(key) == value for key, (value, _) in PROTOCOL.items())
-
-    @property
-    def complete(self) -> bool:
-        """Whether all options of PROTOCOL have the released value."""
-        return set(self.released) == set(PROTOCOL)
-
-    @property
-    def scene(self) -> bool:
-        """Whether it is a baseline, which crops around no object."""
-        return bool(self.options["policy"] == "scene-scene")
-
-    def others(self, *but: str) -> str:
-        """Everything beside some options, to be compared."""
-        kept = {key: value for key, value in self.options.items() if key not in but}
-        return json.dumps([kept, None if "budget" in but else self.images_seen], sort_keys=True)
-
-
-def lines_of(metrics: Iterable[Mapping[str, Any]]) -> list[Line]:
-    """Gather the MoCo-v2 runs among the contents of metrics.json files by crop line, in the order given."""
-    found: dict[str, Line] = {}
-    for entry in metrics:
-        if entry["method"] != "moco_v2":
-            continue
-        recipe = entry["recipe"]
-        line = found.setdefault(entry["crops"], Line(entry["crops"], _options(recipe), int(entry["images_seen"]), {}))
-        line.values[entry["seed"]] = _values(entry)
-    return list(found.values())
-
-
-def _options(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a crop line can say, with defaults for what it does not, and the heads of the method."""
-    crops = dict(recipe["crops"])
-    heads = recipe["options"].get("heads", 1) if crops["policy"] != "scene-scene" else 1
-    if crops["policy"] == "scene-scene":
-        return crops
-    if crops.get("scales") is None:
-        crops.pop("scales", None)
-    else:  # these say nothing beside ranges of their own, and are absent there
-        crops = {key: value for key, value in crops.items() if key not in ("scale_lower", "scale_cap")}
-    return {**DEFAULTS, **crops, "heads": heads}
-
-
-def _values(entry: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a run, in percent."""
-    values = {"map": entry["map"], "batch": entry["map_batch"][BATCH]}
-    if picked := entry.get("best_epoch"):
-        for when in ("last", "best"):
-            values |= {f"{when}_map": picked[when]["map"], f"{when}_batch": picked[when][f"map_batch_{BATCH}"]}
-    return {key: 100 * value for key, value in values.items()}
-
-
-def paired(before: Mapping[int, float], after: Mapping[int, float]) -> Interval:
-    """Mean and t interval of after - before over the seeds that both have. Raises ValueError where there is none."""
-    seeds = sorted(set(before) & set(after))
-    if not seeds:
-        raise ValueError("two lines without a common seed cannot be compared: give them the same seeds")
-    return t_interval([after[seed] - before[seed] for seed in seeds])
+NOTHING = "no two variants of this study differ in one option of the audit: see config/studies/audit.yaml"
+OVER_SCENE_CROPS = "Object crops over scene crops"
+EQUAL_STEPS, MORE_STEPS = "equal steps", "more steps"
+NAMES = {key: OPTIONS[key].label for key in (*AUDITED, "budget")} | {"metric": "Metric", "picked": "Model picked"}
+# What has no meaning beside some value of an option.
+IDLE_BESIDE = {"scales": ("scale_lower", "scale_cap"), "scale_lower": ("scale_cap",)}
+BEST, LAST = "best_epoch.best", "best_epoch.last"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One row: an option, its two values, and two lists of numbers by seed."""
+    """One row: an option, its two values, and the numbers that are compared before and after."""
 
     kind: str  # option, readout or comparison
     option: str
-    before: Line
-    after: Line
+    before: Variant
+    after: Variant
     values: tuple[str, str]  # what the option is before and after, in words
-    keys: tuple[str, str] = ("map", "map")  # which number is compared before and after ...
-    batch_keys: tuple[str, str] | None = ("batch", "batch")  # ... and which batch-averaged one
+    keys: tuple[str, str] = (MAP.key, MAP.key)  # which number is compared before and after ...
+    batch_keys: tuple[str, str] | None = (BATCH_MAP, BATCH_MAP)  # ... and which batch-averaged one
 
-    def numbers(self, keys: tuple[str, str]) -> tuple[dict[int, float], dict[int, float]]:
-        """A number of both sides by seed; seeds without it are left out."""
-        sides = zip((self.before, self.after), keys, strict=True)
-        first, second = (
-            {seed: values[key] for seed, values in line.values.items() if key in values} for line, key in sides
-        )
-        return first, second
+    @property
+    def change(self) -> Difference:
+        """After less before, in points."""
+        return difference(self.after.values(self.keys[1]), self.before.values(self.keys[0]))
+
+    @property
+    def batch_change(self) -> Difference | None:
+        """The same of the batch-averaged mAP."""
+        return self._change(self.batch_keys) if self.batch_keys else None
+
+    @property
+    def reported_change(self) -> Difference | None:
+        """The same as the released code reports it: batch-averaged, at the best epoch; None without such epochs."""
+        key = f"{BEST}.map_batch_{BATCH}"
+        return None if self.kind == "readout" else self._change((key, key))
 
     @property
     def context(self) -> str:
         """Which other options have the released value on both sides."""
         if self.kind == "comparison":
             return ""
-        common = [key for key in self.before.released if key in self.after.released and key != self.option]
+        after = released(self.after)
+        common = [key for key in released(self.before) if key in after and key != self.option]
         if not common:
             return "none"
-        others = [key for key in PROTOCOL if key != self.option]
-        return "all" if common == others else ", ".join(common)
+        rest = [key for key in AUDITED if key != self.option]
+        return "all" if common == rest else ", ".join(common)
+
+    def _change(self, keys: tuple[str, str]) -> Difference | None:
+        before, after = self.before.values(keys[0]), self.after.values(keys[1])
+        return difference(after, before) if before and after else None
 
 
-def steps(lines: Sequence[Line]) -> list[Step]:
-    """Every pair of lines that differ in one option, and longer against shorter runs.
+def released(variant: Variant) -> list[str]:
+    """The audited options that have the released code's value."""
+    return [key for key in AUDITED if key in variant.options and variant.options[key] == OPTIONS[key].released]
 
-    They are in the order of PROTOCOL; of an option, those with fewer other options as released come first.
+
+def is_released(variant: Variant) -> bool:
+    """Whether all audited options have the released code's value."""
+    return len(released(variant)) == len(AUDITED)
+
+
+def is_published(variant: Variant) -> bool:
+    """Whether all audited options have the published value."""
+    return all(key in variant.options and variant.options[key] == published(key) for key in AUDITED)
+
+
+def others(variant: Variant, *but: str) -> str:
+    """Everything beside some options, to be compared; `budget` is the number of photos seen."""
+    hidden = {*but, *(key for option in but for key in IDLE_BESIDE.get(option, ()))}
+    kept = {key: value for key, value in variant.options.items() if key not in hidden}
+    return json.dumps([kept, None if "budget" in but else variant.images_seen], sort_keys=True)
+
+
+def every_step(results: Results) -> list[Step]:
+    """All rows of the audit, in order. Raises ValueError where no two variants differ in one option."""
+    variants = results.of("moco_v2")
+    found = steps(variants)
+    if not found:
+        raise ValueError(NOTHING)
+    return [*found, *readouts(variants), *over_scene_crops(variants)]
+
+
+def steps(variants: Sequence[Variant]) -> list[Step]:
+    """Every pair of variants that differ in one option, and longer against shorter runs.
+
+    They are in the order of AUDITED; of an option, those with fewer other options as released come first.
     """
     found = []
-    for option, (published, released) in PROTOCOL.items():
-        hidden = (option, "scale_lower", "scale_cap") if option == "scales" else (option,)
-        for before, after in permutations(lines, 2):
-            if option not in before.options or before.others(*hidden) != after.others(*hidden):
-                continue
-            if (before.options[option], after.options.get(option)) == (published, released):
-                words = value_name(option, published), value_name(option, released)
-                found.append(Step("option", option, before, after, words))
-    order = list(PROTOCOL)
-    found.sort(key=lambda step: (order.index(step.option), len(step.before.released)))
-    for before, after in permutations(lines, 2):
-        if before.images_seen < after.images_seen and before.others("budget") == after.others("budget"):
+    for option in AUDITED:
+        first, second = published(option), OPTIONS[option].released
+        pairs = [
+            (before, after)
+            for before, after in permutations(variants, 2)
+            if option in before.options and before.options[option] == first and after.options.get(option) == second
+            if others(before, option) == others(after, option)
+        ]
+        words = value_name(option, first), value_name(option, second)
+        pairs.sort(key=lambda pair: len(released(pair[0])))
+        found += [Step("option", option, before, after, words) for before, after in pairs]
+    for before, after in permutations(variants, 2):
+        if before.images_seen < after.images_seen and others(before, "budget") == others(after, "budget"):
             words = f"{before.images_seen:,} photos", f"{after.images_seen:,}"
             found.append(Step("option", "budget", before, after, words))
     return found
 
 
-def readouts(lines: Sequence[Line]) -> list[Step]:
+def readouts(variants: Sequence[Variant]) -> list[Step]:
     """What the released metric and its picking of an epoch add to the same runs: the walk's ends, scene crops."""
-    found = []
-    shortest = min((line.images_seen for line in lines), default=0)
-    for line in (line for line in lines if line.images_seen == shortest):
-        if line.published or line.scene or line.complete:
-            words = "over the test set", f"mean over batches of {BATCH}"
-            found.append(Step("readout", "metric", line, line, words, ("map", "batch"), None))
-            if all("best_map" in values for values in line.values.values()):
-                keys = ("last_map", "best_map"), ("last_batch", "best_batch")
-                found.append(Step("readout", "picked", line, line, ("last epoch", "best on the test photos"), *keys))
-    return sorted(found, key=lambda step: step.option)
+    metrics, picks = [], []
+    shortest = min((variant.images_seen for variant in variants), default=0)
+    for variant in (variant for variant in variants if variant.images_seen == shortest):
+        if is_published(variant) or is_released(variant) or variant.policy == "scene-scene":
+            words = "over the test set", f"averaged over batches of {BATCH}"
+            metrics.append(Step("readout", "metric", variant, variant, words, (MAP.key, BATCH_MAP), None))
+            if len(variant.values(f"{BEST}.map")) == variant.n:
+                keys = [(f"{LAST}.{name}", f"{BEST}.{name}") for name in ("map", f"map_batch_{BATCH}")]
+                words = "last epoch", "best on the test photos"
+                picks.append(Step("readout", "picked", variant, variant, words, *keys))
+    return [*metrics, *picks]
 
 
-def comparisons(lines: Sequence[Line]) -> list[Step]:
+def over_scene_crops(variants: Sequence[Variant]) -> list[Step]:
     """Object-aware cropping, as published and as released, against scene crops with as many steps or fewer."""
-    scenes = [line for line in lines if line.scene]
     found = []
-    for after in lines:
-        if not (after.complete or after.published):
-            continue
-        for before in scenes:
+    for after in (variant for variant in variants if is_released(variant) or is_published(variant)):
+        for before in (variant for variant in variants if variant.policy == "scene-scene"):
             if before.images_seen <= after.images_seen:
-                budgets = f"{before.images_seen:,} photos", f"{after.images_seen:,} photos"
-                name = "as released" if after.complete else "as published"
-                same = "equal steps" if budgets[0] == budgets[1] else MANY_TIMES
-                found.append(Step("comparison", f"{name}, {same}", before, after, budgets))
+                name = "as released" if is_released(after) else "as published"
+                budget = EQUAL_STEPS if before.images_seen == after.images_seen else MORE_STEPS
+                words = f"{before.images_seen:,} photos", f"{after.images_seen:,} photos"
+                found.append(Step("comparison", f"{name}, {budget}", before, after, words))
     return found
 
 
-def every_step(lines: Sequence[Line]) -> list[Step]:
-    """All rows of the audit, in order. Raises ValueError where no two lines differ in one option."""
-    found = steps(lines)
-    if not found:
-        raise ValueError(NOTHING)
-    return [*found, *readouts(lines), *comparisons(lines)]
+def audit_table(results: Results) -> Table:
+    """One row for each option in each context, each read-out and each comparison with scene crops.
+
+    Raises ValueError where no two variants differ in one option.
+    """
+    rows = [_row(step) for step in every_step(results)]
+    for key in ("map", "batch", "reported"):
+        changes = adjusted([row[key] for row in rows])
+        rows = [row | {key: change} for row, change in zip(rows, changes, strict=True)]
+    caption = (
+        f"Effect of each difference between paper and released code on {results.study}: change of the mAP of a linear"
+        f" probe over {results.test_images} test images, with 95 % t-interval"
+    )
+    return Table(rows, _columns(), caption, _notes(results))
 
 
-def value_name(option: str, value: Any) -> str:
-    """The value of an option in words."""
-    if not isinstance(value, list) and (option, value) in VALUE_NAMES:
-        return VALUE_NAMES[option, value]
-    if option == "boxes":
-        return BOX_NAMES.get(value, str(value))
-    if option == "scales":
-        return " and ".join(f"{low:g} to {high:g}" for low, high in value)
-    return f"{100 * value:g} %" if option == "delta" else str(value)
+def _row(step: Step) -> dict[str, Any]:
+    """One step at full precision, in percent and points."""
+    change = step.change
+    before, after = (side.values(key) for side, key in zip((step.before, step.after), step.keys, strict=True))
+    if change.paired:
+        before, after = ({seed: side[seed] for seed in before.keys() & after.keys()} for side in (before, after))
+    return {
+        "kind": step.kind,
+        "option": step.option,
+        "from": step.values[0],
+        "to": step.values[1],
+        "released_already": step.context,
+        "crops_before": step.before.crops,
+        "crops_after": step.after.crops,
+        "n": change.n,
+        "before_percent": fmean(before.values()),
+        "after_percent": fmean(after.values()),
+        "map": change,
+        "batch": step.batch_change or NO_DIFFERENCE,
+        "reported": step.reported_change or NO_DIFFERENCE,
+        "images_seen_before": step.before.images_seen,
+        "images_seen_after": step.after.images_seen,
+    }
+
+
+def _columns() -> list[Column]:
+    """How a row reads for people."""
+    return [
+        Column(
+            "Option", lambda row: NAMES.get(row["option"], f"Object crops over scene crops, {row['option']}"), False
+        ),
+        Column("From", "from", False),
+        Column("To", "to", False),
+        Column("Released already", lambda row: shown(row["released_already"] or None), False),
+        Column("Variants", lambda row: ", ".join(dict.fromkeys((row["crops_before"], row["crops_after"]))), False),
+        Column("n", "n"),
+        Column("Before (%)", "before_percent"),
+        Column("After (%)", "after_percent"),
+        Column("Effect on mAP (points), p after Holm", "map"),
+        Column(f"Effect on batch-averaged mAP ({BATCH}, points)", "batch"),
+        Column("The same at the best epoch, as the released code reports (points)", "reported"),
+    ]
+
+
+def _notes(results: Results) -> list[str]:
+    """What the columns mean, and the recipe of every run."""
+    return [
+        "Each option is compared twice where the study walks there and back: with the others mostly as published, and"
+        " mostly as released; the fourth column names those that are as released in both variants.",
+        "Before and after are mAP over the test set. A metric's effect is the number it reports less that mAP;"
+        " picking's is the best of the SGD probe's epochs on the test photos less its last.",
+        "Differences are paired by seed from three common seeds on; p of a t-test, adjusted for all of a column.",
+        "Budgets count photos seen and are equal but where Steps says otherwise.",
+        recipes_note(results.variants),
+    ]

@@ -1,67 +1,58 @@
-"""The audit as a figure: what each option is worth, in the mAP over the test set and in the mean over batches."""
+"""The audit as a figure: the effect of each option on the mAP over the test set and on the batch-averaged mAP."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from oac.report.audit import BATCH, NAMES, Step, every_step, lines_of, paired
-from oac.report.formats import half_width, points
-from oac.report.statistics import Interval
-from oac.report.style import SMALL, WIDTH, entitle, styled
+from oac.report.audit import NAMES, Step, every_step, is_released
+from oac.report.formats import change
+from oac.report.results import BATCH, Results
+from oac.report.style import WIDTH, draw_interval, entitle, legend_below, name_rows, styled
 
-# Filled, open and grey, so that none hides another.
+# What the legend calls a marker, and how it looks: filled, open and grey, so that none hides another.
+PUBLISHED, RELEASED, SCENE = "other options mostly as published", "mostly as released", "scene crops"
 LOOKS: dict[str, dict[str, Any]] = {
-    "published": {"marker": "o", "color": "#0072B2", "mfc": "#0072B2"},
-    "released": {"marker": "s", "color": "#D55E00", "mfc": "white"},
-    "scene": {"marker": "D", "color": "#767676", "mfc": "#767676"},
+    PUBLISHED: {"marker": "o", "color": "#0072B2", "mfc": "#0072B2", "mec": "#0072B2"},
+    RELEASED: {"marker": "s", "color": "#D55E00", "mfc": "white", "mec": "#D55E00"},
+    SCENE: {"marker": "D", "color": "#767676", "mfc": "#767676", "mec": "#767676"},
 }
-NAMES_OF_LOOKS = {
-    "published": "other options mostly as published",
-    "released": "mostly as released",
-    "scene": "scene crops",
-}
-ASIDE = 0.44  # of a row, over which its markers are spread
+OFFSET = 0.44  # of a row, over which its markers are spread
 
 
 @styled
-def audit_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the differences of the audit's table with their 95 % t-intervals, paired by seed.
+def audit_figure(results: Results) -> Figure:
+    """Draw the differences of the audit's table with their 95 % t-intervals.
 
-    metrics: contents of metrics.json files of one study. Raises ValueError where it has nothing to compare.
+    Raises ValueError where the study has nothing to compare.
     """
-    groups: dict[str, list[Step]] = {}
-    steps = every_step(lines_of(metrics))
+    steps = every_step(results)
+    rows: dict[str, list[Step]] = {}
     for step in steps:
-        groups.setdefault(_label(step), []).append(step)
-    figure = Figure(figsize=(WIDTH, 1.8 + 0.42 * len(groups)))
+        rows.setdefault(_label(step), []).append(step)
+    figure = Figure(figsize=(WIDTH, 1.8 + 0.42 * len(rows)))
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, title, batch in zip(
-        panels, ("mAP over the test set", f"mean over batches of {BATCH}"), (0, 1), strict=True
-    ):
-        for row, members in enumerate(groups.values()):
-            _draw_row(axes, row, members, bool(batch))
+    titles = "mAP over the test set", f"batch-averaged mAP ({BATCH})"
+    for axes, title, batch in zip(panels, titles, (False, True), strict=True):
+        for row, members in enumerate(rows.values()):
+            _draw_row(axes, row, members, batch)
         axes.axvline(0, color="#767676", lw=0.8, zorder=0)
-        axes.grid(axis="x", color="#E6E6E6", lw=0.7)
-        axes.set_axisbelow(True)
+        name_rows(axes, list(rows))
+        axes.spines["left"].set_visible(True)
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("change (points), 95 % t-interval")
-        axes.tick_params(axis="y", length=0)
-    panels[0].set_yticks(range(len(groups)), list(groups), fontsize=SMALL)
-    panels[0].set_ylim(len(groups) - 0.4, -0.6)
-    title = f"What each step from the paper to its released code is worth on {metrics[0]['study']}"
+    title = f"Effect of each difference between the paper and its released code on {results.study}"
     entitle(figure, f"{title}\n{finding(steps)}")
-    handles = [Line2D([], [], ls="", mec=look["color"], ms=5, **look) for look in LOOKS.values()]
-    figure.legend(handles, NAMES_OF_LOOKS.values(), loc="outside lower left", ncols=3, fontsize=SMALL)
+    legend_below(figure, {name: Line2D([], [], ls="", ms=5, **look) for name, look in LOOKS.items()}, 3)
     return figure
 
 
 def finding(steps: Sequence[Step]) -> str:
-    """What object crops are worth at equal steps, the most there were, and what the steps alone are worth.
+    """The effect of object crops at equal steps, the most there were, and that of more steps alone.
 
     Empty where the study has no such comparison.
     """
@@ -69,26 +60,25 @@ def finding(steps: Sequence[Step]) -> str:
         step for step in steps if step.kind == "comparison" and step.before.images_seen == step.after.images_seen
     ]
     most = max((step.after.images_seen for step in equal), default=0)
-    parts = [f"{_change(step)} {step.option.partition(',')[0]}" for step in equal if step.after.images_seen == most]
+    parts = [_in_words(step, step.option.partition(",")[0]) for step in equal if step.after.images_seen == most]
     if not parts:
         return ""
-    sentence = f"Object crops over scene crops, {most:,} photos seen by each: {', '.join(parts)}"
-    alone = [step for step in steps if step.option == "budget" and step.after.scene]
-    return sentence + "".join(f"; more steps for scene crops alone: {_change(step)}" for step in alone)
+    alone = [step for step in steps if step.option == "budget" and step.after.policy == "scene-scene"]
+    longer = [f"; more steps for scene crops alone: {_in_words(step)}" for step in alone]
+    return f"Object crops over scene crops, {most:,} photos seen by each: {', '.join(parts)}" + "".join(longer)
 
 
-def _change(step: Step) -> str:
-    """The change of the mAP in points, with its interval where there is one."""
-    change = paired(*step.numbers(step.keys))
-    width = "" if change.half_width is None else f" {half_width(change.half_width)}"
-    return points(change.mean, signed=True) + width
+def _in_words(step: Step, what: str = "") -> str:
+    """The change of the mAP in points, with its interval or what is to be said in its place."""
+    verdict = "" if step.change.significant else f" ({step.change.verdict})"
+    return " ".join(filter(None, [change(step.change), what])) + verdict
 
 
 def _label(step: Step) -> str:
     """The option and its two values; a comparison by what is compared."""
     if step.kind == "comparison":
         kind = step.option.partition(",")[0]
-        steps = " against ".join(f"{line.images_seen / 1000:,.0f}k" for line in (step.after, step.before))
+        steps = " against ".join(f"{variant.images_seen / 1000:,.0f}k" for variant in (step.after, step.before))
         return f"Object crops ({kind})\nover scene crops, {steps} photos"
     if step.kind == "readout":
         return f"{NAMES[step.option]}:\n{step.values[1]}"
@@ -98,24 +88,21 @@ def _label(step: Step) -> str:
 
 
 def _look(step: Step, number: int) -> str:
-    """Which look a difference has: an option's two rows are in the order of the table, others go by their line."""
+    """Which look a difference has: an option's two rows are in the order of the table, others go by their variant."""
     if step.kind == "option" and step.option != "budget":
-        return ("published", "released")[min(number, 1)]
-    if step.after.scene:
-        return "scene"
-    return "released" if step.after.complete else "published"
+        return (PUBLISHED, RELEASED)[min(number, 1)]
+    if step.after.policy == "scene-scene":
+        return SCENE
+    return RELEASED if is_released(step.after) else PUBLISHED
 
 
 def _draw_row(axes: Axes, row: int, members: Sequence[Step], batch: bool) -> None:
+    """The differences of one row, spread over its height."""
     for number, step in enumerate(members):
-        if batch and step.batch_keys is None:
+        effect = step.batch_change if batch else step.change
+        if effect is None:
             continue
-        change = paired(*step.numbers(step.batch_keys if batch and step.batch_keys else step.keys))
-        height = row + ASIDE * (number / max(len(members) - 1, 1) - 0.5) * (len(members) > 1)
-        _draw_change(axes, change, height, LOOKS[_look(step, number)])
-
-
-def _draw_change(axes: Axes, change: Interval, height: float, look: Mapping[str, Any]) -> None:
-    if change.half_width is not None:
-        axes.plot([change.low, change.high], [height, height], color=look["color"], lw=1.6, gid="interval")
-    axes.plot(change.mean, height, ms=5.5, mec=look["color"], gid="mean", **look)
+        height = row + OFFSET * (number / max(len(members) - 1, 1) - 0.5) * (len(members) > 1)
+        look = LOOKS[_look(step, number)]
+        draw_interval(axes, height, effect, look["color"], 1.6, upright=False)
+        axes.plot(effect.mean, height, ms=5.5, gid="mean", **look)

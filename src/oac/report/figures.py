@@ -1,9 +1,7 @@
-"""The numbers of many runs as figures: mAP, AP per class, AP by object size and by frequency.
+"""The numbers of many runs as figures: mAP of every variant, AP by object size and by frequency of the classes.
 
-Every function takes tables and returns a matplotlib figure; `save` writes it. Nothing here reads a file.
-
-An AP table is long: the rows of all runs one below the other, each with the run it belongs to in the columns
-method, crops, seed, policy and boxes; `stack` makes one. Fractions in, percent on the axes.
+Tables of runs are taken as one for each variant, by its key, with the column seed; `tables_by_variant` makes them.
+Fractions in, percent on the axes.
 """
 
 from __future__ import annotations
@@ -17,205 +15,153 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from oac.report import findings
-from oac.report.formats import half_width, points
-from oac.report.headline import headline
-from oac.report.per_class import ap_per_class
-from oac.report.statistics import Interval, t_interval
-from oac.report.style import SMALL, WIDTH, Arm, arms_of, count_axis, entitle, label_ends, save, spread, styled
-from oac.report.tables import collect, percent
-
-__all__ = ["ap_by_frequency", "ap_by_size", "ap_per_class", "map_by_policy", "save", "stack"]
+from oac.report import findings, style
+from oac.report.findings import Tables
+from oac.report.formats import interval_text
+from oac.report.results import Results, Variant
+from oac.report.statistics import t_interval
+from oac.report.style import SMALL, WIDTH, styled
 
 CLASSES_PER_GROUP, GROUPS = 4, 6
-SPREAD = 0.3  # of the way to the next point, over which the points of all arms may lie beside each other
+SPREAD = 0.3  # of the way to the next point, over which the points of all variants may lie beside each other
 STEP, LOG_STEP = 0.06, 0.015  # and as far apart as this where there is room: in bins, in logarithms of a count
 REFERENCE_GAP = 0.34  # between the names of two references, in widths of the axes
-RUN_COLUMNS = ["method", "crops", "seed", "policy", "boxes", "images_seen"]
 
 
-def stack(metrics: Sequence[Mapping[str, Any]], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Put the tables of runs below one another, in the order given.
+def tables_by_variant(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Put the tables of a variant's runs below one another, with the column seed: a table by the variant's key.
 
-    metrics: contents of metrics.json files. tables: of the same runs in the same order, pd.read_csv of their
-    ap.csv, or of their ap_by_size.csv. Returns their columns and those of RUN_COLUMNS. Raises
-    ValueError where the two differ in number, and as `collect` does.
+    tables: by run, method/crops/seed0, those of its ap.csv or of its ap_by_size.csv.
     """
-    runs = collect(metrics)
-    if len(runs) != len(tables):
-        raise ValueError(f"{len(runs)} runs and {len(tables)} tables: pass one table per run, in the same order")
-    keys = runs[RUN_COLUMNS].to_dict("records")
-    # Assigned as lists of objects, or pandas would turn a None into NaN.
-    parts = [
-        table.assign(
-            **{key: pd.Series([value] * len(table), index=table.index, dtype=object) for key, value in run.items()}
-        )
-        for run, table in zip(keys, tables, strict=True)
-    ]
-    return pd.concat(parts, ignore_index=True)
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for run, table in tables.items():
+        key, _, seed = run.rpartition("/seed")
+        parts.setdefault(key, []).append(table.assign(seed=int(seed)))
+    return {key: pd.concat(part, ignore_index=True) for key, part in parts.items()}
 
 
 @styled
-def map_by_policy(runs: pd.DataFrame) -> Figure:
-    """Every crop line's mAP, or top-1 of single labels: mean, seeds as small points, 95 % t-interval from 3 seeds on.
+def map_by_policy(results: Results) -> Figure:
+    """Every variant's mAP, or top-1 of single labels: mean, seeds as small points, 95 % t-interval from 3 seeds on.
 
-    Supervised and random initialisation are vertical lines, their intervals bands. runs:
-    `oac.report.tables.collect(...)`; lines go from top to bottom in the order of their first row, so pass the
-    metrics in the order of the study file. Raises ValueError without runs, or with runs of several studies.
+    Supervised and random initialisation are vertical lines, their intervals bands. Variants go from top to bottom in
+    the order of their first run, so load the metrics in the order of the study file.
     """
-    arms = arms_of(runs)
-    if runs.study.nunique() > 1:
-        raise ValueError(f"mAP of several studies in one figure: {', '.join(runs.study.unique())}; draw one each")
-    lines = [arm for arm in arms if arm.trained]
-    figure = Figure(figsize=(WIDTH, 1.3 + 0.42 * max(len(lines), 1)))
+    rows = [variant for variant in results.variants if not variant.is_reference]
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.42 * max(len(rows), 1)))
     axes = figure.add_subplot()
-    for row, arm in enumerate(lines):
-        _draw_line(axes, arm, row)
-    _draw_references(axes, [arm for arm in arms if not arm.trained])
-    axes.set_ylim(max(len(lines), 1) - 0.4, -0.6)
-    axes.set_yticks(range(len(lines)), [arm.name for arm in lines], fontsize=9)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x", color="#E6E6E6", lw=0.7)
-    axes.set_axisbelow(True)
+    key = results.metric.key
+    for row, variant in enumerate(rows):
+        _draw_variant(axes, variant, key, row)
+    _draw_references(axes, [variant for variant in results.variants if variant.is_reference], key)
+    style.name_rows(axes, [variant.name for variant in rows], fontsize=9)
     legend = "Large: mean, bar: 95 % t-interval (n ≥ 3), small: seeds"
-    axes.set_xlabel(f"{headline(runs).header} of a linear probe.  {legend}", fontsize=SMALL)
-    entitle(figure, findings.highest(arms, runs.study.iloc[0]))
+    axes.set_xlabel(f"{results.metric.header} of a linear probe.  {legend}", fontsize=SMALL)
+    style.entitle(figure, findings.highest(results))
     return figure
 
 
-def _draw_line(axes: Axes, arm: Arm, row: int) -> None:
-    """One line of the dot plot, its numbers at the right."""
-    values = percent(arm.rows)
-    estimate = t_interval(values)
-    if estimate.half_width is not None:
-        axes.plot([estimate.low, estimate.high], [row, row], color=arm.colour, lw=2.4, solid_capstyle="butt")
-    axes.plot(estimate.mean, row, arm.marker, color=arm.colour, ms=8, mec="white", mew=0.8, gid="mean")
+def _draw_variant(axes: Axes, variant: Variant, key: str, row: int) -> None:
+    """One row of the dot plot, its numbers at the right."""
+    values, estimate = list(variant.values(key).values()), variant.estimate(key)
+    shade, shape = style.colour(variant), style.marker(variant)
+    style.draw_interval(axes, row, estimate, shade, 2.4, upright=False)
+    axes.plot(estimate.mean, row, shape, color=shade, ms=8, mec="white", mew=0.8, gid="mean")
     if len(values) > 1:
-        axes.plot(values, [row + 0.24] * len(values), arm.marker, color=arm.colour, ms=3, alpha=0.7, mew=0)
-    axes.text(
-        1.02,
-        row,
-        f"{_in_words(estimate)}  (n = {len(values)})",
-        transform=axes.get_yaxis_transform(),
-        va="center",
-        fontsize=SMALL,
-    )
+        axes.plot(values, [row + 0.24] * len(values), shape, color=shade, ms=3, alpha=0.7, mew=0, gid="seeds")
+    numbers = f"{interval_text(estimate)}  (n = {len(values)})"
+    axes.text(1.02, row, numbers, transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL)
 
 
-def _draw_references(axes: Axes, arms: list[Arm]) -> None:
-    """A vertical line over all crop lines for each arm, seeds as ticks at its top, named above the axes."""
-    arms = sorted(arms, key=lambda arm: t_interval(percent(arm.rows)).mean)
-    estimates = [t_interval(percent(arm.rows)) for arm in arms]
-    for arm, estimate in zip(arms, estimates, strict=True):
+def _draw_references(axes: Axes, variants: Sequence[Variant], key: str) -> None:
+    """A vertical line over all rows for each variant, seeds as ticks at its top, named above the axes."""
+    variants = sorted(variants, key=lambda variant: variant.estimate(key).mean)
+    for variant in variants:
+        estimate, values, shade = variant.estimate(key), list(variant.values(key).values()), style.colour(variant)
         if estimate.half_width is not None:
-            axes.axvspan(estimate.low, estimate.high, color=arm.colour, alpha=0.12, lw=0, zorder=0.5)
-        axes.axvline(estimate.mean, color=arm.colour, lw=1.2, zorder=1, gid="reference")
-        if len(values := percent(arm.rows)) > 1:
+            axes.axvspan(estimate.low, estimate.high, color=shade, alpha=0.12, lw=0, zorder=0.5)
+        axes.axvline(estimate.mean, color=shade, lw=1.2, zorder=1, gid="reference")
+        if len(values) > 1:
             top = axes.get_xaxis_transform()
-            axes.plot(values, [0.985] * len(values), "D", color=arm.colour, ms=3, alpha=0.7, mew=0, transform=top)
-    axes.set_xlim(axes.get_xlim())
+            axes.plot(values, [0.985] * len(values), "D", color=shade, ms=3, alpha=0.7, mew=0, transform=top)
     low, high = axes.get_xlim()
-    at = [(estimate.mean - low) / (high - low) for estimate in estimates]
-    places = zip(arms, estimates, at, spread(at, REFERENCE_GAP) if at else (), strict=True)
-    for arm, estimate, start, stop in places:
-        axes.plot([start, stop], [1.0, 1.035], color=arm.colour, lw=0.8, transform=axes.transAxes, clip_on=False)
-        words = f"{arm.name}\n{_in_words(estimate)}  (n = {len(arm.rows)})"
-        axes.text(
-            stop, 1.04, words, transform=axes.transAxes, ha="center", va="bottom", fontsize=SMALL, color=arm.colour
-        )
-
-
-def _in_words(estimate: Interval) -> str:
-    return points(estimate.mean) + ("" if estimate.half_width is None else f" {half_width(estimate.half_width)}")
+    axes.set_xlim(low, high)
+    at = [(variant.estimate(key).mean - low) / (high - low) for variant in variants]
+    places = style.spread(at, REFERENCE_GAP) if at else ()
+    for variant, start, stop in zip(variants, at, places, strict=True):
+        look: dict[str, Any] = {"color": style.colour(variant), "transform": axes.transAxes}
+        axes.plot([start, stop], [1.0, 1.035], lw=0.8, clip_on=False, **look)
+        words = f"{variant.name}\n{interval_text(variant.estimate(key))}  (n = {variant.n})"
+        axes.text(stop, 1.04, words, ha="center", va="bottom", fontsize=SMALL, **look)
 
 
 @styled
-def ap_by_size(sizes: pd.DataFrame, arms: Sequence[tuple[str, str]] | None = None) -> Figure:
+def ap_by_size(variants: Sequence[Variant], tables: Tables) -> Figure:
     """Mean AP by the area of the largest object of a class in the photo (figure 3, left, of the paper).
 
-    sizes: `stack(metrics, ap_by_size.csv tables)`, with the columns low, high (area as a share of the photo),
-    ap and positives. arms: (method, crops) pairs; default the scene-scene and object-dilate lines of MoCo-v2,
-    supervised and random initialisation. Bins without a positive are left out.
+    Of the variants those are shown that `in_figure_3` chooses. tables: ap_by_size.csv of their runs, with the columns
+    low, high (area as a share of the photo), ap and positives. Bins without a positive are left out.
     """
-    chosen = choose_arms(sizes, arms)
-    bins = sizes.dropna(subset="ap").drop_duplicates("low").sort_values("low")
+    chosen = in_figure_3(variants)
+    rows = pd.concat([tables[variant.key] for variant in chosen])
+    bins = rows.dropna(subset="ap").drop_duplicates("low").sort_values("low")
     if bins.empty:
         raise ValueError("no size bin has an AP: the test split has no positive label with a box")
     figure = Figure(figsize=(WIDTH, 3.4))
     axes = figure.add_subplot()
     ends = []
-    for number, arm in enumerate(chosen):
-        ap = arm.rows.pivot_table(index="seed", columns="low", values="ap").reindex(columns=bins.low)
-        ends.append(_draw_curve(axes, arm, _beside(np.arange(len(bins)), number, len(chosen), STEP), ap))
+    for number, variant in enumerate(chosen):
+        ap = tables[variant.key].pivot_table(index="seed", columns="low", values="ap").reindex(columns=bins.low)
+        ends.append(_draw_curve(axes, variant, _beside(np.arange(len(bins)), number, len(chosen), STEP), ap))
     ticks = [f"{100 * row.low:.3g}–{100 * row.high:.3g}\n({row.positives:,})" for row in bins.itertuples(index=False)]
     axes.set_xticks(range(len(bins)), ticks)
     axes.set_xlabel("area of the largest object of the class, % of the photo (positive labels)")
     _finish_ap_axes(axes, ends)
-    entitle(figure, findings.by_size(chosen, list(bins.low)))
+    style.entitle(figure, findings.by_size(chosen, tables, list(bins.low)))
     return figure
 
 
 @styled
-def ap_by_frequency(ap: pd.DataFrame, arms: Sequence[tuple[str, str]] | None = None) -> Figure:
+def ap_by_frequency(variants: Sequence[Variant], tables: Tables) -> Figure:
     """AP by the number of training photos of a class (figure 3, right, of the paper).
 
     Small points are classes (mean over seeds); the curve joins means over groups of equally many classes, or the
-    classes themselves where there are fewer than eight. ap: `stack(metrics, ap.csv tables)`; arms: as in
-    `ap_by_size`.
+    classes themselves where there are fewer than eight. tables: ap.csv of the runs; variants: as in `ap_by_size`.
     """
-    chosen = choose_arms(ap, arms)
+    chosen = in_figure_3(variants)
     figure = Figure(figsize=(WIDTH, 3.4))
     axes = figure.add_subplot()
     axes.set_xscale("log")
     ends = []
-    for number, arm in enumerate(chosen):
-        classes = arm.rows.groupby("label").agg(ap=("ap", "mean"), train_images=("train_images", "first"))
+    for number, variant in enumerate(chosen):
+        rows = tables[variant.key]
+        classes = rows.groupby("label").agg(ap=("ap", "mean"), train_images=("train_images", "first"))
         classes = classes.dropna().sort_values("train_images", kind="stable")
-        axes.plot(
-            classes.train_images,
-            100 * classes.ap,
-            arm.marker,
-            color=arm.colour,
-            ms=3,
-            alpha=0.3,
-            mew=0,
-            gid="classes",
-        )
-        count = (
-            len(classes) if len(classes) < 2 * CLASSES_PER_GROUP else min(len(classes) // CLASSES_PER_GROUP, GROUPS)
-        )
+        look: dict[str, Any] = {"color": style.colour(variant), "ms": 3, "alpha": 0.3, "mew": 0, "gid": "classes"}
+        axes.plot(classes.train_images, 100 * classes.ap, style.marker(variant), **look)
+        few = len(classes) < 2 * CLASSES_PER_GROUP
+        count = len(classes) if few else min(len(classes) // CLASSES_PER_GROUP, GROUPS)
         group = pd.Series(np.arange(len(classes)) * count // max(len(classes), 1), index=classes.index)
         images = np.log(classes.train_images).groupby(group).mean().to_numpy()
-        per_seed = arm.rows.assign(group=arm.rows.label.map(group)).pivot_table(
-            index="seed", columns="group", values="ap"
-        )
-        ends.append(_draw_curve(axes, arm, np.exp(_beside(images, number, len(chosen), LOG_STEP)), per_seed))
-    count_axis(axes.xaxis, ap.train_images)
+        per_seed = rows.assign(group=rows.label.map(group)).pivot_table(index="seed", columns="group", values="ap")
+        ends.append(_draw_curve(axes, variant, np.exp(_beside(images, number, len(chosen), LOG_STEP)), per_seed))
+    style.count_axis(axes.xaxis, pd.concat([tables[variant.key].train_images for variant in chosen]))
     axes.set_xlabel("training photos with the class")
     _finish_ap_axes(axes, ends)
-    entitle(figure, findings.by_frequency(chosen))
+    style.entitle(figure, findings.by_frequency(chosen, tables))
     return figure
 
 
-def choose_arms(table: pd.DataFrame, keys: Sequence[tuple[str, str]] | None) -> list[Arm]:
-    """The arms with these (method, crops) keys, in this order; by default those of figure 3 of the paper.
+def in_figure_3(variants: Sequence[Variant]) -> list[Variant]:
+    """MoCo-v2 with scene-scene and object-dilate crops and the references, as in figure 3 of the paper.
 
-    Raises ValueError, naming what there is, where one is missing or none is left.
+    A study of other crop variants shows all that it has. Raises ValueError without a variant.
     """
-    found = {(arm.method, arm.crops): arm for arm in arms_of(table)}
-    there = ", ".join("/".join(key) for key in found)
-    if keys is None:
-        shown = ("scene-scene", "object-dilate")
-        keys = [
-            key for key, arm in found.items() if not arm.trained or (arm.method == "moco_v2" and arm.policy in shown)
-        ]
-        # A study of other crop lines, or of one, shows what it has.
-        keys = keys if any(found[key].trained for key in keys) else list(found)
-    missing = ["/".join(key) for key in keys if key not in found]
-    if missing or not keys:
-        raise ValueError(f"no runs of {', '.join(missing) or 'the arms shown by default'}; there are runs of {there}")
-    return [found[key] for key in keys]
+    if not variants:
+        raise ValueError("there are no runs to draw")
+    shown = ("scene-scene", "object-dilate")
+    own = {variant.key for variant in variants if variant.method == "moco_v2" and variant.policy in shown}
+    return [variant for variant in variants if not own or variant.is_reference or variant.key in own]
 
 
 def _beside(x: np.ndarray, number: int, count: int, step: float) -> np.ndarray:
@@ -231,20 +177,20 @@ def _beside(x: np.ndarray, number: int, count: int, step: float) -> np.ndarray:
     return np.asarray(x + width * (number / max(count - 1, 1) - 0.5))
 
 
-def _draw_curve(axes: Axes, arm: Arm, x: np.ndarray, ap: pd.DataFrame) -> tuple[float, str, str]:
+def _draw_curve(axes: Axes, variant: Variant, x: np.ndarray, ap: pd.DataFrame) -> style.End:
     """Means over seeds with their intervals; ap: one row per seed, one column per x. Return the label of its end."""
-    estimates = [t_interval(list(100 * ap[column].dropna())) if ap[column].notna().any() else None for column in ap]
-    known = [(at, estimate) for at, estimate in zip(x, estimates, strict=True) if estimate is not None]
-    for at, estimate in known:
-        if estimate.half_width is not None:
-            axes.plot([at, at], [estimate.low, estimate.high], color=arm.colour, lw=1.0)
-    means = [estimate.mean for _, estimate in known]
-    axes.plot([at for at, _ in known], means, marker=arm.marker, color=arm.colour, ls=arm.line, gid="mean")
-    return means[-1] if means else float("nan"), f"{arm.curve_name} (n = {arm.rows.seed.nunique()})", arm.colour
+    known = [place for place, column in enumerate(ap) if ap[column].notna().any()]
+    estimates = [t_interval(100 * ap.iloc[:, place].dropna()) for place in known]
+    shade = style.colour(variant)
+    for at, estimate in zip(x[known], estimates, strict=True):
+        style.draw_interval(axes, at, estimate, shade, 1.0)
+    means = [estimate.mean for estimate in estimates]
+    axes.plot(x[known], means, marker=style.marker(variant), color=shade, ls=style.line_style(variant), gid="mean")
+    return means[-1] if means else float("nan"), f"{style.curve_name(variant)} (n = {len(ap)})", shade
 
 
-def _finish_ap_axes(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+def _finish_ap_axes(axes: Axes, ends: Sequence[style.End]) -> None:
     axes.set_ylabel("AP (%), mean over classes")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    label_ends(axes, ends)
+    style.label_ends(axes, ends)

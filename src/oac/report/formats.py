@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from oac.atomic import writing
+from oac.report.statistics import Difference, Interval
 
 MISSING = "–"
 MINUS = "−"
@@ -36,22 +37,29 @@ _STYLE = (
 )
 
 
+Row = Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Column:
-    """One column for people: its header, with the unit, and how a row of the frame reads in it."""
+    """One column for people: its header, with the unit, and which value of a row it shows, or how."""
 
     header: str
-    cell: Callable[[pd.Series], str]
+    cell: str | Callable[[Row], str]
     number: bool = True
     """Aligned right."""
+
+    def of(self, row: Row) -> str:
+        """How a row reads in it."""
+        return shown(row[self.cell]) if isinstance(self.cell, str) else self.cell(row)
 
 
 @dataclass(frozen=True)
 class Table:
     """Numbers and how to show them."""
 
-    frame: pd.DataFrame
-    """One row per line, machine-readable column names, full precision."""
+    rows: Sequence[Row]
+    """Of each variant, run or difference its values: numbers, texts, and the intervals of `oac.report.statistics`."""
     columns: list[Column]
     caption: str
     notes: list[str] = field(default_factory=list)
@@ -59,19 +67,46 @@ class Table:
     below: str = ""
     """HTML that the page has under the notes; the other formats are without it."""
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The values at full precision, an interval in columns of its own; only headers where there is no row."""
+        if not self.rows:
+            return pd.DataFrame(columns=[column.header for column in self.columns])
+        return pd.DataFrame([flat(row) for row in self.rows])
+
     def cells(self) -> list[list[str]]:
         """The formatted rows, the same for every format."""
-        return [[column.cell(row) for column in self.columns] for _, row in self.frame.iterrows()]
+        return [[column.of(row) for column in self.columns] for row in self.rows]
+
+
+def flat(row: Row) -> dict[str, Any]:
+    """The columns of a csv that a row takes."""
+    cells: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, Difference):
+            cells |= {f"{key}_points": value.mean, f"{key}_half_width_points": value.half_width}
+            cells |= {f"{key}_p": value.p, f"{key}_p_holm": value.p_holm}
+        elif isinstance(value, Interval):
+            cells |= {f"{key}_percent": value.mean, f"{key}_half_width_percent": value.half_width}
+        else:
+            cells[key] = value
+    return cells
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell of a frame holds nothing: None or NaN."""
+    """Whether a value of a row is nothing: None or NaN."""
     return value is None or bool(pd.isna(value))
 
 
-def text(value: Any) -> str:
-    """A name or a count; an en dash where there is none."""
-    return MISSING if is_missing(value) else str(value)
+def shown(value: Any) -> str:
+    """How a value reads: an interval with its half width, a difference also with its p after Holm."""
+    if isinstance(value, Difference):
+        return change(value) + p_words(value.p_holm)
+    if isinstance(value, Interval):
+        return interval_text(value)
+    if is_missing(value):
+        return MISSING
+    return points(value) if isinstance(value, float) else str(value)
 
 
 def points(value: Any, signed: bool = False) -> str:
@@ -87,6 +122,34 @@ def half_width(value: Any) -> str:
     if is_missing(value):
         return MISSING
     return f"± {value:.{1 if value >= 0.1 else 2}f}"
+
+
+def interval_text(estimate: Interval, signed: bool = False) -> str:
+    """A mean with the half width of its interval, where it has one."""
+    mean = points(estimate.mean, signed)
+    return mean if estimate.half_width is None else f"{mean} {half_width(estimate.half_width)}"
+
+
+def change(difference: Interval) -> str:
+    """A difference in points with the half width of its interval, where it has one."""
+    return interval_text(difference, signed=True)
+
+
+def p_value(value: Any) -> str:
+    """p with three decimals; an en dash where there is none."""
+    if is_missing(value):
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def p_words(value: float | None) -> str:
+    """What follows a difference: its p, where there is one."""
+    return "" if value is None else ", p " + ("" if value < 0.001 else "= ") + p_value(value)
+
+
+def signed_share(value: float) -> str:
+    """A number, as a correlation, with its sign and two decimals."""
+    return f"{value:+.2f}".replace("-", MINUS)
 
 
 def markdown(table: Table) -> str:

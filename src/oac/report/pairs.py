@@ -1,4 +1,6 @@
-"""Tests between arms, paired by seed: crop lines against scene crops, trained lines against random initialisation.
+"""Tests between variants: crop variants against scene crops, trained ones against random initialisation.
+
+They are shown as a table, and as verdicts: does object-aware cropping win?
 
 Two runs of one seed start from the same weights and see the photos in the same order, so the difference is taken
 seed by seed. The interval over seeds and the one over test photos answer two questions; neither stands for the other.
@@ -7,102 +9,76 @@ seed by seed. The interval over seeds and the one over test photos answer two qu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from oac.report.formats import MISSING, Column, Table, half_width, is_missing, points, text
-from oac.report.headline import MAP, Headline, headline
-from oac.report.statistics import SMALLEST_SAMPLE, Interval, holm, paired_p, t_interval
-from oac.report.tables import BOX_NAMES, METHOD_NAMES, check_comparable, collect
+from oac.pretrain.recipe import RANDOM_INIT
+from oac.report.formats import MISSING, Column, Row, Table, change, interval_text, p_value, p_words, points
+from oac.report.results import MAP, METHOD_NAMES, Metric, Results, Variant, method_name
+from oac.report.statistics import SMALLEST_SAMPLE, Difference, adjusted, difference
 
-Metrics = Sequence[Mapping[str, Any]]
 Resamples = Mapping[int, Mapping[str, Any] | None]
 
-_ROW = ["method", "crops", "boxes", "against_method", "against_crops", "against_boxes", "n", "seeds"]
-_ROW += ["difference_points", "half_width_points", "p", "p_holm", "photos_low_points", "photos_high_points"]
+
+@dataclass(frozen=True)
+class Comparison:
+    """A variant against another one; p is adjusted for all comparisons of the study."""
+
+    variant: Variant
+    against: Variant
+    difference: Difference
 
 
-class Pair(NamedTuple):
-    """Two lines, each a table of the runs that differ in the seed only."""
+def comparisons(results: Results) -> list[Comparison]:
+    """Every variant of a method against its scene-scene variant of the same budget, then against no training.
 
-    line: pd.DataFrame
-    against: pd.DataFrame
-
-
-def pairs_table(metrics: Metrics) -> Table:
-    """One row for each pair of lines.
-
-    metrics: contents of metrics.json files of one study, each perhaps with `bootstrap`. Raises ValueError where runs
-    cannot be compared.
+    Of several scene-scene variants of one budget the one that is named so is the baseline, else the first.
     """
-    runs = collect(metrics)
-    check_comparable(runs)
-    bootstraps: dict[tuple[str, str], dict[int, Any]] = {}
-    for entry in metrics:
-        bootstraps.setdefault((entry["method"], entry["crops"]), {})[entry["seed"]] = entry.get("bootstrap")
-    head = headline(runs)
-    rows = [_row(pair, head, *(bootstraps[_key(line)] for line in pair)) for pair in pairs(runs)]
-    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = adjusted
+    untrained = results.of(RANDOM_INIT)
+    pairs = []
+    for variant in (variant for variant in results.variants if variant.trained):
+        scenes = [
+            other
+            for other in results.of(variant.method)
+            if other.policy == "scene-scene" and other.images_seen == variant.images_seen
+        ]
+        baseline = sorted(scenes, key=lambda other: other.crops != "scene-scene")[:1]
+        pairs += [(variant, other) for other in [*baseline, *untrained] if other is not variant]
+    key = results.metric.key
+    changes = adjusted([difference(variant.values(key), against.values(key)) for variant, against in pairs])
+    return [Comparison(*pair, change) for pair, change in zip(pairs, changes, strict=True)]
+
+
+def pairs_table(results: Results) -> Table:
+    """One row for each comparison. A run of metrics.json may have `bootstrap`."""
+    rows = [_row(comparison, results.metric) for comparison in comparisons(results)]
     caption = (
-        f"Lines against each other on {runs.study.iloc[0]}: difference of the {head.words} of a linear probe over"
-        f" {runs.test_images.iloc[0]} test images, paired by seed"
+        f"Variants against each other on {results.study}: difference of the {results.metric.words} of a linear probe"
+        f" over {results.test_images} test images"
     )
-    return Table(pd.DataFrame(rows, columns=_ROW), _columns(head), caption, _notes(rows, head))
+    return Table(rows, _columns(results.metric), caption, _notes(rows, results.metric))
 
 
-def pairs(runs: pd.DataFrame) -> list[Pair]:
-    """Every line of a method against its scene-scene line of the same budget, then against random initialisation.
-
-    runs: as `oac.report.tables.collect` makes them. Of several scene-scene lines of one budget the one that is named
-    so is the baseline, else the first.
-    """
-    lines = [line for _, line in runs.groupby(["method", "crops"], sort=False)]
-    untrained = [line for line in lines if line.method.iloc[0] == "random"]
-    found = []
-    for line in (line for line in lines if line.method.iloc[0] != "random"):
-        scenes = [other for other in lines if _is_scene_line_for(line, other)]
-        baseline = sorted(scenes, key=lambda other: other.crops.iloc[0] != "scene-scene")[:1]
-        found += [Pair(line, other) for other in [*baseline, *untrained] if _key(line) != _key(other)]
-    return found
-
-
-def _is_scene_line_for(line: pd.DataFrame, other: pd.DataFrame) -> bool:
-    """Whether `other` crops scenes for the same method and as long."""
-    first, second = line.iloc[0], other.iloc[0]
-    same = (first.method, line.images_seen.max()) == (second.method, other.images_seen.max())
-    return bool(same and second.policy == "scene-scene")
-
-
-def _key(line: pd.DataFrame) -> tuple[str, str]:
-    return str(line.method.iloc[0]), str(line.crops.iloc[0])
-
-
-def _row(pair: Pair, head: Headline, first: Resamples, second: Resamples) -> dict[str, Any]:
-    """One line of the table at full precision, in points; p_holm is filled in when all rows are there."""
-    ours, others = (dict(zip(line.seed, 100 * line[head.key], strict=True)) for line in pair)
-    seeds = sorted(set(ours) & set(others))
-    difference, p = Interval(float("nan"), None), None
-    if seeds:
-        difference = t_interval([ours[seed] - others[seed] for seed in seeds])
-        p = paired_p([ours[seed] for seed in seeds], [others[seed] for seed in seeds])
+def _row(comparison: Comparison, metric: Metric) -> dict[str, Any]:
+    """One comparison at full precision, in points."""
+    variant, against, found = comparison.variant, comparison.against, comparison.difference
+    seeds = sorted(set(variant.runs) & set(against.runs))
+    first, second = ({seed: run.get("bootstrap") for seed, run in side.runs.items()} for side in (variant, against))
     # The resamples are of the mAP.
-    low, high = (photo_interval(first, second, seeds) if head is MAP else None) or (None, None)
-    (method, crops), (against_method, against_crops) = map(_key, pair)
+    low, high = (photo_interval(first, second, seeds) if metric is MAP else None) or (None, None)
     return {
-        "method": method,
-        "crops": crops,
-        "boxes": pair.line.boxes.iloc[0],
-        "against_method": against_method,
-        "against_crops": against_crops,
-        "against_boxes": pair.against.boxes.iloc[0],
-        "n": len(seeds),
+        "method": variant.method,
+        "crops": variant.crops,
+        "boxes": variant.boxes,
+        "against_method": against.method,
+        "against_crops": against.crops,
+        "against_boxes": against.boxes,
+        "n": found.n,
+        "paired": found.paired,
         "seeds": " ".join(map(str, seeds)),
-        "difference_points": difference.mean,
-        "half_width_points": difference.half_width,
-        "p": p,
+        "difference": found,
         "photos_low_points": low,
         "photos_high_points": high,
     }
@@ -126,69 +102,108 @@ def photo_interval(first: Resamples, second: Resamples, seeds: Sequence[int]) ->
     return float(low), float(high)
 
 
-def _in_words(method: str, crops: str, boxes: Any) -> str:
-    """A line in words; the method stands beside it."""
-    if method == "random":
-        return METHOD_NAMES[method]
-    return crops if is_missing(boxes) else f"{crops} ({BOX_NAMES.get(boxes, boxes)} boxes)"
-
-
-def _columns(head: Headline) -> list[Column]:
+def _columns(metric: Metric) -> list[Column]:
     """How a row reads for people."""
 
-    def photos(row: pd.Series) -> str:
-        if is_missing(row.photos_low_points):
+    def photos(row: Row) -> str:
+        if row["photos_low_points"] is None:
             return MISSING
-        return f"{points(row.photos_low_points, signed=True)} to {points(row.photos_high_points, signed=True)}"
+        return f"{points(row['photos_low_points'], signed=True)} to {points(row['photos_high_points'], signed=True)}"
 
     return [
-        Column("Method", lambda row: METHOD_NAMES.get(row.method, row.method), number=False),
-        Column("Line", lambda row: _in_words(row.method, row.crops, row.boxes), number=False),
+        Column("Method", lambda row: method_name(row["method"]), number=False),
+        Column("Variant", lambda row: _in_words(row["method"], row["crops"], row["boxes"]), number=False),
         Column(
             "Against",
-            lambda row: _in_words(row.against_method, row.against_crops, row.against_boxes),
+            lambda row: _in_words(row["against_method"], row["against_crops"], row["against_boxes"]),
             number=False,
         ),
-        Column("n", lambda row: text(row.n)),
-        Column(f"Difference in {head.name} (points)", lambda row: points(row.difference_points, signed=True)),
-        Column("95 % interval over seeds (points)", lambda row: half_width(row.half_width_points)),
-        Column("p, paired t test", lambda row: p_value(row.p)),
-        Column("p, adjusted (Holm)", lambda row: p_value(row.p_holm)),
+        Column("n", lambda row: f"{row['n']}" + ("" if row["paired"] else " (unpaired)")),
+        Column(
+            f"Difference in {metric.name} (points), 95 % interval over seeds", lambda row: change(row["difference"])
+        ),
+        Column("p, t-test", lambda row: p_value(row["difference"].p)),
+        Column("p, adjusted (Holm)", lambda row: p_value(row["difference"].p_holm)),
         Column("95 % interval over test photos (points)", photos),
     ]
 
 
-def p_value(value: Any) -> str:
-    """p with three decimals; an en dash where there is none."""
-    if is_missing(value):
-        return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _in_words(method: str, crops: str, boxes: str | None) -> str:
+    """A variant in words; the method stands beside it."""
+    return method_name(method) if method == RANDOM_INIT else Variant(method, crops, None, boxes).crops_name
 
 
-def _notes(rows: Sequence[Mapping[str, Any]], head: Headline) -> list[str]:
+def _notes(rows: Sequence[Row], metric: Metric) -> list[str]:
     """What each interval covers, what a pair is, and how many rows are tested."""
-    tested = sum(row["p"] is not None for row in rows)
+    tested = sum(row["difference"].p is not None for row in rows)
     notes = [
-        "Against: the method's scene-scene line with as many images seen (where there are several, the one of that"
-        " name, else the first), and the network as it was initialised. The difference is the line's"
-        f" {head.name} less that one's.",
+        "Against: the method's scene-scene variant with as many images seen (where there are several, the one of that"
+        " name, else the first), and the network as it was initialised. The difference is the variant's"
+        f" {metric.name} less that one's.",
         "Interval over seeds and p: how far the difference depends on the training, were it done again with other"
-        " seeds; the test photos are the same. Student's t on the differences of n common seeds, two-sided.",
+        " seeds; the test photos are the same. Student's t on the differences of n common seeds, two-sided; Welch's"
+        " where seeds do not pair.",
         "Interval over test photos: how far it depends on which photos were tested, the trained networks being these;"
         " percentiles of the mean difference over resamples of the test photos, the same for all runs."
         " It says nothing of other seeds, and an interval over seeds nothing of other photos.",
         "A pair is two runs of one seed: they start from the same weights and, where both are trained, see the photos"
         " in the same order. Pairing takes out what these decide, no more.",
         f"Adjusted p: for the {tested} tested rows of this table. Among many rows some p is small by chance; that an"
-        " adjusted p below 0.05 stands in any row whose lines do not differ has a chance of 5 % at most.",
+        " adjusted p below 0.05 stands in any row whose variants do not differ has a chance of 5 % at most.",
     ]
-    if any(row["n"] < SMALLEST_SAMPLE for row in rows):
-        notes.append("Rows of fewer than three common seeds have neither interval nor p.")
+    if any(row["difference"].half_width is None for row in rows):
+        notes.append("Rows of fewer than three seeds have neither interval nor p.")
     if all(row["photos_low_points"] is None for row in rows):
         needs = (
-            "it needs probe.bootstrap in the study, and three seeds"
-            if head is MAP
+            "it needs probe.bootstrap in the study, and three common seeds"
+            if metric is MAP
             else "its resamples are of the mAP"
         )
         notes.append(f"No row has an interval over test photos: {needs}.")
     return notes
+
+
+def verdicts(results: Results) -> list[str]:
+    """One sentence for each object-dilate variant against its method's scene crops and against no training.
+
+    A method without such variants (CMC, supervised) has its others against no training, from three seeds on. "above"
+    and "below" mean that the 95 % interval of the difference excludes 0; without an interval there is no verdict.
+    """
+    found = sorted(comparisons(results), key=lambda comparison: _place(comparison.variant.method))
+    return [
+        _verdict(comparison, results.metric.key, results.metric.name)
+        for comparison in found
+        if _is_asked(comparison, results)
+    ]
+
+
+def _is_asked(comparison: Comparison, results: Results) -> bool:
+    variant = comparison.variant
+    if any(other.policy == "object-dilate" for other in results.of(variant.method)) or variant.method == "moco_v2":
+        return variant.policy == "object-dilate"
+    return comparison.against.method == RANDOM_INIT and variant.n >= SMALLEST_SAMPLE
+
+
+def _place(method: str) -> tuple[bool, int]:
+    """Sort key of a method in the verdicts: MoCo-v2, which the claim is about, before the others."""
+    return method != "moco_v2", [*METHOD_NAMES, method].index(method)
+
+
+def _verdict(comparison: Comparison, key: str, metric: str) -> str:
+    """One sentence with the numbers of both variants and their difference."""
+    first, second = (_name(side) for side in (comparison.variant, comparison.against))
+    ours, others = (
+        f"{interval_text(side.estimate(key))} (n = {side.n})" for side in (comparison.variant, comparison.against)
+    )
+    found = comparison.difference
+    numbers = f"{ours} against {others} {metric}, difference {change(found)}"
+    if found.half_width is None:
+        return f"No verdict on {first} against {second}, fewer than {SMALLEST_SAMPLE} seeds: {numbers}."
+    numbers += p_words(found.p_holm) + (" after Holm" if found.p_holm is not None else "")
+    if not found.significant:
+        return f"There is no significant difference between {first} and {second}: {numbers}."
+    return f"{first} is {'above' if found.mean > 0 else 'below'} {second}: {numbers}."
+
+
+def _name(variant: Variant) -> str:
+    return variant.name if variant.trained else variant.name.lower()

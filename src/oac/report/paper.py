@@ -12,26 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from oac.crop_options import OPTIONS, published
+
 _TABLE_1 = "table 1, as in the authors' README"
 _TEXT = "body text (v1)"
 
 UNBOXED_POLICIES = ("scene-scene",)
-UNCROPPED_METHODS = ("supervised", "random")
-# The paper's values of options that a recipe need not say.
-DEFAULTS: dict[str, Any] = {
-    "dilation": "photo",
-    "items": "image",
-    "scales": None,
-    "smallest_box": "none",
-    "count": None,
-}
-# And of those that it says. `shift` is 80 to 100 px of Open Images' 1,024.
-PUBLISHED: dict[str, Any] = DEFAULTS | {
-    "delta": 0.1,
-    "scale_lower": None,
-    "scene_scale": [0.2, 1.0],
-    "shift": [0.08, 0.1],
-}
+OF_THE_ROW = ("boxes", "heads", "budget")  # what the paper's rows themselves differ in, or that is no crop option
 
 
 @dataclass(frozen=True)
@@ -44,6 +31,10 @@ class PaperValue:
     top1_percent: float | None = None
     """ImageNet linear top-1"""
     note: str = ""
+
+    def percent(self, metric: str) -> float | None:
+        """Its mAP ("map") or top-1 accuracy ("top1")."""
+        return self.map_percent if metric == "map" else self.top1_percent
 
 
 Key = tuple[str, str | None, str | None]
@@ -83,7 +74,7 @@ VALUES: dict[Key, PaperValue] = {
 }
 """(method, policy, boxes) -> value; None where a policy uses no boxes or a method no crop policy.
 
-Not in the paper as numbers: true boxes ("a little better than BING"), object-object, random initialisation.
+Not in the paper as numbers: ground-truth boxes ("a little better than BING"), object-object, random initialisation.
 """
 
 TABLE_1: tuple[Key, ...] = tuple(key for key, value in VALUES.items() if value.top1_percent is not None)
@@ -122,17 +113,16 @@ How the paper measures the overlap is not public.
 """
 
 
-def is_as_published(line: Mapping[str, Any], method: str) -> bool:
-    """Whether all options of a recipe's crop line are those that the paper's numbers are of.
+def is_as_published(options: Mapping[str, Any], method: str) -> bool:
+    """Whether a variant's crop options are those that the paper's numbers are of, whatever its boxes and heads.
 
     Other methods than MoCo-v2 have scene crops of their own sizes.
     """
-    free = () if method == "moco_v2" else ("scene_scale",)
-    return all(line.get(option, value) == value for option, value in PUBLISHED.items() if option not in free)
+    free = OF_THE_ROW if method == "moco_v2" else (*OF_THE_ROW, "scene_scale")
+    return all(options.get(key, published(key)) == published(key) for key in OPTIONS if key not in free)
 
 
 def paper_value(method: str, policy: str | None, boxes: str | None) -> PaperValue | None:
-    """Row of the paper for a run, or None; boxes of scene-scene and crops of `supervised` are ignored."""
-    if method in UNCROPPED_METHODS:
-        return VALUES.get((method, None, None))
-    return VALUES.get((method, policy, None if policy in UNBOXED_POLICIES else boxes))
+    """Row of the paper for a variant, or None; boxes of scene-scene and crops of `supervised` are ignored."""
+    boxes = None if policy in UNBOXED_POLICIES else boxes
+    return VALUES.get((method, None, None)) or VALUES.get((method, policy, boxes))

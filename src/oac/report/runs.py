@@ -1,4 +1,4 @@
-"""Where every number comes from and what it cost: one row per run, and the recipe of each line in full.
+"""Where every number comes from and what it cost: one row per run, and the recipe of each variant in full.
 
 Takes what a run left: metrics.json, history.jsonl and the benchmark of its pretraining job.
 """
@@ -12,31 +12,26 @@ from math import isfinite
 from statistics import median
 from typing import Any
 
-import pandas as pd
-
 from oac.pretrain.recipe import canonical
-from oac.report.formats import MISSING, Column, Table, points, text
-from oac.report.headline import Headline, headline
-from oac.report.tables import METHOD_NAMES, check_comparable, collect
+from oac.report.formats import MISSING, Column, Table
+from oac.report.results import Metric, Results
+from oac.report.tables import variant_columns
 
 Line = Mapping[str, Any]
 
 
 def runs_table(
-    metrics: Sequence[Line], histories: Mapping[str, Iterable[Line]], benchmarks: Mapping[str, Mapping[str, str]]
+    results: Results, histories: Mapping[str, Iterable[Line]], benchmarks: Mapping[str, Mapping[str, str]]
 ) -> Table:
-    """One row per run, in the order given.
+    """One row per run, variant by variant.
 
-    metrics: contents of metrics.json files of one study. By a run's name, method/crops/seed0: histories, the parsed
-    lines of its history.jsonl; benchmarks, the row of its benchmark file as text, column by column. A run may lack
-    either. Raises ValueError where a run is there twice or lacks a key.
+    By a run's name, method/crops/seed0: histories, the parsed lines of its history.jsonl; benchmarks, the row of its
+    benchmark file as text, column by column. A run may lack either.
     """
-    collected = collect(metrics)
-    check_comparable(collected)
-    head = headline(collected)
-    rows = [_row(entry, head, histories.get(name(entry), ()), benchmarks.get(name(entry), {})) for entry in metrics]
-    caption = f"Runs of {metrics[0]['study']}: where each number comes from, what it cost, how to make it again"
-    return Table(pd.DataFrame(rows), _columns(head), caption, _notes(rows), _recipes(metrics))
+    metric = results.metric
+    rows = [_row(run, metric, histories.get(name(run), ()), benchmarks.get(name(run), {})) for run in results.runs()]
+    caption = f"Runs of {results.study}: where each number comes from, what it cost, how to make it again"
+    return Table(rows, _columns(metric), caption, _notes(rows), _recipes(results.runs()))
 
 
 def name(entry: Line) -> str:
@@ -90,12 +85,12 @@ def cost(benchmark: Mapping[str, str]) -> dict[str, float | None]:
     return {"job_s": number("s"), "memory_mib": number("max_pss") or rss, "rss_mib": rss}
 
 
-def _row(entry: Line, head: Headline, history: Iterable[Line], benchmark: Mapping[str, str]) -> dict[str, Any]:
+def _row(entry: Line, metric: Metric, history: Iterable[Line], benchmark: Mapping[str, str]) -> dict[str, Any]:
     return {
         "method": entry["method"],
         "crops": entry["crops"],
         "seed": entry["seed"],
-        f"{head.key}_percent": 100 * entry[head.key],
+        f"{metric.key}_percent": 100 * entry[metric.key],
         "recipe_hash": entry["recipe_hash"],
         "commit": entry.get("commit"),
         "images_seen": entry["images_seen"],
@@ -106,34 +101,33 @@ def _row(entry: Line, head: Headline, history: Iterable[Line], benchmark: Mappin
     }
 
 
-def _columns(head: Headline) -> list[Column]:
+def _columns(metric: Metric) -> list[Column]:
     """How a row reads for people."""
     return [
-        Column("Method", lambda row: METHOD_NAMES.get(row.method, row.method), number=False),
-        Column("Crops", lambda row: text(None if row.crops == "none" else row.crops), number=False),
-        Column("Seed", lambda row: text(row.seed)),
-        Column(head.header, lambda row: points(row[f"{head.key}_percent"])),
-        Column("Recipe", lambda row: row.recipe_hash, number=False),
-        Column("Commit of the probe", lambda row: text(row.commit), number=False),
-        Column("Images seen", lambda row: f"{row.images_seen:,}"),
-        Column("Training time", lambda row: duration(row.training_s)),
-        Column("Images/s", lambda row: _rounded(row.images_per_s)),
-        Column("Peak memory (GiB)", lambda row: _rounded(row.memory_mib, 1024, 2)),
-        Column("Device", lambda row: text(row.device), number=False),
-        Column("Command", lambda row: row.command, number=False),
+        *variant_columns()[:2],
+        Column("Seed", "seed"),
+        Column(metric.header, f"{metric.key}_percent"),
+        Column("Recipe", "recipe_hash", number=False),
+        Column("Commit of the probe", "commit", number=False),
+        Column("Images seen", lambda row: f"{row['images_seen']:,}"),
+        Column("Training time", lambda row: duration(row["training_s"])),
+        Column("Images/s", lambda row: _rounded(row["images_per_s"])),
+        Column("Peak memory (GiB)", lambda row: _rounded(row["memory_mib"], 1024, 2)),
+        Column("Device", "device", number=False),
+        Column("Command", "command", number=False),
     ]
 
 
-def duration(seconds: Any) -> str:
+def duration(seconds: float | None) -> str:
     """Seconds as h:mm:ss; an en dash where there are none."""
-    if pd.isna(seconds):
+    if seconds is None:
         return MISSING
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def _rounded(value: Any, unit: float = 1, decimals: int = 0) -> str:
-    return MISSING if pd.isna(value) else f"{value / unit:,.{decimals}f}"
+def _rounded(value: float | None, unit: float = 1, decimals: int = 0) -> str:
+    return MISSING if value is None else f"{value / unit:,.{decimals}f}"
 
 
 def _notes(rows: Sequence[Line]) -> list[str]:
@@ -164,8 +158,9 @@ def _recipes(metrics: Sequence[Line]) -> str:
         groups.setdefault((entry["method"], entry["crops"], canonical(rest)), []).append(entry)
     parts = [
         "<h2>Recipes</h2>",
-        "<p>Unfold a line for its commands and its recipe: of runs that differ in the seed alone the first one's. A"
-        " hash is the start of the SHA-256 of the recipe as JSON with sorted keys and without spaces.</p>",
+        "<p>Unfold a variant for its commands and its recipe: of runs that differ in the seed alone the first one's."
+        " A hash is the start of the SHA-256 of what a recipe has beside the defaults, as JSON with sorted keys and"
+        " without spaces.</p>",
     ]
     for (method, crops, _), entries in groups.items():
         hashes = ", ".join(f"seed {entry['seed']} {entry['recipe_hash']}" for entry in entries)

@@ -1,23 +1,26 @@
 """Means, intervals and differences over seeds.
 
-An interval is given from three values on: of two, Student's t with one degree of freedom says next to
-nothing, and of one there is none.
+One rule decides about a difference wherever it is printed: `difference`. An interval is given from three values on:
+of two, Student's t with one degree of freedom says next to nothing, and of one there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import sqrt
-from statistics import fmean, variance
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
 
 from scipy import stats
 
 SMALLEST_SAMPLE = 3
+LEVEL = 0.95  # of every confidence interval
+ROUNDING = 1e-12  # of the largest value; differences closer to each other than that are equal
 
 
-class Interval(NamedTuple):
-    """A mean, or difference of means, and the half width of its confidence interval (None: no interval)."""
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the half width of its confidence interval (None: no interval)."""
 
     mean: float
     half_width: float | None
@@ -32,55 +35,88 @@ class Interval(NamedTuple):
         """Upper end; ValueError where there is no interval."""
         return self.mean + self._width()
 
+    def holds(self, value: float) -> bool:
+        """Whether the interval contains a value; ValueError where there is no interval."""
+        return self.low <= value <= self.high
+
     def _width(self) -> float:
         if self.half_width is None:
             raise ValueError(f"there is no interval around {self.mean}: it needs {SMALLEST_SAMPLE} values or more")
         return self.half_width
 
 
-def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Mean and Student's t interval of independent values, the unit of both being that of the values.
+@dataclass(frozen=True)
+class Difference(Interval):
+    """A difference of two means over seeds.
 
-    half_width = t(n - 1, (1 + level) / 2) * s / sqrt(n), s the sample standard deviation; None for n < 3.
+    p: two-sided p of the t-test; None without an interval and without a spread. n: pairs, or the fewer runs of both
+    sides where seeds do not pair. paired: whether it was taken seed by seed. p_holm: p adjusted for the differences
+    that stand beside it, by `adjusted`.
     """
-    _check(values, level)
-    n = len(values)
-    if n < SMALLEST_SAMPLE:
-        return Interval(fmean(values), None)
-    quantile = float(stats.t.ppf((1 + level) / 2, n - 1))
-    return Interval(fmean(values), quantile * sqrt(variance(values) / n))
+
+    p: float | None
+    n: int
+    paired: bool
+    p_holm: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Whether there is an interval and it excludes 0."""
+        return self.half_width is not None and not self.holds(0.0)
+
+    @property
+    def verdict(self) -> str:
+        """What it says, in words."""
+        if self.half_width is None:
+            return "single seed, not ranked" if self.n == 1 else "inconclusive"
+        return "significant difference" if self.significant else "no significant difference"
 
 
-def welch_interval(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Interval:
-    """mean(first) - mean(second) and Welch's interval, which does not assume equal variances.
+NO_ESTIMATE = Interval(float("nan"), None)
+NO_DIFFERENCE = Difference(float("nan"), None, None, 0, paired=False)
+"""What stands where there is nothing to compare."""
 
-    The degrees of freedom are those of Welch and Satterthwaite; no interval where either sample has n < 3.
+
+def t_interval(values: Iterable[float]) -> Interval:
+    """Mean and Student's 95 % t-interval of independent values, in their unit; no interval below three values."""
+    sample = list(values)
+    if not sample:
+        raise ValueError("there is no mean of no values")
+    if len(sample) < SMALLEST_SAMPLE:
+        return Interval(fmean(sample), None)
+    if _is_constant(sample, sample):
+        return Interval(fmean(sample), 0.0)
+    return Interval(fmean(sample), _half_width(stats.ttest_1samp(sample, 0.0)))
+
+
+def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
+    """Compare two samples of values by seed: mean of first - second, in their unit, with a 95 % confidence interval.
+
+    From three common seeds on it is the paired t-interval over these. Where seeds do not pair it is Welch's, if each
+    side has three. Otherwise there is no interval, and the mean is over the common seeds, or the difference of the
+    means where there is none. Raises ValueError where a side has no value.
     """
-    _check(first, level)
-    _check(second, level)
-    difference = fmean(first) - fmean(second)
-    if min(len(first), len(second)) < SMALLEST_SAMPLE:
-        return Interval(difference, None)
-    a, b = variance(first) / len(first), variance(second) / len(second)
-    if a + b == 0:
-        return Interval(difference, 0.0)
-    freedom = (a + b) ** 2 / (a**2 / (len(first) - 1) + b**2 / (len(second) - 1))
-    return Interval(difference, float(stats.t.ppf((1 + level) / 2, freedom)) * sqrt(a + b))
-
-
-def paired_p(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Two-sided p of Student's paired t test of first against second, value by value.
-
-    None below three pairs, and where all differences are equal but for rounding, which leaves nothing to test them
-    by. Raises ValueError where the lengths differ.
-    """
-    differences = [a - b for a, b in zip(first, second, strict=True)]
-    if len(differences) < SMALLEST_SAMPLE:
-        return None
-    rounding = 1e-12 * max(map(abs, [*first, *second]))
-    if max(differences) - min(differences) <= rounding:
-        return None
-    return float(stats.ttest_rel(first, second).pvalue)
+    if not first or not second:
+        raise ValueError("there is no difference to a side without values")
+    seeds = sorted(set(first) & set(second))
+    fewest = min(len(first), len(second))
+    if len(seeds) >= SMALLEST_SAMPLE or (seeds and fewest < SMALLEST_SAMPLE):
+        ours, others = ([side[seed] for seed in seeds] for side in (first, second))
+        changes = [a - b for a, b in zip(ours, others, strict=True)]
+        if len(seeds) < SMALLEST_SAMPLE:
+            return Difference(fmean(changes), None, None, len(seeds), paired=True)
+        if _is_constant(changes, [*ours, *others]):
+            return Difference(fmean(changes), 0.0, None, len(seeds), paired=True)
+        test = stats.ttest_rel(ours, others)
+        return Difference(fmean(changes), _half_width(test), float(test.pvalue), len(seeds), paired=True)
+    sides = list(first.values()), list(second.values())
+    mean = fmean(sides[0]) - fmean(sides[1])
+    if fewest < SMALLEST_SAMPLE:
+        return Difference(mean, None, None, fewest, paired=False)
+    if all(_is_constant(side, side) for side in sides):
+        return Difference(mean, 0.0, None, fewest, paired=False)
+    test = stats.ttest_ind(*sides, equal_var=False)
+    return Difference(mean, _half_width(test), float(test.pvalue), fewest, paired=False)
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
@@ -98,13 +134,18 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def intervals_overlap(first: Interval, second: Interval) -> bool:
-    """Whether two intervals have a point in common; ValueError where one of them is missing."""
-    return first.low <= second.high and second.low <= first.high
+def adjusted(differences: Sequence[Difference]) -> list[Difference]:
+    """The same differences with p adjusted for all of them."""
+    p_holm = holm([change.p for change in differences])
+    return [replace(change, p_holm=p) for change, p in zip(differences, p_holm, strict=True)]
 
 
-def _check(values: Sequence[float], level: float) -> None:
-    if len(values) == 0:
-        raise ValueError("there is no mean of no values")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")
+def _is_constant(values: Sequence[float], inputs: Sequence[float]) -> bool:
+    """Whether values are equal but for the rounding of the inputs that they are made of."""
+    return max(values) - min(values) <= ROUNDING * max(map(abs, inputs))
+
+
+def _half_width(test: Any) -> float:
+    """Half of the confidence interval of one of scipy's t-tests."""
+    low, high = test.confidence_interval(LEVEL)
+    return float(high - low) / 2

@@ -1,23 +1,23 @@
-"""How figures look: one name, colour and marker for an arm wherever it is drawn, labels beside curves, files.
+"""How figures look: one colour and marker for a variant wherever it is drawn, labels beside curves, files.
 
-The colours are told apart under the common colour-vision deficiencies (Okabe and Ito 2008; Wong, Nature Methods
-2011; wine and olive of Tol's palette for further methods). Hue tells the crop policy, shade and marker the source
+The colours can be distinguished under the common colour-vision deficiencies (Okabe and Ito 2008; Wong, Nature Methods
+2011; wine and olive of Tol's palette for further methods). Hue shows the crop policy, shade and marker the source
 of the boxes.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,16 +27,19 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from scipy.optimize import isotonic_regression
 
 from oac.atomic import writing
-from oac.report.paper import UNBOXED_POLICIES, UNCROPPED_METHODS
-from oac.report.tables import METHOD_NAMES, line_name
+from oac.pretrain.recipe import RANDOM_INIT
+from oac.report.results import REFERENCE_METHODS, Variant
+from oac.report.statistics import Interval
 
 P = ParamSpec("P")
+End = tuple[float, str, str]
+"""Label of a curve's end: its height in the units of the axis, the text, and the curve's colour."""
 
 WIDTH = 7.4  # inches; at DPI about as wide as a README is shown
 DPI = 150
 SMALL = 8  # points; nothing is set smaller
 TITLE_LENGTH = 88  # characters of a line over a whole figure
-MOST_LINES = 8  # curves of a method that can be told apart in one figure
+MAX_CURVES = 8  # of a method; more cannot be distinguished in one figure
 NEUTRAL = "#4D5566"
 GREY = "#767676"
 
@@ -47,21 +50,34 @@ POLICY_COLOURS = {
     "object-shift": "#E69F00",
     "object-dilate": "#D55E00",
 }
-METHOD_COLOURS = {"supervised": "#000000", "random": GREY, "byol": "#009E73", "swav": "#882255", "cmc": "#999933"}
+METHOD_COLOURS = {"supervised": "#000000", RANDOM_INIT: GREY, "byol": "#009E73", "swav": "#882255", "cmc": "#999933"}
 OTHER_COLOUR = "#8C564B"  # a method or policy without a colour of its own
-# How much black (negative) or white (positive) the source of the boxes mixes into the colour.
-BOX_SHADES = {"bing": 0.0, "ground_truth": -0.4, "random": 0.4, "edge_boxes": -0.2, "selective_search": 0.2}
 INK = 0.18  # relative luminance of text, about: a contrast of 4 to 1 on white or more
-BOX_MARKERS = {
-    "bing": "o",
-    "ground_truth": "s",
-    "random": "^",
-    "edge_boxes": "v",
-    "selective_search": "P",
-    "opencv_bing": "X",
-    "csv": "d",
-}
 DASH_DOT = (0, (5.0, 2.0, 1.0, 2.0))  # in widths of the line; a level of chance is dashed
+
+
+class BoxLook(NamedTuple):
+    """How a source of boxes is drawn.
+
+    marker: of a variant. shade: how much black (negative) or white (positive) is mixed into a variant's colour.
+    colour: of the source itself, where sources are compared.
+    """
+
+    marker: str
+    shade: float
+    colour: str
+
+
+BOX_LOOKS = {
+    "bing": BoxLook("o", 0.0, "#D55E00"),
+    "ground_truth": BoxLook("s", -0.4, "#000000"),
+    "random": BoxLook("^", 0.4, GREY),
+    "edge_boxes": BoxLook("v", -0.2, "#009E73"),
+    "selective_search": BoxLook("P", 0.2, "#CC79A7"),
+    "opencv_bing": BoxLook("X", 0.0, "#0072B2"),
+    "csv": BoxLook("d", 0.0, "#882255"),
+}
+OTHER_BOXES = BoxLook("o", 0.0, OTHER_COLOUR)
 
 RC: dict[Any, Any] = {
     "font.size": 9,
@@ -71,6 +87,9 @@ RC: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.7,
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,
     "legend.fontsize": SMALL,
@@ -84,81 +103,46 @@ RC: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Arm:
-    """The runs that differ in the seed only, and how they are shown; rows: their part of the table."""
-
-    method: str
-    crops: str
-    policy: str | None
-    boxes: str | None
-    name: str
-    rows: pd.DataFrame
-
-    @property
-    def trained(self) -> bool:
-        """Whether it is an arm of the comparison, not one of its references."""
-        return self.method not in UNCROPPED_METHODS
-
-    @property
-    def colour(self) -> str:
-        """Hue of the policy (of the method, for others than MoCo-v2), shade of the source of boxes."""
-        if self.method == "moco_v2":
-            base = POLICY_COLOURS.get(self.policy or "", OTHER_COLOUR)
-        else:
-            base = METHOD_COLOURS.get(self.method, OTHER_COLOUR)
-        shade = BOX_SHADES.get(self.boxes or "", 0.0) if self.trained else 0.0
-        end = 1.0 if shade > 0 else 0.0
-        return _hex((1 - abs(shade)) * np.array(to_rgb(base)) + abs(shade) * end)
-
-    @property
-    def marker(self) -> str:
-        """Shape that tells the source of the boxes."""
-        return BOX_MARKERS.get(self.boxes or "", "o") if self.trained else "D"
-
-    @property
-    def line(self) -> str | tuple[int, tuple[float, ...]]:
-        """How a curve is drawn: solid, but scene crops dash-dotted where all crops of the method have one colour."""
-        scene = self.trained and self.method != "moco_v2" and self.policy == "scene-scene"
-        return DASH_DOT if scene else "-"
-
-    @property
-    def curve_name(self) -> str:
-        """The name beside a curve, which shows how the curve is drawn where that is not solid."""
-        return self.name if self.line == "-" else f"{self.name} – · –"
+def colour(variant: Variant) -> str:
+    """Hue of the policy (of the method, for others than MoCo-v2), shade of the source of boxes."""
+    if variant.method == "moco_v2":
+        base = POLICY_COLOURS.get(variant.policy or "", OTHER_COLOUR)
+    else:
+        base = METHOD_COLOURS.get(variant.method, OTHER_COLOUR)
+    shade = 0.0 if variant.is_reference else BOX_LOOKS.get(variant.boxes or "", OTHER_BOXES).shade
+    end = 1.0 if shade > 0 else 0.0
+    return _hex((1 - abs(shade)) * np.array(to_rgb(base)) + abs(shade) * end)
 
 
-def arms_of(table: pd.DataFrame) -> list[Arm]:
-    """Split a table with the columns method, crops, policy and boxes into its arms, in order of appearance.
+def marker(variant: Variant) -> str:
+    """Shape that tells the source of the boxes."""
+    return "D" if variant.is_reference else BOX_LOOKS.get(variant.boxes or "", OTHER_BOXES).marker
 
-    Names are those of the tables. Raises ValueError where the table has no row.
+
+def line_style(variant: Variant) -> str | tuple[int, tuple[float, ...]]:
+    """How a curve is drawn: solid, but scene crops dash-dotted where all crops of the method have one colour."""
+    one_colour = not variant.is_reference and variant.method != "moco_v2"
+    return DASH_DOT if one_colour and variant.policy == "scene-scene" else "-"
+
+
+def curve_name(variant: Variant) -> str:
+    """The name beside a curve, which shows how the curve is drawn where that is not solid."""
+    return variant.name if line_style(variant) == "-" else f"{variant.name} – · –"
+
+
+def readable(variants: Sequence[Variant], names: Sequence[str] | None = None) -> list[Variant]:
+    """So many variants as a figure with a curve for each can show; of the references all.
+
+    names: crop variants that a study wants shown; None takes the first MAX_CURVES of each method. A method's first
+    scene-scene variant, which others are compared with, is always among them.
     """
-    if table.empty:
-        raise ValueError("there are no runs to draw: the table is empty")
-    found = []
-    for (method, crops), rows in table.groupby(["method", "crops"], sort=False):
-        policy, boxes = (None if pd.isna(rows[key].iloc[0]) else rows[key].iloc[0] for key in ("policy", "boxes"))
-        boxes = None if policy in UNBOXED_POLICIES else boxes
-        shown = rows.assign(boxes=pd.Series([boxes] * len(rows), index=rows.index, dtype=object))
-        name = _name(method, shown)
-        if method in UNCROPPED_METHODS and table.crops[table.method == method].nunique() > 1:
-            name += f", {crops}"
-        found.append(Arm(method, crops, policy, boxes, name, rows))
-    return found
-
-
-def readable(table: pd.DataFrame, lines: Sequence[str] | None = None) -> pd.DataFrame:
-    """The rows of so many crop lines as a figure with a curve for each can show; of the references all.
-
-    lines: names of crop lines, those a study wants shown; None takes the first MOST_LINES of each method. A method's
-    first scene-scene line, which others are compared with, is always among them.
-    """
-    kept = table.method.isin(UNCROPPED_METHODS)
-    for _, rows in table[~kept].groupby("method", sort=False):
-        wanted = list(rows.crops.unique()[:MOST_LINES]) if lines is None else list(lines)
-        wanted += list(rows.crops[rows.policy == "scene-scene"].unique()[:1])
-        kept |= (table.method == rows.method.iloc[0]) & table.crops.isin(wanted)
-    return table[kept]
+    shown = {variant.key for variant in variants if variant.is_reference}
+    for method in {variant.method for variant in variants} - set(REFERENCE_METHODS):
+        own = [variant for variant in variants if variant.method == method]
+        chosen = own[:MAX_CURVES] if names is None else [variant for variant in own if variant.crops in names]
+        scenes = [variant for variant in own if variant.policy == "scene-scene"]
+        shown |= {variant.key for variant in [*chosen, *scenes[:1]]}
+    return [variant for variant in variants if variant.key in shown]
 
 
 def entitle(figure: Figure, title: str) -> None:
@@ -166,14 +150,6 @@ def entitle(figure: Figure, title: str) -> None:
     joined = title.replace(" ±", "\N{NO-BREAK SPACE}±").replace("± ", "±\N{NO-BREAK SPACE}")
     lines = [textwrap.fill(line, TITLE_LENGTH, break_on_hyphens=False) for line in joined.splitlines()]
     figure.suptitle("\n".join(lines).replace("\N{NO-BREAK SPACE}", " "), x=0.01, ha="left", fontsize=10)
-
-
-def _name(method: str, rows: pd.DataFrame) -> str:
-    """MoCo-v2's lines are known by their crops, as in the verdicts; the references by their method."""
-    if method == "moco_v2":
-        return line_name(rows)
-    name = METHOD_NAMES.get(method, method)
-    return name if method in UNCROPPED_METHODS else f"{name}, {line_name(rows)}"
 
 
 @contextmanager
@@ -213,8 +189,30 @@ def save(figure: Figure, stem: str | Path) -> list[Path]:
     return paths
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Write (y, text, colour) to the right of the axes at the heights y, moved apart where they would overlap.
+def name_rows(axes: Axes, names: Sequence[str], **options: Any) -> None:
+    """Make the y axis a list of names, the first on top, beside a grid for the values."""
+    axes.set_yticks(range(len(names)), names, **options)
+    axes.set_ylim(max(len(names), 1) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+
+
+def draw_interval(axes: Axes, at: float, estimate: Interval, colour: str, width: float, upright: bool = True) -> None:
+    """Draw the interval of an estimate, where it has one, at a place on the other axis; width: points."""
+    if estimate.half_width is not None:
+        ends, place = [estimate.low, estimate.high], [at, at]
+        x, y = (place, ends) if upright else (ends, place)
+        axes.plot(x, y, color=colour, lw=width, solid_capstyle="butt", gid="interval")
+
+
+def legend_below(figure: Figure, lines: Mapping[str, Artist], ncols: int, **options: Any) -> None:
+    """Put a legend under the axes: names and what they look like."""
+    figure.legend(list(lines.values()), list(lines), loc="outside lower left", ncols=ncols, **options)
+
+
+def label_ends(axes: Axes, ends: Sequence[End]) -> None:
+    """Write labels to the right of the axes at their heights, moved apart where they would overlap.
 
     Fixes the limits of both axes: call it last.
     """

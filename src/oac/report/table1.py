@@ -2,170 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
-from oac.report.check import ELSEWHERE, on_papers_data, runs_of
-from oac.report.formats import Column, Table, half_width, is_missing, points, text
-from oac.report.headline import MAP, TOP1, Headline
+from oac.report.check import ELSEWHERE, has_metric, on_papers_data, variant_of
+from oac.report.formats import MISSING, Column, Row, Table, interval_text, points, shown
 from oac.report.paper import TABLE_1, VALUES, Key
-from oac.report.statistics import t_interval, welch_interval
-from oac.report.tables import BOX_NAMES, METHOD_NAMES
-
-Runs = Sequence[Mapping[str, Any]]
+from oac.report.results import MAP, TOP1, Metric, Results
+from oac.report.statistics import NO_DIFFERENCE, NO_ESTIMATE, Interval, adjusted, difference
+from oac.report.tables import recipes_note, variant_columns
 
 COLUMNS = {"ohms": MAP, "imagenet": TOP1}
 NOT_RUN = "not run"
 _REFERENCE: Key = ("supervised", None, None)
 
 
-def table1(ohms: Runs, imagenet: Runs) -> Table:
-    """Join the runs of two studies into the rows of the paper's table 1.
+def table1(ohms: Results | None, imagenet: Results | None) -> Table:
+    """Join the runs of two studies, or of none, into the rows of the paper's table 1.
 
-    ohms, imagenet: contents of metrics.json files, each of one study, or none; the second's have top1.
-    Raises ValueError where a column's runs are of several studies or test sets, or lack its number.
+    Raises ValueError where the runs of `imagenet` have no top-1 accuracy.
     """
-    runs = {"ohms": ohms, "imagenet": imagenet}
-    for column, metrics in runs.items():
-        _check(metrics, column)
-    frame = pd.DataFrame([_row(key, runs) for key in TABLE_1])
+    studies = {"ohms": ohms, "imagenet": imagenet}
+    if imagenet and not has_metric(imagenet, TOP1.key):
+        raise ValueError(
+            f"the runs of {imagenet.study} have no top1, which the column imagenet is of: set `probe.task` of the"
+            " study to single_label and probe again"
+        )
+    rows = [_row(key, studies) for key in TABLE_1]
+    for column in COLUMNS:
+        gaps = adjusted([row[f"{column}_gap"] for row in rows])
+        rows = [row | {f"{column}_gap": gap} for row, gap in zip(rows, gaps, strict=True)]
     caption = (
         "Table 1 of the paper beside ours: mAP of a linear probe on OHMS and top-1 accuracy on ImageNet, with the"
-        " difference to supervised training; ours is the mean over n seeds with 95 % t-interval"
+        " difference to supervised training; ours is the mean over n seeds with 95 % t-interval, p after Holm"
     )
-    return Table(frame, _columns(runs), caption, _notes(runs))
+    return Table(rows, _columns(studies), caption, _notes(studies))
 
 
-def _check(metrics: Runs, column: str) -> None:
-    """Refuse runs that do not belong in one column."""
-    sets = {(entry["study"], entry["test_images"], entry["classes"]) for entry in metrics}
-    if len(sets) > 1:
-        raise ValueError(
-            f"the column {column} would hold runs of several studies or test sets (study, test images, classes): "
-            f"{sorted(sets)}; probe them again on the same data"
-        )
-    key = COLUMNS[column].key
-    for entry in metrics:
-        if key not in entry:
-            raise ValueError(
-                f"run {_name(entry)} has no {key}, which the column {column} is of: set `probe.task` of its study to"
-                " single_label and probe again"
-            )
-
-
-def _row(key: Key, runs: Mapping[str, Runs]) -> dict[str, Any]:
+def _row(key: Key, studies: Mapping[str, Results | None]) -> dict[str, Any]:
     """One row at full precision: percent, and points of difference."""
     method, policy, boxes = key
     row: dict[str, Any] = {"method": method, "policy": policy, "boxes": boxes, "paper_source": VALUES[key].source}
-    for column, head in COLUMNS.items():
-        row |= {name.format(column): value for name, value in _cells(key, runs[column], head).items()}
+    for column, metric in COLUMNS.items():
+        row |= _cells(key, studies[column], column, metric)
     return row
 
 
-def _cells(key: Key, metrics: Runs, head: Headline) -> dict[str, Any]:
+def _cells(key: Key, results: Results | None, column: str, metric: Metric) -> dict[str, Any]:
     """The paper's and our number of one row and one column; None where there is no run, or nothing to subtract."""
-    paper, supervised = head.paper(VALUES[key]), head.paper(VALUES[_REFERENCE])
-    ours = runs_of(metrics, key)
-    values, reference = (_percent(found, head) for found in (ours, runs_of(metrics, _REFERENCE)))
-    own = t_interval(values) if values else None
-    gap = welch_interval(values, reference) if values and reference and key != _REFERENCE else None
+    paper, supervised = VALUES[key].percent(metric.key), VALUES[_REFERENCE].percent(metric.key)
+    ours, reference = (variant_of(results, row) if results else None for row in (key, _REFERENCE))
+    own = ours.estimate(metric.key) if ours else NO_ESTIMATE
+    gap = NO_DIFFERENCE
+    if ours and reference and key != _REFERENCE:
+        gap = difference(ours.values(metric.key), reference.values(metric.key))
     return {
-        "paper_{}_percent": paper,
-        "paper_{}_gap_points": paper - supervised if paper and supervised and key != _REFERENCE else None,
-        "{}_n": len(ours),
-        "{}_percent": own.mean if own else None,
-        "{}_half_width_percent": own.half_width if own else None,
-        "{}_gap_points": gap.mean if gap else None,
-        "{}_gap_half_width_points": gap.half_width if gap else None,
+        f"paper_{column}_percent": paper,
+        f"paper_{column}_gap_points": paper - supervised if paper and supervised and key != _REFERENCE else None,
+        f"{column}_n": ours.n if ours else 0,
+        column: own,
+        f"{column}_gap": gap,
         # The paper gives no interval, so that the difference has ours.
-        "{}_less_paper_points": own.mean - paper if own and paper else None,
-        "{}_images_seen": max((entry["images_seen"] for entry in ours), default=None),
-        "{}_runs": " ".join(f"{_name(entry)}:{entry['recipe_hash']}" for entry in ours),
+        f"{column}_less_paper_points": own.mean - paper if paper else None,
+        f"{column}_images_seen": ours.images_seen if ours else None,
+        f"{column}_runs": " ".join(
+            f"{run['study']}/{variant.key}/seed{seed}:{run['recipe_hash']}"
+            for variant in filter(None, [ours])
+            for seed, run in variant.runs.items()
+        ),
     }
 
 
-def _columns(runs: Mapping[str, Runs]) -> list[Column]:
+def _columns(studies: Mapping[str, Results | None]) -> list[Column]:
     """How a row reads for people."""
-    columns = [
-        Column("Method", lambda row: METHOD_NAMES.get(row.method, row.method), number=False),
-        Column("Crops", lambda row: text(row.policy), number=False),
-        Column("Boxes", lambda row: text(BOX_NAMES.get(row.boxes, row.boxes)), number=False),
-    ]
-    for column, head in COLUMNS.items():
-        columns += _columns_of(column, head, runs[column][0]["study"] if runs[column] else None)
+    columns = variant_columns()[:1] + variant_columns()[2:4]
+    for column, metric in COLUMNS.items():
+        columns += _columns_of(column, metric, studies[column])
     return columns
 
 
-def _columns_of(column: str, head: Headline, study: str | None) -> list[Column]:
+def _columns_of(column: str, metric: Metric, results: Results | None) -> list[Column]:
     """The paper's two columns, ours, and how far apart they are."""
+    where = f"Ours on {results.study}" if results else "Ours"
 
-    def ours(row: pd.Series) -> str:
-        if not row[f"{column}_n"]:
-            return NOT_RUN
-        return f"{_with_interval(row, f'{column}_{{}}_percent')} (n = {row[f'{column}_n']})"
+    def ours(row: Row) -> str:
+        n = row[f"{column}_n"]
+        return f"{shown(row[column])} (n = {n})" if n else NOT_RUN
 
-    def gap(row: pd.Series) -> str:
-        if row.method == _REFERENCE[0]:
-            return text(None)
-        missing = is_missing(row[f"{column}_gap_points"])
-        return NOT_RUN if missing else _with_interval(row, f"{column}_gap_{{}}_points", signed=True)
+    def gap(row: Row) -> str:
+        if row["method"] == _REFERENCE[0]:
+            return MISSING
+        return shown(row[f"{column}_gap"]) if row[f"{column}_gap"].n else NOT_RUN
 
-    def less_paper(row: pd.Series) -> str:
-        if not row[f"{column}_n"]:
-            return NOT_RUN
-        shown, width = points(row[f"{column}_less_paper_points"], signed=True), row[f"{column}_half_width_percent"]
-        return shown if is_missing(width) else f"{shown} {half_width(width)}"
+    def less_paper(row: Row) -> str:
+        estimate = Interval(row[f"{column}_less_paper_points"], row[column].half_width)
+        return interval_text(estimate, signed=True) if row[f"{column}_n"] else NOT_RUN
 
-    where = f"Ours on {study}" if study else "Ours"
     return [
-        Column(f"Paper, {head.data} {head.name} (%)", lambda row: points(row[f"paper_{column}_percent"])),
+        Column(f"Paper, {metric.data} {metric.name} (%)", f"paper_{column}_percent"),
         Column(
-            f"Paper, {head.data}, gap to supervised (points)",
+            f"Paper, {metric.data}, gap to supervised (points)",
             lambda row: points(row[f"paper_{column}_gap_points"], signed=True),
         ),
-        Column(f"{where}, {head.name} (%)", ours),
+        Column(f"{where}, {metric.name} (%)", ours),
         Column(f"{where}, gap to supervised (points)", gap),
-        Column(f"{where} less paper, {head.name} (points)", less_paper),
+        Column(f"{where} less paper, {metric.name} (points)", less_paper),
     ]
 
 
-def _with_interval(row: pd.Series, name: str, signed: bool = False) -> str:
-    """A number and its half width; name has {} where half_width stands in the name of the latter."""
-    value, width = row[name.replace("_{}", "")], row[name.format("half_width")]
-    return points(value, signed) if is_missing(width) else f"{points(value, signed)} {half_width(width)}"
-
-
-def _notes(runs: Mapping[str, Runs]) -> list[str]:
+def _notes(studies: Mapping[str, Results | None]) -> list[str]:
     """What the columns are of, and the recipe of every run."""
     notes = [
-        f"The paper's values: {VALUES[_REFERENCE].source}. Its mAPs most likely are means over batches, ours are over"
-        " the whole test set. Its ImageNet values of SwAV and MoCo-v2 are those of the methods' own READMEs.",
+        f"The paper's values: {VALUES[_REFERENCE].source}. Its mAPs most likely are averaged over batches, ours are"
+        " over the whole test set. Its ImageNet values of SwAV and MoCo-v2 are those of the methods' own READMEs.",
         "Ours less paper has our interval, for the paper gives none. Intervals need three seeds.",
     ]
-    for column, head in COLUMNS.items():
-        metrics = runs[column]
-        if not metrics:
-            notes.append(f"Column {head.data}: no run of ours. `table1` of the configuration names its study.")
+    for column, metric in COLUMNS.items():
+        results, name = studies[column], f"Column {metric.data}"
+        if results is None:
+            notes.append(f"{name}: no run of ours. `table1` of the configuration names its study.")
             continue
-        shown = [entry for key in TABLE_1 for entry in runs_of(metrics, key)]
-        if not on_papers_data(metrics, head.key):
-            notes.append(f"Column {head.data}, study {metrics[0]['study']}: {ELSEWHERE[head.key]}.")
-        seen = "; ".join(dict.fromkeys(f"{_line(entry)} {entry['images_seen']}" for entry in shown))
-        notes.append(f"Column {head.data}, images seen in pretraining: {seen or 'none'}.")
-        recipes = "; ".join(f"{_name(entry)} {entry['recipe_hash']}" for entry in shown)
-        notes.append(f"Column {head.data}, recipes: {recipes or 'none'}.")
+        shown = [variant for key in TABLE_1 if (variant := variant_of(results, key))]
+        if not on_papers_data(results, metric.key):
+            notes.append(f"{name}, study {results.study}: {ELSEWHERE[metric.key]}.")
+        seen = "; ".join(f"{variant.key} {variant.images_seen}" for variant in shown)
+        notes.append(f"{name}, study {results.study}, images seen in pretraining: {seen or 'none'}.")
+        notes.append(f"{name}. {recipes_note(shown)}")
     return notes
-
-
-def _percent(runs: Runs, head: Headline) -> list[float]:
-    return [100 * entry[head.key] for entry in runs]
-
-
-def _line(entry: Mapping[str, Any]) -> str:
-    return f"{entry['study']}/{entry['method']}/{entry['crops']}"
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    return f"{_line(entry)}/seed{entry['seed']}"

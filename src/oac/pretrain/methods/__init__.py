@@ -1,21 +1,25 @@
 """Objectives, a file each, behind one small protocol.
 
 A method is a module that owns its networks and offers what the training loop needs: `loss`, `after_step`, the
-`encoder` that a probe will read and the `chance` level of its loss. The loop knows no method by name.
+`encoder` that a probe will read and the `chance` level of its loss. The loop knows no method by name. A new method is
+a file here, its branch in `build` and its options in the study schema.
 """
 
 from __future__ import annotations
 
+import copy
+import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from oac.crop_options import ASYMMETRIC_POLICIES
 from oac.pretrain.loader import Batch
 
-# The policies whose two views differ in kind: only these take two projection heads (section 4.1 of the paper).
-TWO_KINDS = ("object-scene", "object-shift", "object-dilate")
+M = TypeVar("M", bound=nn.Module)
 
 
 class Method(nn.Module, ABC):
@@ -43,26 +47,40 @@ def build(recipe: dict[str, Any], labels: np.ndarray) -> Method:
     """
     from oac.pretrain.methods import byol, cmc, moco, supervised, swav
 
-    if recipe["method"] == "moco_v2":
-        options = _known(recipe, moco.Options)
-        if recipe["crops"]["policy"] not in TWO_KINDS:
-            options["heads"] = 1
-        return moco.MoCo(recipe["backbone"], moco.Options(**options))
-    if recipe["method"] == "byol":
-        return byol.BYOL(recipe["backbone"], byol.Options(**_known(recipe, byol.Options)))
-    if recipe["method"] == "swav":
-        return swav.SwAV(recipe["backbone"], swav.Options(**_known(recipe, swav.Options)))
-    if recipe["method"] == "cmc":
-        options = _known(recipe, cmc.Options)
-        if options.get("objective") == "batch":
-            options["negatives"] = recipe["options"]["batch_size"] - 1
-        return cmc.CMC(recipe["backbone"], len(labels), recipe["seed"], cmc.Options(**options))
-    if recipe["method"] == "supervised":
-        objective = recipe["options"].get("objective", "multi_label")
-        return supervised.Supervised(recipe["backbone"], labels, objective)
-    raise ValueError(f"unknown method {recipe['method']!r}: choose moco_v2, byol, swav, cmc or supervised")
+    method, network, options = recipe["method"], recipe["backbone"], recipe["options"]
+    if method == "moco_v2":
+        # Views of one kind share a head (section 4.1 of the paper).
+        heads = {} if recipe["crops"]["policy"] in ASYMMETRIC_POLICIES else {"heads": 1}
+        return moco.MoCo(network, _own(moco.MoCoOptions, options | heads))
+    if method == "byol":
+        return byol.BYOL(network, _own(byol.BYOLOptions, options))
+    if method == "swav":
+        return swav.SwAV(network, _own(swav.SwAVOptions, options))
+    if method == "cmc":
+        in_batch = {"negatives": options["batch_size"] - 1} if options.get("objective") == "in_batch" else {}
+        return cmc.CMC(network, len(labels), recipe["seed"], _own(cmc.CMCOptions, options | in_batch))
+    if method == "supervised":
+        return supervised.Supervised(network, labels, options.get("objective", "multi_label"))
+    raise ValueError(f"unknown method {method!r}: choose moco_v2, byol, swav, cmc or supervised")
 
 
-def _known(recipe: dict[str, Any], options: Any) -> dict[str, Any]:
-    """Pick the options that are the method's own; the others are the optimiser's."""
-    return {key: value for key, value in recipe["options"].items() if key in options.__dataclass_fields__}
+def _own(kind: Any, options: dict[str, Any]) -> Any:
+    """Read the options that are the method's own; the others are the optimiser's."""
+    return kind(**{key: value for key, value in options.items() if key in kind.__dataclass_fields__})
+
+
+def momentum_copy(module: M) -> M:
+    """Copy a network that will follow it by `follow_`; no gradient reaches the copy."""
+    return copy.deepcopy(module).requires_grad_(False)
+
+
+@torch.no_grad()
+def follow_(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
+    """Move the parameters of a momentum copy towards the trained ones: slow <- m slow + (1 - m) fast."""
+    torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), 1 - momentum)
+
+
+def feature_std(z: Tensor) -> Tensor:
+    """Spread of unit vectors (B, D): 1 when they fill the sphere evenly, 0 when they have collapsed to a point."""
+    z = z.detach()
+    return z.std(0).mean() * math.sqrt(z.shape[1])

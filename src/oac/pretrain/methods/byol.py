@@ -7,7 +7,6 @@ answers which head, and nothing published says.
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -17,47 +16,46 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from oac.pretrain.loader import Batch
-from oac.pretrain.methods import Method
+from oac.pretrain.methods import Method, feature_std, follow_, momentum_copy
 from oac.pretrain.nn import backbone, projection_head
 
 
 @dataclass(frozen=True)
-class Options:
+class BYOLOptions:
     """Options of the objective; the defaults are the published 200-epoch recipe (mmselfsup's).
 
     target_momentum: of the target network at the start (tau_base). dim, hidden: sizes of projector and predictor.
-    groups: batch norm groups, the one-device equivalent of that many cards without synchronised statistics.
+    bn_splits: parts of the batch with batch norm statistics of their own, the one-device equivalent of that many GPUs
+    without synchronised statistics.
     """
 
     target_momentum: float = 0.99
     dim: int = 256
     hidden: int = 4096
-    groups: int = 1
+    bn_splits: int = 1
 
 
 class BYOL(Method):
     """Online encoder, projector and predictor trained by gradient; target encoder and projector following them.
 
-    The published recipes synchronise batch norm over all cards, which is `groups` = 1: each view is normalised by its
-    whole batch. With more groups, predictions and targets are grouped alike. MoCo deals its keys out anew lest the
-    shared statistics give the true key away; here is no wrong key to tell it from, so nothing is shuffled.
+    The published recipes synchronise batch norm over all GPUs, which is `bn_splits` = 1: each view is normalised by
+    its whole batch. With more splits, predictions and targets are split alike. MoCo shuffles its keys lest shared
+    statistics give the true key away; here is no wrong key to tell it from, so nothing is shuffled.
     """
 
     # Unrelated unit vectors have a mean cosine of 0, so that each direction loses 2. A network that maps all photos
     # to one point loses less, 0 at best: whether it learns is seen from the loss and `feature_std` together.
     chance = 4.0
 
-    def __init__(self, network: dict[str, Any], options: Options):
+    def __init__(self, network: dict[str, Any], options: BYOLOptions):
         super().__init__()
         self.options = options
-        self.encoder, features = backbone(**network, groups=options.groups)
+        self.encoder, features = backbone(**network, bn_splits=options.bn_splits)
         self.projector, self.predictor = (
-            projection_head(length, options.hidden, options.dim, batch_norm=True, groups=options.groups)
+            projection_head(length, options.hidden, options.dim, batch_norm=True, bn_splits=options.bn_splits)
             for length in (features, options.dim)
         )
-        self.target_encoder, self.target_projector = copy.deepcopy(self.encoder), copy.deepcopy(self.projector)
-        for parameter in (*self.target_encoder.parameters(), *self.target_projector.parameters()):
-            parameter.requires_grad = False
+        self.target_encoder, self.target_projector = momentum_copy(self.encoder), momentum_copy(self.projector)
 
     def loss(self, query: Tensor, key: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """2 - 2 cos of prediction and target (equation 2) of views (B, 3, S, S), summed over both directions."""
@@ -67,9 +65,7 @@ class BYOL(Method):
         with torch.autocast(query.device.type, enabled=False):
             cosines = torch.stack([(p * z).sum(1) for p, z in zip(predictions, targets, strict=True)])
             loss = (2 - 2 * cosines).sum(0).mean()
-        # 1 when the features fill the sphere evenly, 0 when they have collapsed to a point.
-        spread = predictions[0].detach().std(0).mean() * math.sqrt(self.options.dim)
-        return loss, {"feature_std": spread, "positive": cosines.detach().mean()}
+        return loss, {"feature_std": feature_std(predictions[0]), "positive": cosines.detach().mean()}
 
     def _predict(self, view: Tensor) -> Tensor:
         """q(z) of the online network, of unit length: (B, dim)."""
@@ -80,13 +76,11 @@ class BYOL(Method):
         """z' of the target network, of unit length: (B, dim)."""
         return F.normalize(self.target_projector(self.target_encoder(view)).float(), dim=1)
 
-    @torch.no_grad()
     def after_step(self, progress: float) -> None:
         """Move the target towards the online network (equation 1), less and less."""
         tau = target_momentum(self.options.target_momentum, progress)
-        pairs = ((self.target_encoder, self.encoder), (self.target_projector, self.projector))
-        for target, online in pairs:
-            torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), 1 - tau)
+        follow_(self.target_encoder, self.encoder, tau)
+        follow_(self.target_projector, self.projector, tau)
 
 
 def target_momentum(base: float, progress: float) -> float:

@@ -7,7 +7,6 @@ section 4.1.
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -16,20 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oac.pretrain.distributed import gathered, rank, world
+from oac.pretrain.distributed import all_gather, rank, world_size
 from oac.pretrain.loader import Batch
-from oac.pretrain.methods import Method
+from oac.pretrain.methods import Method, feature_std, follow_, momentum_copy
 from oac.pretrain.nn import backbone, projection_head
 
 
 @dataclass(frozen=True)
-class Options:
+class MoCoOptions:
     """Options of the objective; the defaults are the published 200-epoch recipe.
 
     queue: keys kept (K). key_momentum: of the key encoder (m). temperature: T. dim, hidden: sizes of the head.
     heads: 1, or 2 for a head of its own for each of the policy's two views, where these differ in kind.
     head_norm: batch norm inside the head, which the paper does not have and small queues need.
-    groups: batch norm groups, the one-device equivalent of that many cards, eight as published.
+    bn_splits: parts of the batch with batch norm statistics of their own, the one-device equivalent of that many
+    GPUs, eight as published.
     """
 
     queue: int = 65536
@@ -39,7 +39,7 @@ class Options:
     hidden: int = 2048
     heads: int = 1
     head_norm: bool = False
-    groups: int = 8
+    bn_splits: int = 8
 
 
 class MoCo(Method):
@@ -48,19 +48,17 @@ class MoCo(Method):
     queue: Tensor
     pointer: Tensor
 
-    def __init__(self, network: dict[str, Any], options: Options):
+    def __init__(self, network: dict[str, Any], options: MoCoOptions):
         super().__init__()
         self.options = options
-        self.encoder, features = backbone(**network, groups=options.groups)
+        self.encoder, features = backbone(**network, bn_splits=options.bn_splits)
         self.heads = nn.ModuleList(
             projection_head(
-                features, options.hidden, options.dim, batch_norm=options.head_norm, groups=options.groups
+                features, options.hidden, options.dim, batch_norm=options.head_norm, bn_splits=options.bn_splits
             )
             for _ in range(options.heads)
         )
-        self.key_encoder, self.key_heads = copy.deepcopy(self.encoder), copy.deepcopy(self.heads)
-        for parameter in (*self.key_encoder.parameters(), *self.key_heads.parameters()):
-            parameter.requires_grad = False
+        self.key_encoder, self.key_heads = momentum_copy(self.encoder), momentum_copy(self.heads)
         self.register_buffer("queue", F.normalize(torch.randn(options.queue, options.dim), dim=1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.chance = math.log(options.queue + 1)
@@ -70,35 +68,31 @@ class MoCo(Method):
         """InfoNCE of (B, 3, S, S) views: cross-entropy of the true key among itself and the queue (equation 1)."""
         second = batch.swapped.to(query.device, non_blocking=True)
         q = F.normalize(_project(self.heads, self.encoder(query), second).float(), dim=1)
-        keys = self._encode_keys(gathered(key), gathered(~second))
-        k = keys.chunk(world())[rank()]
+        keys = self._encode_keys(all_gather(key), all_gather(~second))
+        k = keys.chunk(world_size())[rank()]
         with torch.autocast(query.device.type, enabled=False):
             positive = (q * k).sum(1, keepdim=True)
             logits = torch.cat([positive, q @ self.queue.T], dim=1) / self.options.temperature
             loss = F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
         self._keys = keys
-        # 1 when the features fill the sphere evenly, 0 when they have collapsed to a point.
-        spread = q.detach().std(0).mean() * math.sqrt(self.options.dim)
-        return loss, {"feature_std": spread, "positive": positive.detach().mean()}
+        return loss, {"feature_std": feature_std(q), "positive": positive.detach().mean()}
 
     @torch.no_grad()
     def _encode_keys(self, key: Tensor, second: Tensor) -> Tensor:
-        """Encode keys in another grouping than the queries, so that no pair shares its batch statistics.
+        """Encode keys in other splits than the queries, so that no pair shares its batch statistics.
 
         Takes the views of all processes, of which this one encodes its share of the new order, and returns all keys.
         """
-        order = _interleave(len(key), self.options.groups, key.device)
-        own = order.chunk(world())[rank()]
+        order = _interleave(len(key), self.options.bn_splits, key.device)
+        own = order.chunk(world_size())[rank()]
         keys = _project(self.key_heads, self.key_encoder(key[own]), second[own])
-        return gathered(F.normalize(keys.float(), dim=1))[order.argsort()]
+        return all_gather(F.normalize(keys.float(), dim=1))[order.argsort()]
 
     @torch.no_grad()
     def after_step(self, progress: float) -> None:
         """Move the key encoder towards the query encoder (equation 2) and put the newest keys into the queue."""
-        for key_part, query_part in ((self.key_encoder, self.encoder), (self.key_heads, self.heads)):
-            torch._foreach_lerp_(
-                list(key_part.parameters()), list(query_part.parameters()), 1 - self.options.key_momentum
-            )
+        follow_(self.key_encoder, self.encoder, self.options.key_momentum)
+        follow_(self.key_heads, self.heads, self.options.key_momentum)
         assert self._keys is not None, "after_step follows loss"
         # Places are taken modulo the length, so a batch need not divide the queue.
         place = (self.pointer + torch.arange(len(self._keys), device=self.queue.device)) % len(self.queue)
@@ -115,6 +109,6 @@ def _project(heads: nn.ModuleList, features: Tensor, second: Tensor) -> Tensor:
     return torch.where(second[:, None], heads[1](features), heads[0](features))
 
 
-def _interleave(count: int, groups: int, device: torch.device) -> Tensor:
-    """Order that deals samples out to the groups like cards: sample i goes to group i modulo `groups`."""
-    return torch.arange(count, device=device).view(-1, groups).T.reshape(-1)
+def _interleave(count: int, splits: int, device: torch.device) -> Tensor:
+    """Order that deals samples out to the splits in turn: sample i goes to split i modulo `splits`."""
+    return torch.arange(count, device=device).view(-1, splits).T.reshape(-1)

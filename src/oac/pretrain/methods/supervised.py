@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from oac.pretrain.loader import Batch
-from oac.pretrain.methods import Method
+from oac.pretrain.methods import Method, feature_std
 from oac.pretrain.nn import backbone
 
 
@@ -48,6 +48,4 @@ class Supervised(Method):
             logits = self.classifier(features.float())
             objective = F.cross_entropy if self.single else F.binary_cross_entropy_with_logits
             loss = objective(logits, labels.repeat(2, 1))
-        return loss, {
-            "feature_std": F.normalize(features.detach().float(), dim=1).std(0).mean() * features.shape[1] ** 0.5
-        }
+        return loss, {"feature_std": feature_std(F.normalize(features.detach().float(), dim=1))}

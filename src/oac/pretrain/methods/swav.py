@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oac.pretrain.distributed import gathered, rank, world
+from oac.pretrain.distributed import all_gather, rank, world_size
 from oac.pretrain.loader import Batch
-from oac.pretrain.methods import Method
+from oac.pretrain.methods import Method, feature_std
 from oac.pretrain.nn import backbone, projection_head
 
 
 @dataclass(frozen=True)
-class Options:
+class SwAVOptions:
     """Options of the objective; the defaults are the published 200-epoch recipe for batches of 256.
 
     prototypes: clusters (K). temperature: of the prediction (tau). epsilon: how soft the codes are. sinkhorn: rounds
@@ -47,13 +47,13 @@ class SwAV(Method):
 
     queue: Tensor
 
-    def __init__(self, network: dict[str, Any], options: Options):
+    def __init__(self, network: dict[str, Any], options: SwAVOptions):
         super().__init__()
         self.options = options
         self.encoder, features = backbone(**network)
         self.projector = projection_head(features, options.hidden, options.dim, batch_norm=True)
         self.prototypes = nn.Linear(options.dim, options.prototypes, bias=False)
-        self._shorten_prototypes()
+        self._normalise_prototypes()
         self.register_buffer("queue", torch.zeros(2, options.queue, options.dim))
         self.progress, self.queued = 0.0, 0  # share of the run done; features in the queue, counted beyond its length
         self.chance = math.log(options.prototypes)
@@ -84,28 +84,26 @@ class SwAV(Method):
                 if view != assigned
             ]
             loss = torch.stack(losses).mean()
-        # 1 when the features fill the sphere evenly, 0 when they have collapsed to a point.
-        spread = z[: len(query)].detach().std(0).mean() * math.sqrt(self.options.dim)
         # The share of the prototypes that would be in use if all used ones were used alike.
         usage = codes[0].mean(0)
         used = torch.exp(-torch.special.xlogy(usage, usage).sum()) / self.options.prototypes
-        return loss, {"feature_std": spread, "prototypes_used": used}
+        return loss, {"feature_std": feature_std(z[: len(query)]), "prototypes_used": used}
 
     @torch.no_grad()
     def _codes(self, full: tuple[Tensor, ...]) -> list[Tensor]:
         """Assign the full-size views' features (B, dim), two of them, to the prototypes: (B, K) each."""
-        everyone = torch.stack([gathered(part) for part in full])
+        everyone = torch.stack([all_gather(part) for part in full])
         self._features = everyone
         if self.queued >= self.options.queue > 0:
             everyone = torch.cat([self.queue, everyone], dim=1)
         assigned = [sinkhorn(z @ self.prototypes.weight.T, self.options) for z in everyone]
-        newest = [codes[-len(full[0]) * world() :] for codes in assigned]
-        return [codes.chunk(world())[rank()] for codes in newest]
+        newest = [codes[-len(full[0]) * world_size() :] for codes in assigned]
+        return [codes.chunk(world_size())[rank()] for codes in newest]
 
     @torch.no_grad()
     def after_step(self, progress: float) -> None:
         """Bring the prototypes back to unit length and put the newest features into the queue."""
-        self._shorten_prototypes()
+        self._normalise_prototypes()
         assert self._features is not None, "after_step follows loss"
         if progress > self.options.queue_from and self.options.queue:
             newest = self._features[:, -self.options.queue :]
@@ -114,7 +112,7 @@ class SwAV(Method):
         self.progress, self._features = progress, None
 
     @torch.no_grad()
-    def _shorten_prototypes(self) -> None:
+    def _normalise_prototypes(self) -> None:
         self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
 
     def get_extra_state(self) -> Tensor:
@@ -126,7 +124,7 @@ class SwAV(Method):
         self.progress, self.queued = float(state[0]), int(state[1])
 
 
-def sinkhorn(scores: Tensor, options: Options) -> Tensor:
+def sinkhorn(scores: Tensor, options: SwAVOptions) -> Tensor:
     """Soft codes of n features that use all prototypes alike (section 3.1): (n, K), rows sum to 1.
 
     scores: (n, K) products of features and prototypes. Columns and rows of exp(scores / epsilon) are normalised in

@@ -1,0 +1,119 @@
+"""Every option of a crop variant, read from the one table, schemas/crops.yaml.
+
+Study schema, recipes, `CropPolicy`, audit, ablations and docs/crops.md are derived from it. This module needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oac.configuration import read_yaml
+
+SCHEMAS = Path(__file__).parent / "schemas"
+_TABLE = read_yaml(SCHEMAS / "crops.yaml")
+
+POLICIES: tuple[str, ...] = tuple(_TABLE["policies"]["all"])
+OBJECT_POLICIES: tuple[str, ...] = tuple(_TABLE["policies"]["object"])
+ASYMMETRIC_POLICIES: tuple[str, ...] = tuple(_TABLE["policies"]["asymmetric"])
+FROM_PIXELS: tuple[str, ...] = tuple(_TABLE["box_sources"]["from_pixels"])
+BOX_SOURCES: tuple[str, ...] = tuple(_TABLE["box_sources"]["all"])
+
+
+@dataclass(frozen=True)
+class CropOption:
+    """One option of a crop variant; the head of schemas/crops.yaml says what each field means."""
+
+    description: str
+    policies: list[str]
+    schema: dict[str, Any]
+    default: Any
+    label: str
+    published: Any = None
+    released: Any = None
+    value_names: dict[Any, str] = field(default_factory=dict)
+    paper: str = ""
+    elsewhere: bool = False
+    audit_only: bool = False
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """An ablation of the paper; schemas/crops.yaml says what each field means."""
+
+    option: str
+    least: int
+    label: str
+    paper: str
+    policy: str | None = None
+
+
+OPTIONS: dict[str, CropOption] = {key: CropOption(**entry) for key, entry in _TABLE["options"].items()}
+ABLATIONS: dict[str, Ablation] = {
+    name: Ablation(**{"option": name} | entry) for name, entry in _TABLE["ablations"].items()
+}
+AUDITED = tuple(key for key, option in OPTIONS.items() if option.released is not None)
+"""Options in which the paper and the released code differ, in the order in which the audit switches them."""
+
+AUDIT_ONLY = tuple(key for key, option in OPTIONS.items() if option.audit_only)
+"""Options that only an audit gives."""
+
+
+def published(key: str) -> Any:
+    """The paper's value of an option."""
+    option = OPTIONS[key]
+    return option.default if option.published is None else option.published
+
+
+def keys_of(policy: str, scales: Any = None) -> tuple[str, ...]:
+    """The options that a policy reads; variants with `scales` of their own need no s_min."""
+    unread = ("scale_lower", "scale_cap") if scales is not None else ()
+    return tuple(key for key, option in OPTIONS.items() if policy in option.policies and key not in unread)
+
+
+def with_defaults(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """Policy and all options that a crop variant reads, absent ones with their defaults, in the order of OPTIONS.
+
+    Keys of the variant that are no options (its seeds) are left out.
+    """
+    keys = keys_of(variant["policy"], variant.get("scales"))
+    return {"policy": variant["policy"]} | {key: variant.get(key, OPTIONS[key].default) for key in keys}
+
+
+def crop_params(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides where a variant's crops are cut, with defaults: the arguments of `CropPolicy`."""
+    options = with_defaults(variant)
+    return {key: value for key, value in options.items() if key == "policy" or not OPTIONS[key].elsewhere}
+
+
+def schema(seeds: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON schema of a crop variant in a study file. seeds: the schema of its seeds."""
+    properties: dict[str, Any] = {
+        "policy": {"description": "Crop policy (section 3 and figure 2).", "enum": list(POLICIES)},
+        "seeds": dict(seeds),
+    }
+    properties |= {key: {"description": option.description} | option.schema for key, option in OPTIONS.items()}
+    return {
+        "description": "How the two views of a photo are cut.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["policy", "seeds"],
+        "properties": properties,
+    }
+
+
+def markdown_table() -> str:
+    """The table of docs/crops.md: one row for each option."""
+    rows = ["| option | policies | default | released code | meaning |", "| --- | --- | --- | --- | --- |"]
+    for key, option in OPTIONS.items():
+        policies = "all" if tuple(option.policies) == POLICIES else ", ".join(option.policies)
+        meaning = option.description + (f" Paper: {option.paper}." if option.paper else "")
+        cells = [f"`{key}`", policies, _written(option.default), _written(option.released), meaning]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _written(value: Any) -> str:
+    return "" if value is None else f"`{value}`"

@@ -1,1 +1,0 @@
-"""Benchmarks of the data stage at the size of the real thing, on files made here."""

@@ -1,0 +1,271 @@
+"""The results of a study: its variants, each a method with one crop variant, and the runs of their seeds.
+
+Tables and figures are made of nothing else, so every number in them leads back to a run and its recipe hash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from oac import crop_options
+from oac.pretrain.recipe import RANDOM_INIT
+from oac.report.paper import UNBOXED_POLICIES, is_as_published
+from oac.report.statistics import Interval, t_interval
+
+METHOD_NAMES = {
+    "supervised": "Supervised",
+    "cmc": "CMC",
+    "byol": "BYOL",
+    "swav": "SwAV",
+    "moco_v2": "MoCo-v2",
+    RANDOM_INIT: "Random initialisation",
+}
+REFERENCE_METHODS = ("supervised", RANDOM_INIT)  # what a crop policy is compared with, whatever they crop themselves
+BOX_NAMES = {
+    "bing": "BING",
+    "ground_truth": "ground truth",
+    "random": "random",
+    "opencv_bing": "OpenCV BING",
+    "edge_boxes": "Edge Boxes",
+    "selective_search": "selective search",
+    "csv": "CSV",
+}
+BATCH = "256"  # images of a batch that the released code averages the mAP over, on one GPU
+BATCH_MAP = f"map_batch.{BATCH}"
+NEEDED: tuple[str, ...] = ("study", "method", "crops", "seed", "policy", "boxes", "map", "map_batch", "recipe")
+NEEDED += ("classes", "train_images", "test_images", "images_seen", "recipe_hash", "versions")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The number that a study is judged by, and how it is called."""
+
+    key: str
+    """of a run: a fraction in [0, 1]"""
+    name: str
+    """in a sentence"""
+    header: str
+    """at the head of a column"""
+    words: str
+    """in a caption"""
+    data: str
+    """the paper's data that its value is of"""
+
+
+MAP = Metric("map", "mAP", "mAP (%)", "mAP", "OHMS")
+TOP1 = Metric("top1", "top-1", "Top-1 (%)", "top-1 accuracy", "ImageNet")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method with one crop variant of a study, and its runs."""
+
+    method: str
+    crops: str
+    policy: str | None
+    """None for a method that does not crop"""
+    boxes: str | None
+    """source of boxes; None for a policy without boxes"""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """all crop options with their defaults, and for MoCo-v2 around objects the number of projection heads"""
+    images_seen: int = 0
+    runs: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """contents of metrics.json by seed"""
+    as_published: bool = False
+    """whether its options and its budget are those that the paper's value of its method, policy and boxes is of"""
+    only: bool = True
+    """whether its method has no other variant in the study"""
+
+    @classmethod
+    def named(cls, method: str, crops: str, policy: str | None, boxes: str | None) -> Variant:
+        """Make a variant without runs, of what a recipe or metrics.json says."""
+        policy, boxes = (None if value in ("", "none") else value for value in (policy, boxes))
+        return cls(method, crops, policy, None if policy in UNBOXED_POLICIES else boxes)
+
+    @property
+    def key(self) -> str:
+        """method/crops, as in the paths of its runs."""
+        return f"{self.method}/{self.crops}"
+
+    @property
+    def crops_name(self) -> str:
+        """The crop variant with the source of its boxes."""
+        return self.crops + (f" ({BOX_NAMES.get(self.boxes, self.boxes)} boxes)" if self.boxes else "")
+
+    @property
+    def name(self) -> str:
+        """What people read: MoCo-v2's variants by their crops, references by their method, others by both."""
+        if self.method == "moco_v2":
+            return self.crops_name
+        method = method_name(self.method)
+        if self.is_reference:
+            return method if self.only else f"{method}, {self.crops}"
+        return f"{method}, {self.crops_name}"
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is a reference, and not itself in question."""
+        return self.method in REFERENCE_METHODS
+
+    @property
+    def trained(self) -> bool:
+        """Whether its runs were trained at all."""
+        return self.method != RANDOM_INIT
+
+    @property
+    def n(self) -> int:
+        """Number of runs."""
+        return len(self.runs)
+
+    @property
+    def heads(self) -> int:
+        """Number of projection heads."""
+        return int(self.options.get("heads", 1))
+
+    @property
+    def hashes(self) -> list[str]:
+        """Recipe hash of every run."""
+        return [run["recipe_hash"] for run in self.runs.values()]
+
+    def values(self, key: str = MAP.key) -> dict[int, float]:
+        """A fraction of metrics.json in percent by seed; runs without it are left out.
+
+        key: its name, or the names that lead to it with points between them, as in best_epoch.last.map.
+        """
+        found = {seed: _at(run, key.split(".")) for seed, run in self.runs.items()}
+        return {seed: 100 * value for seed, value in found.items() if value is not None}
+
+    def estimate(self, key: str = MAP.key) -> Interval:
+        """Mean of `values` and its 95 % t-interval, from three seeds on. Raises ValueError where no run has it."""
+        return t_interval(self.values(key).values())
+
+
+@dataclass(frozen=True)
+class Results:
+    """All runs of a study, which are comparable."""
+
+    study: str
+    variants: list[Variant]
+    """in the order of their first run"""
+    metric: Metric
+    classes: int
+    test_images: int
+
+    def of(self, *methods: str) -> list[Variant]:
+        """The variants of some methods, method by method."""
+        return [variant for method in methods for variant in self.variants if variant.method == method]
+
+    def runs(self) -> list[Mapping[str, Any]]:
+        """Contents of metrics.json of every run."""
+        return [run for variant in self.variants for run in variant.runs.values()]
+
+
+def load(metrics: Sequence[Mapping[str, Any]]) -> Results:
+    """Gather the contents of metrics.json files of one study.
+
+    Raises ValueError, naming the run or the key, where there is no run, a key is missing, a run is there twice, or
+    runs are of several studies or test sets.
+    """
+    if not metrics:
+        raise ValueError("there are no runs to report")
+    _require(metrics, NEEDED)
+    for key in ("study", "classes", "test_images"):
+        values = list(dict.fromkeys(str(entry[key]) for entry in metrics))
+        if len(values) > 1:
+            raise ValueError(
+                f"runs with different {key} cannot be compared: {', '.join(values)}; "
+                "probe them again on the same data"
+            )
+    metric = TOP1 if any(TOP1.key in entry for entry in metrics) else MAP
+    if metric is TOP1:
+        _require(metrics, (TOP1.key, "top5"))
+    runs: dict[tuple[str, str], dict[int, Mapping[str, Any]]] = {}
+    for entry in metrics:
+        seeds = runs.setdefault((entry["method"], entry["crops"]), {})
+        if entry["seed"] in seeds:
+            raise ValueError(f"run {_run(entry)} is given twice")
+        seeds[entry["seed"]] = entry
+    budgets: dict[str, list[int]] = {}
+    for (method, _), seeds in runs.items():
+        budgets.setdefault(method, []).append(max(run["images_seen"] for run in seeds.values()))
+    first = metrics[0]
+    variants = [_variant(seeds, budgets[method]) for (method, _), seeds in runs.items()]
+    return Results(first["study"], variants, metric, first["classes"], first["test_images"])
+
+
+def _variant(runs: Mapping[int, Mapping[str, Any]], budgets: Sequence[int]) -> Variant:
+    """Make the variant of some runs; budgets: photos seen by each variant of its method."""
+    first = next(iter(runs.values()))
+    variant = Variant.named(*(first[key] for key in ("method", "crops", "policy", "boxes")))
+    options = _options(first["recipe"]) if "crops" in first["recipe"] else {}
+    images_seen = max(run["images_seen"] for run in runs.values())
+    published = is_as_published(options, variant.method) and images_seen == min(budgets)
+    only = len(budgets) == 1
+    return replace(variant, options=options, images_seen=images_seen, runs=runs, as_published=published, only=only)
+
+
+def _options(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe says of its crops, with defaults, and its projection heads."""
+    options = crop_options.crop_params(recipe["crops"])
+    if recipe["method"] == "moco_v2" and options["policy"] not in UNBOXED_POLICIES:
+        options["heads"] = recipe["options"].get("heads", 1)
+    return options
+
+
+def _require(metrics: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> None:
+    for entry in metrics:
+        for key in keys:
+            if key not in entry:
+                raise ValueError(f"metrics of run {_run(entry)} lack the key {key!r}: delete them, probe again")
+
+
+def _run(entry: Mapping[str, Any]) -> str:
+    return "/".join(str(entry.get(key, "?")) for key in ("study", "method", "crops", "seed"))
+
+
+def read_results(paths: Iterable[str | Path]) -> Results:
+    """Load the metrics.json files of a study."""
+    return load([json.loads(Path(path).read_text(encoding="utf-8")) for path in paths])
+
+
+def read_histories(paths: Iterable[str | Path]) -> dict[str, list[dict[str, Any]]]:
+    """Read the lines of history.jsonl files by run, method/crops/seed0."""
+    return {
+        run_of(path): [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        for path in paths
+    }
+
+
+def run_of(path: str | Path) -> str:
+    """The run that a file belongs to by its path: method/crops/seed0."""
+    return "/".join(Path(path).parts[-4:-1])
+
+
+def method_name(method: str) -> str:
+    """A method in words."""
+    return METHOD_NAMES.get(method, method)
+
+
+def value_name(option: str, value: Any) -> str:
+    """The value of a crop option in words."""
+    if isinstance(value, list):
+        ranges = value if isinstance(value[0], list) else [value]
+        return " and ".join(f"{low:g} to {high:g}" for low, high in ranges)
+    if option == "boxes":
+        return BOX_NAMES.get(value, str(value))
+    names = crop_options.OPTIONS[option].value_names
+    if value in names:
+        return names[value]
+    return f"{value:g}"
+
+
+def _at(run: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """What lies at the end of a path of keys; None where there is nothing."""
+    found: Any = run
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found

@@ -1,0 +1,115 @@
+"""Curves of pretraining: loss and spread of the features of every run, as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from oac.report import findings
+from oac.report.figures import tables_by_variant
+from oac.report.findings import Tables
+from oac.report.results import METHOD_NAMES, Variant
+from oac.report.style import GREY, WIDTH, End, colour, curve_name, label_ends, line_style, styled
+
+COLUMNS = {"images_seen", "loss", "chance", "feature_std"}
+
+
+def histories(runs: Mapping[str, Iterable[Mapping[str, Any]]]) -> tuple[list[Variant], dict[str, pd.DataFrame]]:
+    """Gather the histories of runs: their variants, and by a variant's key a table with a row per interval.
+
+    runs: by run, method/crops/seed0, the parsed lines of its history.jsonl, the first of which holds the recipe. A
+    last interval that is shorter than half of the one before is left out: a mean over a few steps is mostly noise.
+    Raises ValueError, naming the run, where the recipe, every interval or a column of COLUMNS is missing.
+    """
+    variants: dict[str, Variant] = {}
+    tables = {}
+    for run, lines in runs.items():
+        recipe, tables[run] = _history(lines, run)
+        method, crops, _ = run.split("/")
+        options = recipe.get("crops", {})
+        variant = Variant.named(method, crops, options.get("policy"), options.get("boxes"))
+        variants.setdefault(variant.key, variant)
+    methods = [variant.method for variant in variants.values()]
+    named = [replace(variant, only=methods.count(variant.method) == 1) for variant in variants.values()]
+    return named, tables_by_variant(tables)
+
+
+def _history(lines: Iterable[Mapping[str, Any]], run: str) -> tuple[Mapping[str, Any], pd.DataFrame]:
+    """The recipe of a run and its intervals."""
+    rows, recipe = [], None
+    for line in lines:
+        if "recipe" in line:
+            recipe = line["recipe"]
+        else:
+            rows.append(dict(line))
+    if recipe is None or not rows:
+        raise ValueError(f"the history of {run} has no {'recipe' if recipe is None else 'interval'}: train it again")
+    table = pd.DataFrame(rows)
+    if missing := COLUMNS - set(table.columns):
+        raise ValueError(f"the history of {run} has no column {', '.join(sorted(missing))}: train it again")
+    lengths = table.images_seen.diff()
+    cut_off = len(lengths) > 2 and lengths.iloc[-1] < lengths.iloc[-2] / 2
+    return recipe, table.iloc[:-1] if cut_off else table
+
+
+@styled
+def training_curves(variants: Sequence[Variant], tables: Tables) -> Figure:
+    """Loss beside its chance level (dashed), and feature std, against images seen; a thin line per seed.
+
+    Two panels per method, since neither losses nor budgets of different objectives compare. Where crops of a method
+    have one colour its scene crops are dash-dotted. variants, tables: of `histories`. Raises ValueError without a
+    variant.
+    """
+    methods = list(dict.fromkeys(variant.method for variant in variants))
+    if not methods:
+        raise ValueError("there are no runs to draw")
+    figure = Figure(figsize=(WIDTH, 4.4 * len(methods)))
+    grid = figure.subplots(2 * len(methods), 1, height_ratios=[1.5, 1.0] * len(methods))
+    for method, loss, feature_std in zip(methods, grid[::2], grid[1::2], strict=True):
+        shown = [variant for variant in variants if variant.method == method]
+        loss.sharex(feature_std)
+        label_ends(loss, [*_draw_chance(loss, shown, tables), *_draw_runs(loss, shown, tables, "loss")])
+        ends = _draw_runs(feature_std, shown, tables, "feature_std")
+        feature_std.set_ylim(0, max(1.0, feature_std.get_ylim()[1]))
+        label_ends(feature_std, ends)
+        runs = [run for variant in shown for _, run in tables[variant.key].groupby("seed")]
+        loss.set_title(findings.below_chance(METHOD_NAMES.get(method, method), runs))
+        loss.set_ylabel("loss")
+        loss.tick_params(labelbottom=False)
+        feature_std.set_ylabel("feature std\n(0 collapsed,\n1 spread evenly)")
+        feature_std.set_xlabel("images seen")
+        feature_std.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    return figure
+
+
+def _draw_chance(axes: Axes, variants: Sequence[Variant], tables: Tables) -> list[End]:
+    """The loss of a method that has learnt nothing: one line, or one per variant where it differs between them."""
+    levels = {float(tables[variant.key].chance.iloc[-1]): colour(variant) for variant in variants}
+    ends = []
+    for level, own in levels.items():
+        shade = GREY if len(levels) == 1 else own
+        axes.axhline(level, color=shade, lw=1.1, ls="--", gid="chance")
+        ends.append((level, f"chance {level:.2f}", shade))
+    return ends
+
+
+def _draw_runs(axes: Axes, variants: Sequence[Variant], tables: Tables, column: str) -> list[End]:
+    """One column of the history of every run; the labels of the variants' ends, at the mean of their last values."""
+    ends = []
+    for variant in variants:
+        last = []
+        for _, run in tables[variant.key].dropna(subset=column).groupby("seed"):
+            look: dict[str, Any] = {"color": colour(variant), "ls": line_style(variant), "lw": 1.0, "alpha": 0.85}
+            axes.plot(run.images_seen, run[column], gid="run", **look)
+            last.append(run[column].iloc[-1])
+        ends.append((float(np.mean(last)) if last else float("nan"), curve_name(variant), colour(variant)))
+    axes.margins(x=0)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    return ends

@@ -1,0 +1,269 @@
+"""A study's variants, files and paths, as the rules ask for them.
+
+The workflow imports this module at every call, so it needs no torch; Snakemake itself is known to the rules alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from oac import crop_options, studies
+from oac.configuration import ConfigError
+from oac.data import sources
+from oac.pretrain import recipe as recipes
+from oac.report.paper import TABLE_1, VALUES, paper_value
+
+SPLITS = ("train", "validation", "test")
+
+
+class StudyFiles:
+    """One study: what its rules read, make and are told. Names of parameters are those of the wildcards.
+
+    Methods raise ConfigError where a path names what the study does not have.
+    """
+
+    def __init__(self, study: Mapping[str, Any]):
+        self.study = study
+        self.name: str = study["name"]
+        self.folder = f"results/{self.name}"
+        self.data: dict[str, Any] = study["data"]
+        self.proposals: dict[str, Any] = study["proposals"]
+
+    def given(self, *keys: str) -> dict[str, Any]:
+        """The part of the study at some keys, without defaults."""
+        return studies.given(self.study, *keys)
+
+    # Runs.
+
+    def recipe(self, method: str, crops: str, seed: str) -> dict[str, Any]:
+        """The complete recipe of a run."""
+        try:
+            return recipes.build(self.study, method, crops, int(seed))
+        except KeyError as error:
+            raise ConfigError(error.args[0]) from None
+
+    def recipe_text(self, method: str, crops: str, seed: str) -> str:
+        """What a run's recipe has otherwise than the defaults: everything that changes its weights."""
+        return recipes.canonical(recipes.differences(self.recipe(method, crops, seed)))
+
+    def random_init_text(self, seed: str) -> str:
+        """The same of the reference row, whose path has neither method nor crops for wildcards."""
+        return self.recipe_text(studies.RANDOM_INIT, studies.UNCROPPED, seed)
+
+    def state_folder(self, method: str, crops: str, seed: str) -> str:
+        """Where a run's checkpoints are, undeclared; another recipe gets another folder."""
+        digest = recipes.digest(self.recipe(method, crops, seed))
+        return f"state/{self.name}-{method}-{crops}-seed{seed}-{digest}"
+
+    def trained_runs(self) -> list[tuple[str, str, int]]:
+        """The (method, crops, seed) that have a training curve."""
+        return [run for run in studies.runs(self.study) if run[0] != studies.RANDOM_INIT]
+
+    def histories(self) -> list[str]:
+        """The histories of those runs."""
+        return [f"{self.folder}/pretrain/{m}/{c}/seed{s}/history.jsonl" for m, c, s in self.trained_runs()]
+
+    def probe_files(self, file: str) -> list[str]:
+        """One file of the probe for every run."""
+        return [f"{self.folder}/probe/{m}/{c}/seed{s}/{file}" for m, c, s in studies.runs(self.study)]
+
+    def augmented_views(self, method: str, crops: str, seed: str) -> list[str]:
+        """The features that a run's classifier is trained on, where they are not those of the test view."""
+        views = "views" in self.study["probe"]
+        return [f"{self.folder}/probe/{method}/{crops}/seed{seed}/views.safetensors"] if views else []
+
+    # Crop variants.
+
+    def crop_params(self, crops: str) -> dict[str, Any]:
+        """Where a crop variant is cut."""
+        variants = self.study["crops"]
+        if crops not in variants:
+            raise ConfigError(f"study {self.name} has no {crops!r} in `crops`: there are {', '.join(variants)}")
+        return crop_options.crop_params(variants[crops])
+
+    def variant_boxes(self, crops: str) -> list[str]:
+        """The proposals that a crop variant draws from; nothing where it crops around no boxes."""
+        source = self.study["crops"].get(crops, {}).get("boxes")
+        return [f"{self.folder}/proposals/{source}.parquet"] if source else []
+
+    def moco_crop_params(self) -> dict[str, dict[str, Any]]:
+        """Where each crop variant that MoCo-v2 is trained with is cut."""
+        return {crops: self.crop_params(crops) for crops in studies.moco_variants(self.study)}
+
+    def moco_boxes(self) -> list[str]:
+        """The proposals of those variants, each file once."""
+        files = [file for crops in studies.moco_variants(self.study) for file in self.variant_boxes(crops)]
+        return list(dict.fromkeys(files))
+
+    # Data.
+
+    def photo_identity(self) -> str:
+        """What decides the photos and boxes of all splits.
+
+        Whatever reads photos has this for a parameter. The tables in between can come out with the same bytes when
+        the photos behind them do not, and after an interruption nothing else would tell Snakemake.
+        """
+        return json.dumps(recipes.data_differences(self.data, SPLITS), sort_keys=True)
+
+    def subset_options(self) -> dict[str, Any]:
+        """What decides a subset, without defaults and without the folders and addresses of its source."""
+        options = studies.given(self.study, "data")
+        kept = ("source", self.data["source"], "subset")
+        return {key: options[key] for key in kept if key in options} | {"shards": self.data["store"]["shards"]}
+
+    def shards(self, *splits: str) -> list[str]:
+        """The shards of some splits, of all where none is given."""
+        counts = self.data["store"]["shards"]
+        return [f"{split}-{number:03d}" for split in splits or counts for number in range(counts.get(split, 0))]
+
+    def shard_indexes(self) -> list[str]:
+        """The index files of all shards of the image store."""
+        folder = f"{self.folder}/data/photos"
+        return [f"{folder}/{shard.partition('-')[0]}/{shard}.index.parquet" for shard in self.shards()]
+
+    def release_location(self) -> str:
+        """The address or folder that annotation files are fetched from. ConfigError where a folder is missing."""
+        if self.data["source"] == "synthetic":
+            return f"resources/{self.name}/published"
+        for location in (self.data["location"], sources.annotations_address(self.data)):
+            folder = sources.local_folder(location)
+            if "://" not in folder and not Path(folder).is_dir():
+                raise ConfigError(
+                    f"study {self.name}: data.location {location} is no folder; put the data set there, or change"
+                    f" data.location in the study file (docs/data.md says how it must lie and where it comes from)"
+                )
+        return sources.annotations_address(self.data)
+
+    def is_verified(self) -> bool:
+        """Whether the annotation files are compared with the published sizes and md5."""
+        return sources.is_verified(self.data)
+
+    def photo_location(self) -> str:
+        """The address or folder that photos are fetched from."""
+        release = self.release_location()
+        return release if self.data["source"] == "synthetic" else sources.photos_address(self.data)
+
+    def max_missing_share(self) -> str:
+        """The share of a shard's photos that may be missing, as text: a resource is no fraction."""
+        return str(self.data["store"]["max_missing_share"])
+
+    def downloads(self) -> int:
+        """What a shard's job takes of the budget `downloads`: 1 where it asks a server."""
+        return int(self.photo_location().startswith("http"))
+
+    def published_file(self, file: str) -> list[str]:
+        """The file that a download reads, where the workflow makes it itself."""
+        return [f"resources/{self.name}/published/{file}"] if self.data["source"] == "synthetic" else []
+
+    def source_files(self) -> list[str]:
+        """The source's own files, as the study file says."""
+        self.release_location()
+        return sources.local_files(self.data)
+
+    def release_files(self) -> list[str]:
+        """The downloaded annotation files that the subset is chosen from."""
+        return [f"resources/{self.name}/release/{file}" for file in sources.annotation_files(self.data)]
+
+    # Proposals.
+
+    def bing_training(self) -> str:
+        """The options of BING's training as JSON, without defaults; suppression is an option of its use."""
+        options = studies.given(self.study, "proposals", "bing")
+        return json.dumps({key: options[key] for key in options if key not in ("nms_iou", "weights")}, sort_keys=True)
+
+    def bing_weights(self, source: str) -> list[str]:
+        """The weights that a shard's boxes are proposed with; nothing for other sources and for packaged weights."""
+        trained = source == "bing" and self.proposals["bing"]["weights"] != "packaged"
+        return [f"{self.folder}/proposals/bing.json"] if trained else []
+
+    def source_options(self, source: str) -> str:
+        """The options of a source's use as JSON; those of BING's training are in its weights."""
+        options = self.proposals.get(source, {})
+        return json.dumps({"nms_iou": options["nms_iou"]} if source == "bing" else options, sort_keys=True)
+
+    def proposal_shards(self, source: str) -> list[str]:
+        """A source's proposals of all shards."""
+        return [f"{self.folder}/proposals/{source}/{shard}.parquet" for shard in self.shards()]
+
+    def table_source(self, source: str) -> str:
+        """The file that the boxes of a source without pixels are taken from, or whose sizes they have."""
+        if source == "csv" and "csv" not in self.proposals:
+            raise ConfigError(f"study {self.name} has no proposals.csv: name the file of boxes there")
+        if source == "csv":
+            return str(self.proposals["csv"]["file"])
+        return f"{self.folder}/" + {"ground_truth": "data/boxes.parquet", "random": "proposals/bing.parquet"}[source]
+
+    def table_options(self, source: str) -> dict[str, int]:
+        """The options of such a source."""
+        count = self.proposals["count"]
+        random = {"count": count, "seed": self.proposals["random"]["seed"]}
+        return {"csv": {"count": count}, "ground_truth": {}, "random": random}[source]
+
+    def comparison_count(self) -> int:
+        """The longest list of boxes that the comparison of proposals looks at."""
+        return int(max(self.proposals["comparison"]["counts"]))
+
+    def comparison_shards(self, source: str) -> list[str]:
+        """The long lists of the shards of the split that is compared on."""
+        shards = self.shards(self.proposals["comparison"]["split"])
+        return [f"{self.folder}/proposals/comparison/{source}/{shard}.parquet" for shard in shards]
+
+    def comparison_tables(self) -> list[str]:
+        """The long lists of all sources that are compared; random boxes are drawn from BING's as they are scored."""
+        compared = self.proposals["comparison"]["sources"]
+        files = dict.fromkeys("bing" if source == "random" else source for source in compared)
+        long = {source: "comparison/" if source in crop_options.FROM_PIXELS else "" for source in files}
+        return [f"{self.folder}/proposals/{folder}{source}.parquet" for source, folder in long.items()]
+
+    def difficult_marks(self) -> Any:
+        """The folder whose annotations mark difficult objects; none where the source has no such mark."""
+        return sources.difficult_marks(self.data)
+
+    def recall_tables(self) -> list[str]:
+        """The proposals of the sources in use that can miss an object, and of random boxes to compare."""
+        used = [source for source in studies.box_sources(self.study) if source != "ground_truth"]
+        used += ["random"] if used else []
+        return [f"{self.folder}/proposals/{source}.parquet" for source in dict.fromkeys(used)]
+
+    # Report.
+
+    def figures(self) -> list[str]:
+        """The figures that the study has something to show in."""
+        runs = studies.runs(self.study)
+        policies = {self.study["crops"][crops]["policy"] for method, crops, _ in runs if method == "moco_v2"}
+        names = ["map_by_policy", "ap_by_size", "ap_by_frequency", "images_per_class", "objects_per_image"]
+        names += [f"crops_{crops}" for crops in self.study["crops"]]
+        names += ["ap_per_class"] if {"scene-scene"} < policies else []
+        names += ["training_curves"] if self.trained_runs() else []
+        names += self._optional_results()
+        names += ["recall"] if any(source != "ground_truth" for source in studies.box_sources(self.study)) else []
+        return [f"{self.folder}/report/figures/{name}.png" for name in names]
+
+    def tables(self) -> list[str]:
+        """The tables that the study has something to show in, as pages in Markdown."""
+        names = ["crops", "methods", "pairs", *self._optional_results(), "paper", "runs"]
+        return [f"{self.folder}/report/tables/{name}.md" for name in names]
+
+    def _optional_results(self) -> list[str]:
+        """Names of the tables, and of the figures, that only some studies have."""
+        names = ["audit"] if studies.is_audit(self.study) else []
+        names += [f"ablation_{option}" for option in studies.ablations(self.study)]
+        return names + (["overlap"] if len(studies.moco_variants(self.study)) > 1 else [])
+
+    def report(self) -> list[str]:
+        """Everything that the HTML report shows."""
+        pages = [f"{self.folder}/report/verdicts.html", *(path.removesuffix("md") + "html" for path in self.tables())]
+        return [*pages, *self.figures(), f"{self.folder}/report/summary.md"]
+
+    def table1_metrics(self) -> list[str]:
+        """The metrics of the runs that stand in the paper's table 1."""
+        rows = [VALUES[key] for key in TABLE_1]
+        files = []
+        for method, crops, seed in studies.runs(self.study):
+            variant = self.study["crops"].get(crops, {})
+            if paper_value(method, variant.get("policy"), variant.get("boxes")) in rows:
+                files.append(f"{self.folder}/probe/{method}/{crops}/seed{seed}/metrics.json")
+        return files

@@ -1,0 +1,104 @@
+"""The figure of an ablation: what it shows of each variant, and what its title says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from oac.crop_options import ABLATIONS
+from oac.report.ablation_figure import ablation_figure
+from oac.report.ablations import ablation_table
+from oac.report.results import load
+
+from .test_ablations import THREE, VARIANTS, metrics, score, width, with_seeds
+
+__all__ = ["metrics"]
+
+
+def test_from_three_seeds_on_the_figure_has_the_interval(metrics):
+    bars = drawn(ablation_figure(load(with_seeds(metrics, THREE)), "delta"), "interval")
+    assert len(bars) == len(THREE)
+    for place, (name, bar) in enumerate(zip(VARIANTS["delta"], bars, strict=True)):
+        mean, half = sum(THREE[name]) / 3, width(THREE[name])
+        assert list(bar.get_xdata()) == [place, place]
+        assert list(bar.get_ydata()) == pytest.approx([mean - half, mean + half])
+
+
+@pytest.mark.parametrize("option", ABLATIONS)
+def test_the_figure_shows_every_variant_and_does_not_rank_a_single_seed(metrics, option, check_texts):
+    figure = ablation_figure(load(metrics), option)
+    check_texts(figure)
+    axes = figure.axes[0]
+    means = next(line for line in axes.lines if line.get_gid() == "mean").get_ydata()
+    assert list(means) == pytest.approx([100 * score("moco_v2", name, 0) for name in VARIANTS[option]])
+    best = max(VARIANTS[option], key=lambda name: score("moco_v2", name, 0))
+    value = ablation_table(load(metrics), option).frame.set_index("crops").value[best]
+    said = figure.get_suptitle().replace("\n", " ")
+    assert all(part in said for part in (f"highest mAP at {value} ", "n = 1", "single seed, not ranked"))
+    assert axes.get_ylabel() == "mAP (%)"
+
+
+def drawn(figure, gid):
+    return [line for line in figure.axes[0].lines if line.get_gid() == gid]
+
+
+def title(metrics, values):
+    found = ablation_figure(load(with_seeds(metrics, THREE | values)), "delta").get_suptitle().replace("\n", " ")
+    option, _, said = found.partition(": ")
+    assert option == "Dilation"
+    return said
+
+
+def holds(said, best, n, verdict="", others=()):
+    """Whether a title names the value that is best, the seeds, and the verdict with the values it is of."""
+    values, _, seeds = said.partition(" (")
+    named = re.findall(r"\d+(?:\.\d+)?", values)
+    return named == [best, *others] and n in seeds and ("significant" in said or not others) and verdict in said
+
+
+def test_the_title_names_values_without_a_significant_difference_to_the_highest(metrics):
+    assert holds(title(metrics, {}), "0.2", "n = 3"), "paired by seed, 4.0, 4.0 and 4.5 above the next"
+    close = {"delta-02": (44.0, 49.5, 45.0)}
+    assert holds(title(metrics, close), "0.2", "n = 3", "no significant difference", ["0.1"])
+    wide = {"delta-02": (50.0, 51.0, 52.0), "dilate": (47.0, 47.9, 49.1), "delta-0": (20.0, 45.0, 73.0)}
+    assert holds(title(metrics, wide), "0.2", "n = 3", "no significant difference", ["0"]), "not the second alone"
+    both = wide | {"dilate": (47.0, 53.0, 49.0)}
+    assert holds(title(metrics, both), "0.2", "n = 3", "no significant difference", ["0.1", "0"])
+    same = {"delta-02": THREE["dilate"]}
+    assert "no significant difference" in title(metrics, same)
+
+
+def test_variants_of_few_seeds_are_not_ranked_whatever_the_others_have(metrics):
+    one = {name: values[:1] for name, values in THREE.items()}
+    said = title(metrics, one | {"dilate": THREE["dilate"]})
+    assert holds(said, "0.2", "n = 1 to 3", "single seed, not ranked")
+    two = {name: values[:2] for name, values in THREE.items()}
+    assert holds(title(metrics, two), "0.2", "n = 2", "inconclusive")
+    said = title(metrics, {"delta-04": (20.0,)})
+    assert holds(said, "0.2", "n = 1 to 3")
+    assert "single" not in said, "the two highest have three"
+
+
+@pytest.mark.parametrize("option", ABLATIONS)
+def test_the_reference_is_ringed_and_named_where_nothing_is_drawn(metrics, option):
+    figure = ablation_figure(load(metrics), option)
+    base = ablation_table(load(metrics), option).frame.reference.iloc[0]
+    (ring,), (mean,) = drawn(figure, "reference"), drawn(figure, "mean")
+    place = VARIANTS[option].index(base)
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (mean.get_xdata()[place], mean.get_ydata()[place])
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert [k for k, label in enumerate(labels) if label.endswith("\nreference")] == [place]
+    assert not figure.axes[0].texts, "no word stands among the points"
+
+
+def test_values_without_a_place_on_the_scale_are_not_joined_to_it(metrics):
+    figure = ablation_figure(load(metrics), "scale_lower")
+    (mean,), (curve,) = drawn(figure, "mean"), drawn(figure, "curve")
+    assert list(mean.get_xdata()) == [0, 1, 2, 3.5]
+    assert figure.axes[0].get_xticklabels()[3].get_text() == "s_min\nreference"
+    assert list(curve.get_xdata()) == [0, 1, 2]
+    assert list(curve.get_ydata()) == list(mean.get_ydata()[:3])
+    (kinds,), (counts,) = (drawn(ablation_figure(load(metrics), option), "curve") for option in ("boxes", "count"))
+    assert not len(kinds.get_xdata())
+    assert len(counts.get_xdata()) == 4, "all proposals are more than five"

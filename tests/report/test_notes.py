@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from oac.report.notes import MANY, missing_photos, replaced_photos, shortened
+
+SCRIPT = Path(__file__).resolve().parents[2] / "workflow/scripts/write_summary.py"
+RECIPE = {"recipe": {"method": "moco_v2"}, "device": "cpu"}
+
+
+def history(*damaged: int) -> list[dict]:
+    return [RECIPE, *({"step": n, "images_seen": 800 * n, "damaged": count} for n, count in enumerate(damaged, 1))]
+
+
+def test_missing_photos_are_counted_and_where_there_are_some_their_list_is_named():
+    assert "0" in missing_photos(0)
+    assert "missing.csv" not in missing_photos(0)
+    assert "3" in missing_photos(3)
+    assert "data/missing.csv" in missing_photos(3)
+
+
+def test_runs_that_replaced_photos_are_named_with_the_count_at_their_end():
+    found = replaced_photos({"a/seed0": history(0, 2, 1204), "b/seed0": history(0, 0), "c/seed1": history(1, 1)})
+    assert "a/seed0 1,204 of 2,400" in found
+    assert "c/seed1 1 of 1,600" in found
+    assert "b/seed0" not in found
+
+
+@pytest.mark.parametrize("histories", [{}, {"a": [RECIPE]}, {"a": history(0, 0), "b": history(0)}])
+def test_there_is_no_sentence_where_every_photo_was_decoded(histories):
+    assert replaced_photos(histories) is None
+
+
+@pytest.mark.parametrize(("damaged", "said"), [(0, False), (5, True)])
+def test_the_page_of_a_study_names_runs_that_replaced_photos_only_where_there_are_any(tmp_path, damaged, said):
+    path = tmp_path / "pretrain/moco_v2/scene-scene/seed0/history.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in history(0, damaged)))
+    for name, text in (
+        ("missing.csv", "image_id,path,reason\n"),
+        ("verdicts.md", "- Yes.\n"),
+        ("crops.md", "| a |\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    smk = SimpleNamespace(
+        input=SimpleNamespace(
+            verdicts=tmp_path / "verdicts.md",
+            tables=[tmp_path / "crops.md"],
+            figures=[tmp_path / "figures/recall.png"],
+            missing=tmp_path / "missing.csv",
+            histories=[path],
+        ),
+        output=[tmp_path / "summary.md"],
+        params=SimpleNamespace(description="A study."),
+        wildcards=SimpleNamespace(study="tiny"),
+    )
+    runpy.run_path(str(SCRIPT), run_name="script")["main"](smk)
+    paragraphs = (tmp_path / "summary.md").read_text().rstrip("\n").split("\n\n")
+    assert paragraphs[0] == "# Study tiny"
+    assert paragraphs[-3:] == ["- Yes.", "| a |", "![recall](figures/recall.png)"]
+    assert any("moco_v2/scene-scene/seed0 5 of 1,600" in paragraph for paragraph in paragraphs) == said
+    assert len(paragraphs) == 6 + said
+
+
+def test_missing_verdicts_are_counted_where_they_are_many():
+    told, untold = "- a is above b: 1 against 0.", "- No verdict on c against d, fewer than 3 seeds: 1 against 2."
+    few = "\n".join([told, *[untold] * (MANY - 1)])
+    assert shortened(few + "\n") == few
+    many = shortened("\n".join([untold, told, *[untold] * (MANY - 1)]))
+    kept, count = many.splitlines()
+    assert kept == told
+    assert str(MANY) in count
+    assert "verdicts.md" in count

@@ -1,4 +1,4 @@
-"""Tables that the workflow wrote are read as they were written."""
+"""Tables that the workflow wrote are read as they were written, and a file that is none is named."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from oac.csv_tables import read_table
+from oac.csv_tables import read_table, read_text_table
 
 
 def test_text_stays_text_and_an_empty_number_is_nan(tmp_path):
@@ -32,3 +32,10 @@ def test_a_column_without_numbers_is_named(tmp_path):
 def test_a_table_without_rows_has_its_columns(tmp_path):
     (tmp_path / "missing.csv").write_text("image_id,reason\n")
     assert list(read_table(tmp_path / "missing.csv").columns) == ["image_id", "reason"]
+
+
+@pytest.mark.parametrize("content", [b"", b"label\n\xff\n", b"label\na,b,c\nd,e,f,g\n"])
+def test_a_file_that_is_no_table_is_named(tmp_path, content):
+    (tmp_path / "boxes.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"boxes\.csv"):
+        read_text_table(tmp_path / "boxes.csv")

@@ -14,7 +14,7 @@ from oac import configuration, crop_options, studies
 from oac.pretrain import recipe
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.methods import byol, cmc, moco, swav
-from oac.pretrain.optimizer import Optimizer
+from oac.pretrain.optimizer import OptimizerOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests/config/tiny.yaml"
@@ -63,11 +63,11 @@ def test_every_key_is_described_and_no_other_is_allowed(schema):
     ("path", "options"),
     [
         ("pretrain.augment", [Augmentation]),
-        ("methods.moco_v2", [moco.Options, Optimizer]),
-        ("methods.supervised", [Optimizer]),
-        ("methods.byol", [byol.Options]),
-        ("methods.swav", [swav.Options]),
-        ("methods.cmc", [cmc.Options]),
+        ("methods.moco_v2", [moco.MoCoOptions, OptimizerOptions]),
+        ("methods.supervised", [OptimizerOptions]),
+        ("methods.byol", [byol.BYOLOptions]),
+        ("methods.swav", [swav.SwAVOptions]),
+        ("methods.cmc", [cmc.CMCOptions]),
     ],
 )
 def test_defaults_of_the_schema_are_those_of_the_code(path, options):
@@ -75,7 +75,7 @@ def test_defaults_of_the_schema_are_those_of_the_code(path, options):
     for option in options:
         for field in fields(option):
             if field.name not in known:
-                assert option is Optimizer, "every option of a method is a key of the study"
+                assert option is OptimizerOptions, "every option of a method is a key of the study"
                 continue
             if field.default is MISSING or "default" not in known[field.name]:
                 continue
@@ -109,6 +109,12 @@ def test_a_mistake_is_named_in_the_file_that_it_was_made_in_and_stops_no_other_s
             studies.find(found, name, broken)
     (tmp_path / "tiny.yaml").write_text(text.replace("wrong: 1\n", ""))
     assert list(whole(tmp_path.glob("*.yaml"))) == ["earlier", "sound", "tiny"]
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path):
+    (tmp_path / "tiny.yaml").write_bytes("name: tiny\ndescription: grün\n".encode("latin-1"))
+    with pytest.raises(configuration.ConfigError, match=r"tiny\.yaml"):
+        configuration.read_yaml(tmp_path / "tiny.yaml")
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
@@ -370,9 +376,9 @@ def test_byol_has_the_published_recipe_by_default_and_its_views_can_be_overridde
     changed = recipe.build(load(("  random_init:", own)), "byol", "object-dilate", 0)["augment"]
     assert (changed["query"]["blur"], changed["key"]["blur"], changed["key"]["solarize"]) == (1.0, 0.7, 0.2)
     with pytest.raises(
-        configuration.ConfigError, match=r"methods\.byol\.augment\.key\.solarise; did you mean solarize"
+        configuration.ConfigError, match=r"methods\.byol\.augment\.key\.solarice; did you mean solarize"
     ):
-        load(("  random_init:", own.replace("blur", "solarise")))
+        load(("  random_init:", own.replace("blur", "solarice")))
 
 
 def test_swav_has_the_published_recipe_by_default(load):

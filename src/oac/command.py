@@ -8,14 +8,19 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+
+PACKAGE = Path(__file__).parent
 
 
 @contextmanager
 def plain_errors(log: str | Path | None = None) -> Iterator[None]:
-    """Run a block; ValueError, OSError and RuntimeError are printed as `error: ...` and end the process with code 1.
+    """Run a block; ValueError, OSError, RuntimeError and ArithmeticError are printed as `error: ...` and exit with 1.
 
-    These are what the package raises with a sentence for people. One that was raised inside another package is more
-    likely a defect, so its traceback is printed before the sentence; so is that of any other error.
+    What this package or the script raises is a sentence for people, and so is an OSError of any package, which names
+    its file; these are printed alone. Another of these errors is a defect: its traceback is printed before the
+    sentence. Errors of other types pass through.
+
     log: a file that everything written to stdout and stderr goes to, that of native libraries included.
     """
     if log is not None:
@@ -28,8 +33,17 @@ def plain_errors(log: str | Path | None = None) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        if not isinstance(error, OSError) and Path(__file__).parent not in Path(frames[-1].filename).parents:
+        if not isinstance(error, OSError) and not _raised_here(error.__traceback__):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+def _raised_here(trace: TracebackType | None) -> bool:
+    """Whether a `raise` of this package or of the script ended the block, not a function of another package."""
+    # The first frame is plain_errors itself, the second the script's block.
+    _, block, *rest = traceback.extract_tb(trace)
+    last = rest[-1] if rest else block
+    own = last.filename == block.filename or PACKAGE in Path(last.filename).parents
+    # A compiled function has no frame of its own: its error would seem to be of the line that calls it.
+    return own and (last.line or "").startswith("raise ")

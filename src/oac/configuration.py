@@ -25,7 +25,7 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
         content = yaml.load(Path(file).read_text(encoding="utf-8"), Loader=_StrictLoader)
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} holds no mapping of keys to values")

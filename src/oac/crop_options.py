@@ -1,6 +1,6 @@
 """Every option of a crop variant, read from the one table, schemas/crops.yaml.
 
-Study schema, recipes, `CropPolicy`, audit, ablations and docs/crops.md are derived from it. This module needs no torch.
+Study schema, recipes, `CropPolicy`, audit, ablations and docs/crops.md are derived from it. No torch is needed here.
 """
 
 from __future__ import annotations

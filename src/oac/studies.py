@@ -16,7 +16,6 @@ from typing import Any
 from oac import crop_options
 from oac.configuration import ConfigError, checked, deep_merge, filled, read_yaml, without_defaults
 
-
 SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each is read for its own sources only
     "synthetic": ("synthetic",),
     "openimages": ("location", "photos", "verify"),
@@ -53,17 +52,17 @@ def load(files: Iterable[str | Path]) -> tuple[dict[str, dict[str, Any]], dict[s
     Returns the studies by name, and by name the message of each file that is broken, so that a mistake in one study
     does not stop the others. Raises ConfigError where two files have one name, and where a file does not exist.
     """
-    files = sorted(map(Path, files))
-    stems = [file.stem for file in files]
-    if twice := next((file for file in files if stems.count(file.stem) > 1), None):
+    paths = sorted(map(Path, files))
+    stems = [path.stem for path in paths]
+    if twice := next((path for path in paths if stems.count(path.stem) > 1), None):
         raise ConfigError(f"{twice}: another study file has the name {twice.stem} too: rename one of them")
     broken: dict[str, str] = {}
     studies: dict[str, dict[str, Any]] = {}
-    for file in files:
+    for path in paths:
         try:
-            studies[file.stem] = read_study(file)
+            studies[path.stem] = read_study(path)
         except ConfigError as error:
-            broken[file.stem] = str(error)
+            broken[path.stem] = str(error)
     return studies, broken
 
 

@@ -70,10 +70,10 @@ class StudyFiles:
         """One file of the probe for every run."""
         return [f"{self.folder}/probe/{m}/{c}/seed{s}/{file}" for m, c, s in studies.runs(self.study)]
 
-    def augmented_views(self, method: str, crops: str, seed: str) -> list[str]:
-        """The features that a run's classifier is trained on, where they are not those of the test view."""
+    def augmented_views(self, method: str, crops: str, seed: str) -> str | list[str]:
+        """The features that a run's classifier is trained on; no file where they are those of the test view."""
         views = "views" in self.study["probe"]
-        return [f"{self.folder}/probe/{method}/{crops}/seed{seed}/views.safetensors"] if views else []
+        return f"{self.folder}/probe/{method}/{crops}/seed{seed}/views.safetensors" if views else []
 
     # Crop variants.
 
@@ -84,10 +84,10 @@ class StudyFiles:
             raise ConfigError(f"study {self.name} has no {crops!r} in `crops`: there are {', '.join(variants)}")
         return crop_options.crop_params(variants[crops])
 
-    def variant_boxes(self, crops: str) -> list[str]:
-        """The proposals that a crop variant draws from; nothing where it crops around no boxes."""
+    def variant_boxes(self, crops: str) -> str | list[str]:
+        """The proposals that a crop variant draws from; no file where it crops around no boxes."""
         source = self.study["crops"].get(crops, {}).get("boxes")
-        return [f"{self.folder}/proposals/{source}.parquet"] if source else []
+        return f"{self.folder}/proposals/{source}.parquet" if source else []
 
     def moco_crop_params(self) -> dict[str, dict[str, Any]]:
         """Where each crop variant that MoCo-v2 is trained with is cut."""
@@ -95,8 +95,8 @@ class StudyFiles:
 
     def moco_boxes(self) -> list[str]:
         """The proposals of those variants, each file once."""
-        files = [file for crops in studies.moco_variants(self.study) for file in self.variant_boxes(crops)]
-        return list(dict.fromkeys(files))
+        files = [self.variant_boxes(crops) for crops in studies.moco_variants(self.study)]
+        return list(dict.fromkeys(file for file in files if isinstance(file, str)))
 
     # Data.
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from oac.pretrain.photos import Photos
 from PIL import Image
 
 from oac.data import dicts
 from oac.data.photos import MissingPhotoError, prepare
 from oac.data.store import Store, stored_images, write_shard
-from oac.pretrain.photos import Photos
 
 # What such files call, as (module, name) and arguments. Each would leave the file "ran" behind, or is a step to it.
 CALLS = [

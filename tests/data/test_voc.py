@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oac.proposals.evidence import without
 
 from oac.data import voc
-from oac.proposals.evidence import without
 
 
 def annotation(*objects: str, size: str = "<width>200</width><height>100</height>") -> str:

@@ -26,7 +26,7 @@ def check_texts():
     """A function that fails where a text of a figure is small, cut off or, naming a variant, on top of another."""
 
     def check(figure):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text.get_visible()]
         undrawn = undrawn_labels(figure)
         extents = [(text.get_text(), text.get_window_extent()) for text in texts if text not in undrawn]

@@ -30,8 +30,8 @@ def test_the_figure_shows_every_variant_and_does_not_rank_a_single_seed(metrics,
     figure = ablation_figure(load(metrics), option)
     check_texts(figure)
     axes = figure.axes[0]
-    means = next(line for line in axes.lines if line.get_gid() == "mean").get_ydata()
-    assert list(means) == pytest.approx([100 * score("moco_v2", name, 0) for name in VARIANTS[option]])
+    means = [height for _, height in points(figure)]
+    assert means == pytest.approx([100 * score("moco_v2", name, 0) for name in VARIANTS[option]])
     best = max(VARIANTS[option], key=lambda name: score("moco_v2", name, 0))
     value = ablation_table(load(metrics), option).frame.set_index("crops").value[best]
     said = figure.get_suptitle().replace("\n", " ")
@@ -41,6 +41,11 @@ def test_the_figure_shows_every_variant_and_does_not_rank_a_single_seed(metrics,
 
 def drawn(figure, gid):
     return [line for line in figure.axes[0].lines if line.get_gid() == gid]
+
+
+def points(figure):
+    """The means as they stand in the axes, one for each variant."""
+    return [tuple(line.get_xydata()[0]) for line in drawn(figure, "mean")]
 
 
 def title(metrics, values):
@@ -84,9 +89,9 @@ def test_variants_of_few_seeds_are_not_ranked_whatever_the_others_have(metrics):
 def test_the_reference_is_ringed_and_named_where_nothing_is_drawn(metrics, option):
     figure = ablation_figure(load(metrics), option)
     base = ablation_table(load(metrics), option).frame.reference.iloc[0]
-    (ring,), (mean,) = drawn(figure, "reference"), drawn(figure, "mean")
+    (ring,) = drawn(figure, "reference")
     place = VARIANTS[option].index(base)
-    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (mean.get_xdata()[place], mean.get_ydata()[place])
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == points(figure)[place]
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert [k for k, label in enumerate(labels) if label.endswith("\nreference")] == [place]
     assert not figure.axes[0].texts, "no word stands among the points"
@@ -94,11 +99,10 @@ def test_the_reference_is_ringed_and_named_where_nothing_is_drawn(metrics, optio
 
 def test_values_without_a_place_on_the_scale_are_not_joined_to_it(metrics):
     figure = ablation_figure(load(metrics), "scale_lower")
-    (mean,), (curve,) = drawn(figure, "mean"), drawn(figure, "curve")
-    assert list(mean.get_xdata()) == [0, 1, 2, 3.5]
+    (curve,) = drawn(figure, "curve")
+    assert [place for place, _ in points(figure)] == [0, 1, 2, 3.5]
     assert figure.axes[0].get_xticklabels()[3].get_text() == "s_min\nreference"
-    assert list(curve.get_xdata()) == [0, 1, 2]
-    assert list(curve.get_ydata()) == list(mean.get_ydata()[:3])
+    assert [tuple(point) for point in curve.get_xydata()] == points(figure)[:3]
     (kinds,), (counts,) = (drawn(ablation_figure(load(metrics), option), "curve") for option in ("boxes", "count"))
     assert not len(kinds.get_xdata())
     assert len(counts.get_xdata()) == 4, "all proposals are more than five"

@@ -20,7 +20,10 @@ def test_images_per_class_go_from_frequent_to_rare(count):
 
 def test_objects_per_image_counts_photos_without_boxes_only_where_asked_for():
     boxes = pd.DataFrame({"image_id": ["a"] * 3 + ["b"]})
-    bars = {round(b.get_x() + b.get_width() / 2): b.get_height() for b in objects_per_image(boxes).axes[0].patches}
+    bars = {
+        round(b.get_x() + b.get_width() / 2): b.get_height()
+        for b in objects_per_image(boxes, ["a", "b"]).axes[0].patches
+    }
     assert bars == {1: 50.0, 2: 0.0, 3: 50.0}
     axes = objects_per_image(boxes, ["a", "c"]).axes[0]
     assert [bar.get_height() for bar in axes.patches] == [50.0, 0.0, 0.0, 50.0]

@@ -41,7 +41,7 @@ def test_curves_show_every_source_with_both_averages(table, check_texts):
     first = {line.get_gid(): line.get_ydata().tolist() for line in figure.axes[0].get_lines()}
     assert first["bing image"] == pytest.approx([75, 75, 75])
     assert first["bing object"] == pytest.approx([200 / 3] * 3)
-    with pytest.raises(ValueError, match="nothing to draw"):
+    with pytest.raises(ValueError, match="no rates"):
         comparison_curves(table.iloc[:0])
 
 

@@ -93,6 +93,20 @@ def test_a_comment_in_the_code_builds_nothing(finished, file):
         path.write_text(before)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data.store.max_missing_share": 0.5},
+        # Defaults, written out: an option that came later and is not given is as one that is.
+        {"probe.task": "multi_label", "probe.best_epoch": False, "probe.ridge": False},
+        {"data.subset.passes": "one", "proposals.bing.negatives": 100, "pretrain.augment.solarize": 0.0},
+    ],
+    ids=["tolerance", "probe", "defaults"],
+)
+def test_what_changes_no_file_builds_nothing(finished, tmp_path, change):
+    assert NOTHING in finished.planned(config=finished.changed(change, tmp_path)).text
+
+
 def test_another_learning_rate_retrains_exactly_the_runs_of_its_method(finished, tmp_path):
     plan = finished.planned(config=finished.changed({"methods.moco_v2.lr": 0.05}, tmp_path))
     assert plan.trained == {"moco_v2 on scene-scene, seed 0", "moco_v2 on object-dilate, seed 0"}
@@ -114,7 +128,7 @@ def test_another_number_of_proposals_leaves_variants_without_boxes_alone(finishe
 def test_an_option_of_the_random_boxes_retrains_nothing(finished, tmp_path):
     plan = finished.planned(config=finished.changed({"proposals.random": {"seed": 7}}, tmp_path))
     assert plan.trained == set()
-    assert plan.jobs["propose_random"] == 1
+    assert plan.jobs["propose_from_table"] == 1
 
 
 @pytest.mark.parametrize(
@@ -153,7 +167,7 @@ def test_a_new_crop_variant_trains_exactly_one_variant(finished, tmp_path):
     crops = {"policy": "object-scene", "boxes": "ground_truth", "seeds": [0]}
     plan = finished.planned(config=finished.changed({"crops.my-crop": crops}, tmp_path))
     assert plan.trained == {"moco_v2 on my-crop, seed 0"}
-    assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == plan.jobs["propose_ground_truth"] == 1
+    assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == plan.jobs["propose_from_table"] == 1
     assert not {"select_subset", "store_photos", "train_bing", "propose_shard"} & set(plan.jobs)
 
 

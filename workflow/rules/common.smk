@@ -31,12 +31,21 @@ try:
         for column, name in config["table1"].items()
     }
     studies.check_names(config, STUDIES, BROKEN)
+    # What the command asks for is checked here, where Snakemake prints the sentence alone.
+    targets = [
+        target.split("/")[1]
+        for target in sys.argv[1:]
+        if target.startswith("results/") and target.count("/") > 1
+    ]
+    for name in targets or config["studies"]:
+        if name != "paper":
+            studies.find(STUDIES, name, BROKEN)
 except configuration.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 # A broken study stops the commands that need it, and no others.
 if workflow.is_main_process:
-    for message in BROKEN.values():
+    for message in dict.fromkeys(BROKEN.values()):
         print(f"warning: {message}", file=sys.stderr)
 
 GPUS = studies.gpus(config["gpu"])

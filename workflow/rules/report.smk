@@ -101,18 +101,18 @@ for table, caption, part, label, inputs in TABLES:
             metrics=METRICS,
         output:
             report(
-                "results/{study}/report/tables/" + table + ".html",
+                f"results/{{study}}/report/tables/{table}.html",
                 caption=f"../report/{caption}.rst",
                 category="{study}",
                 subcategory=part,
                 labels={"figure": label},
             ),
             [
-                "results/{study}/report/tables/" + table + suffix
+                f"results/{{study}}/report/tables/{table}{suffix}"
                 for suffix in (".csv", ".md", ".tex")
             ],
         log:
-            "logs/{study}/tables/" + table + ".log",
+            f"logs/{{study}}/tables/{table}.log",
         params:
             version=versions.REPORT,
         message:
@@ -209,15 +209,15 @@ for figure, caption, part, label, inputs in FIGURES:
             **inputs,
         output:
             report(
-                "results/{study}/report/figures/" + figure + ".png",
+                f"results/{{study}}/report/figures/{figure}.png",
                 caption=f"../report/{caption}.rst",
                 category="{study}",
                 subcategory=part,
                 labels={"figure": label},
             ),
-            "results/{study}/report/figures/" + figure + ".pdf",
+            f"results/{{study}}/report/figures/{figure}.pdf",
         log:
-            "logs/{study}/figures/" + figure + ".log",
+            f"logs/{{study}}/figures/{figure}.log",
         params:
             version=versions.REPORT,
             variants=setting("report", "variants"),

@@ -7,6 +7,7 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
+from oac.csv_tables import read_text_table
 from oac.data.store import stored_images
 
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ def main(smk: "Snakemake") -> None:
     folder = Path(smk.output.images).with_name("photos")
     images = stored_images(folder)
     # A study that had more shards before has left some behind.
-    wanted = {Path(path).name.removesuffix(".index.parquet") for path in smk.input.indexes}
-    left_over = sorted(set(images["shard"]) - wanted)
+    expected = {Path(path).name.removesuffix(".index.parquet") for path in smk.input.indexes}
+    left_over = sorted(set(images["shard"]) - expected)
     if left_over:
         raise ValueError(f"{folder} holds shards that the study does not have ({', '.join(left_over)}): remove them")
     with writing(smk.output.missing) as path:
-        accounts = [index.replace(".index.parquet", ".missing.csv") for index in smk.input.indexes]
+        lists = [index.replace(".index.parquet", ".missing.csv") for index in smk.input.indexes]
         # An id is text, whatever it looks like: 000009, 1e5, NA.
-        tables = [pd.read_csv(account, dtype="str", keep_default_na=False) for account in accounts]
+        tables = [read_text_table(missing) for missing in lists]
         pd.concat(tables).to_csv(path, index=False)
     with writing(smk.output.images) as path:
         images.to_parquet(path, index=False)

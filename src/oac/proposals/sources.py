@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from oac.csv_tables import read_text_table
 from oac.data.tables import PROPOSAL_COLUMNS, boxes_by_image, check_boxes, check_columns, read_numbers
 
 
@@ -83,7 +84,7 @@ def from_csv(file: str | Path, image_ids: Sequence[str], *, count: int) -> pd.Da
     no photo has a box.
     """
     corners = PROPOSAL_COLUMNS[2:6]
-    table = pd.read_csv(file, dtype="str", keep_default_na=False)
+    table = read_text_table(file)
     check_columns(list(table.columns), [*PROPOSAL_COLUMNS[:1], *corners], file)
     read_numbers(table, [name for name in (*corners, "rank", "score") if name in table], file)
     # In the precision in which proposals are stored: two boxes can become one there, a narrow one can become empty.

@@ -4,51 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from oac.crop_options import ABLATIONS
 from oac.report.ablations import reference, shown_value, sweep, value_of
 from oac.report.results import Results, Variant
 from oac.report.statistics import difference
-from oac.report.style import NEUTRAL, POLICY_COLOURS, WIDTH, draw_interval, entitle, styled
+from oac.report.style import NEUTRAL, POLICY_COLOURS, draw_variant, entitle, one_panel, styled
 
-APART = 0.5  # of the distance between two values: how far a value without a place on their scale stands from them
+# Of the distance between two values: how far one without a place on their scale stands from them, as s_min does,
+# which is another share for the boxes of every study.
+APART = 0.5
 
 
-@styled
+@styled()
 def ablation_figure(results: Results, option: str) -> Figure:
     """mAP by the values of an option: means, seeds, 95 % t-intervals from three seeds on; the reference ringed."""
     variants = sweep(results, option)
     base = reference(variants, option)
-    figure = Figure(figsize=(WIDTH, 3.2))
-    axes = figure.add_subplot()
-    colour = POLICY_COLOURS.get(variants[0].policy or "", NEUTRAL)
-    places = [place + APART * _is_apart(variant, option) for place, variant in enumerate(variants)]
-    means = [variant.estimate().mean for variant in variants]
-    for place, variant in zip(places, variants, strict=True):
-        draw_interval(axes, place, variant.estimate(), colour, 2.0)
-        if variant.n > 1:
-            axes.plot([place + 0.08] * variant.n, list(variant.values().values()), ".", color=colour, alpha=0.6)
+    figure, axes = one_panel(3.2)
+    apart = [option == "scale_lower" and value_of(variant, option) is None for variant in variants]
+    places = [place + APART * own for place, own in enumerate(apart)]
+    points = pd.DataFrame({"x": places, "y": [variant.estimate().mean for variant in variants]})
     # What has no order, and a default that is no number of the scale, is not joined.
-    joined = [] if option == "boxes" else [k for k, variant in enumerate(variants) if not _is_apart(variant, option)]
-    axes.plot([places[k] for k in joined], [means[k] for k in joined], color=colour, gid="curve")
-    axes.plot(places, means, "o", color=colour, ms=7, gid="mean")
-    at = variants.index(base)
-    axes.plot(places[at], means[at], "o", ms=13, mfc="none", mec="black", mew=1.0, gid="reference")
-    axes.set_xticks(
-        places, [shown_value(variant, option) + "\nreference" * (variant is base) for variant in variants]
-    )
+    joined = points[[not own and option != "boxes" for own in apart]]
+    axes.plot(joined.x, joined.y, color=POLICY_COLOURS.get(variants[0].policy or "", NEUTRAL), gid="curve")
+    for place, variant in zip(places, variants, strict=True):
+        draw_variant(axes, variant, place)
+    ringed = points.iloc[variants.index(base)]
+    axes.plot(ringed.x, ringed.y, "o", ms=13, mfc="none", mec="black", mew=1.0, gid="reference")
+    labels = [shown_value(variant, option) + "\nreference" * (variant is base) for variant in variants]
+    axes.set_xticks(places, labels)
     axes.set_xlim(-0.5, places[-1] + 0.5)
     axes.margins(y=0.2)
     axes.set_xlabel(ABLATIONS[option].label)
     axes.set_ylabel("mAP (%)")
     entitle(figure, _finding(variants, option))
     return figure
-
-
-def _is_apart(variant: Variant, option: str) -> bool:
-    """Whether a value has no place among the others: s_min is another share for every study's boxes."""
-    return option == "scale_lower" and value_of(variant, option) is None
 
 
 def _finding(variants: Sequence[Variant], option: str) -> str:

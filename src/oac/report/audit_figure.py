@@ -7,7 +7,6 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from oac.report.audit import NAMES, Step, every_step, is_released
 from oac.report.formats import change
@@ -24,7 +23,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 OFFSET = 0.44  # of a row, over which its markers are spread
 
 
-@styled
+@styled()
 def audit_figure(results: Results) -> Figure:
     """Draw the differences of the audit's table with their 95 % t-intervals.
 
@@ -47,7 +46,7 @@ def audit_figure(results: Results) -> Figure:
         axes.set_xlabel("change (points), 95 % t-interval")
     title = f"Effect of each difference between the paper and its released code on {results.study}"
     entitle(figure, f"{title}\n{finding(steps)}")
-    legend_below(figure, {name: Line2D([], [], ls="", ms=5, **look) for name, look in LOOKS.items()}, 3)
+    legend_below(figure, {name: {"ls": "", "ms": 5} | look for name, look in LOOKS.items()}, 3)
     return figure
 
 

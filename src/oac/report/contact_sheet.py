@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from PIL import Image
 from torch import Tensor
 
@@ -20,11 +20,10 @@ from oac.pretrain.host_photos import HostPhotos
 from oac.pretrain.loader import Batch, Boxes, ViewBatches
 from oac.report.photo_panels import dark_rim, outline, show_photo
 from oac.report.results import BOX_NAMES
-from oac.report.style import SMALL, WIDTH, legend_below, styled
+from oac.report.style import SMALL, WIDTH, entitle, legend_below, styled
 
 COLOURS = {"query": "#FFB000", "key": "#648FFF"}
 COLUMNS = 2  # photos in a row
-TITLE_LENGTH = 105  # characters of a line over the whole sheet
 PHOTO_WIDTH = 2.5  # of its column, in widths of a view; the two views stand one above the other
 
 
@@ -51,18 +50,18 @@ def first_samples(
     policy: CropPolicy,
     scale_lower: float,
     *,
+    view_size: int,
+    augmentation: Augmentation,
     seed: int = 0,
     count: int = 6,
-    view_size: int = 64,
-    augmentation: Augmentation | None = None,
 ) -> list[Sample]:
     """Take the first `count` samples that a run of this seed trains on, with the boxes they are cut by.
 
     They come from the loader itself, at the size the network gets. All policies show the same photos for one seed.
 
     photos: HostPhotos(folder, train images, resident_gib=0); boxes: Boxes.pack(boxes_by_image(proposals, train ids)),
-    for scene-scene of any source; scale_lower: s_min as the run uses it; view_size: the run's; augmentation: the
-    run's, for the augmented views; None leaves them out. Raises ValueError where there are no photos or count < 1.
+    for scene-scene of any source; scale_lower: s_min as the run uses it; view_size, augmentation: the run's. Raises
+    ValueError where there are no photos or count < 1.
     """
     if count < 1:
         raise ValueError(f"a contact sheet shows at least 1 photo, not {count}")
@@ -90,31 +89,28 @@ def first_samples(
     ]
 
 
-@styled
+@styled()
 def contact_sheet(samples: Sequence[Sample], policy: CropPolicy, scale_lower: float, name: str) -> Figure:
     """Show samples and where their two views were cut.
 
     samples, policy, scale_lower: as in `first_samples`; name: the crop variant's key in the study file.
     """
     rows = -(-len(samples) // COLUMNS)
-    columns = len(samples[0].views) // 2
-    view = WIDTH / COLUMNS / (PHOTO_WIDTH + columns + 0.2)
+    view = WIDTH / COLUMNS / (PHOTO_WIDTH + 2.2)
     figure = Figure(figsize=(WIDTH, rows * (2 * view + 0.3) + 0.6))
     parts = figure.subfigures(rows, COLUMNS, squeeze=False).flat
     for sample, part in zip(samples, parts, strict=False):  # the last row may have room left
-        grid = part.add_gridspec(2, 1 + columns, width_ratios=[PHOTO_WIDTH] + [1.0] * columns)
+        grid = part.add_gridspec(2, 3, width_ratios=[PHOTO_WIDTH, 1.0, 1.0])
         _draw_photo(part.add_subplot(grid[:, 0]), sample, policy)
         for number, (title, pixels) in enumerate(sample.views.items()):
             _draw_view(part.add_subplot(grid[number % 2, 1 + number // 2]), pixels, title)
-    figure.suptitle(_title(name, policy, scale_lower), fontsize=10, x=0.01, ha="left")
+    entitle(figure, _title(name, policy, scale_lower))
     _legend(figure, policy)
     return figure
 
 
-def _augmented(batch: Batch, settings: Augmentation | None, seed: int, view_size: int) -> dict[str, Tensor]:
+def _augmented(batch: Batch, settings: Augmentation, seed: int, view_size: int) -> dict[str, Tensor]:
     """The views after augmentation with the run's own random numbers, brought back to the range of a picture."""
-    if settings is None:
-        return {}
     query, key = augment.view_draws(seed, batch.epoch, batch.item)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (augment.MEAN, augment.STD))
     views = {}
@@ -167,18 +163,15 @@ def _title(name: str, policy: CropPolicy, scale_lower: float) -> str:
         parts.append(f"δ = {policy.delta:g}" + (" of the coordinate" if policy.dilation == "coordinate" else ""))
     if policy.smallest_box == "released":
         parts.append("small boxes grown")
-    title = "  ·  ".join(parts)
-    if len(title) <= TITLE_LENGTH:
-        return title
-    half = (len(parts) + 1) // 2
-    return "\n".join("  ·  ".join(some) for some in (parts[:half], parts[half:]))
+    # A line ends between two parts.
+    return "\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}·  ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
 
 
 def _legend(figure: Figure, policy: CropPolicy) -> None:
     """What the outlines mean."""
-    lines = {name: Line2D([], [], color=colour, lw=2.2) for name, colour in COLOURS.items()}
-    lines["region a view is cropped in"] = Line2D([], [], color=COLOURS["query"], lw=1.5, ls="--")
+    looks: dict[str, dict[str, Any]] = {name: {"color": colour, "lw": 2.2} for name, colour in COLOURS.items()}
+    looks["region a view is cropped in"] = {"color": COLOURS["query"], "lw": 1.5, "ls": "--"}
     if policy.needs_boxes:
-        lines["proposals"] = Line2D([], [], color="white", lw=0.8, path_effects=dark_rim(0.8, 0.5))
-        lines["the one drawn"] = Line2D([], [], color="white", lw=2.0, path_effects=dark_rim(2.0, 0.7))
-    legend_below(figure, lines, len(lines), columnspacing=1.4)
+        looks["proposals"] = {"color": "white", "lw": 0.8, "path_effects": dark_rim(0.8, 0.5)}
+        looks["the one drawn"] = {"color": "white", "lw": 2.0, "path_effects": dark_rim(2.0, 0.7)}
+    legend_below(figure, looks, len(looks), columnspacing=1.4)

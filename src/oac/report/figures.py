@@ -16,16 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from oac.report import findings, style
-from oac.report.findings import Tables
 from oac.report.formats import interval_text
 from oac.report.results import Results, Variant
 from oac.report.statistics import t_interval
-from oac.report.style import SMALL, WIDTH, styled
 
 CLASSES_PER_GROUP, GROUPS = 4, 6
 SPREAD = 0.3  # of the way to the next point, over which the points of all variants may lie beside each other
 STEP, LOG_STEP = 0.06, 0.015  # and as far apart as this where there is room: in bins, in logarithms of a count
-REFERENCE_GAP = 0.34  # between the names of two references, in widths of the axes
 
 
 def tables_by_variant(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -40,63 +37,34 @@ def tables_by_variant(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFr
     return {key: pd.concat(part, ignore_index=True) for key, part in parts.items()}
 
 
-@styled
+@style.styled()
 def map_by_policy(results: Results) -> Figure:
     """Every variant's mAP, or top-1 of single labels: mean, seeds as small points, 95 % t-interval from 3 seeds on.
 
-    Supervised and random initialisation are vertical lines, their intervals bands. Variants go from top to bottom in
-    the order of their first run, so load the metrics in the order of the study file.
+    Supervised and random initialisation stand below, and are also vertical lines, their intervals bands. Variants go
+    from top to bottom in the order of their first run, so load the metrics in the order of the study file.
     """
-    rows = [variant for variant in results.variants if not variant.is_reference]
-    figure = Figure(figsize=(WIDTH, 1.3 + 0.42 * max(len(rows), 1)))
-    axes = figure.add_subplot()
+    variants = sorted(results.variants, key=lambda variant: variant.is_reference)
+    figure, axes = style.one_panel(1.3 + 0.42 * len(variants))
     key = results.metric.key
-    for row, variant in enumerate(rows):
-        _draw_variant(axes, variant, key, row)
-    _draw_references(axes, [variant for variant in results.variants if variant.is_reference], key)
-    style.name_rows(axes, [variant.name for variant in rows], fontsize=9)
+    for row, variant in enumerate(variants):
+        estimate, shade = variant.estimate(key), style.colour(variant)
+        style.draw_variant(axes, variant, row, key, upright=False)
+        numbers = f"{interval_text(estimate)}  (n = {variant.n})"
+        axes.text(1.02, row, numbers, transform=axes.get_yaxis_transform(), va="center", fontsize=style.SMALL)
+        if variant.is_reference:
+            axes.axvline(estimate.mean, color=shade, lw=1.2, zorder=1, gid="reference")
+            if estimate.half_width is not None:
+                axes.axvspan(estimate.low, estimate.high, color=shade, alpha=0.12, lw=0, zorder=0.5)
+    style.name_rows(axes, [variant.name for variant in variants], fontsize=9)
     legend = "Large: mean, bar: 95 % t-interval (n ≥ 3), small: seeds"
-    axes.set_xlabel(f"{results.metric.header} of a linear probe.  {legend}", fontsize=SMALL)
+    axes.set_xlabel(f"{results.metric.header} of a linear probe.  {legend}", fontsize=style.SMALL)
     style.entitle(figure, findings.highest(results))
     return figure
 
 
-def _draw_variant(axes: Axes, variant: Variant, key: str, row: int) -> None:
-    """One row of the dot plot, its numbers at the right."""
-    values, estimate = list(variant.values(key).values()), variant.estimate(key)
-    shade, shape = style.colour(variant), style.marker(variant)
-    style.draw_interval(axes, row, estimate, shade, 2.4, upright=False)
-    axes.plot(estimate.mean, row, shape, color=shade, ms=8, mec="white", mew=0.8, gid="mean")
-    if len(values) > 1:
-        axes.plot(values, [row + 0.24] * len(values), shape, color=shade, ms=3, alpha=0.7, mew=0, gid="seeds")
-    numbers = f"{interval_text(estimate)}  (n = {len(values)})"
-    axes.text(1.02, row, numbers, transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL)
-
-
-def _draw_references(axes: Axes, variants: Sequence[Variant], key: str) -> None:
-    """A vertical line over all rows for each variant, seeds as ticks at its top, named above the axes."""
-    variants = sorted(variants, key=lambda variant: variant.estimate(key).mean)
-    for variant in variants:
-        estimate, values, shade = variant.estimate(key), list(variant.values(key).values()), style.colour(variant)
-        if estimate.half_width is not None:
-            axes.axvspan(estimate.low, estimate.high, color=shade, alpha=0.12, lw=0, zorder=0.5)
-        axes.axvline(estimate.mean, color=shade, lw=1.2, zorder=1, gid="reference")
-        if len(values) > 1:
-            top = axes.get_xaxis_transform()
-            axes.plot(values, [0.985] * len(values), "D", color=shade, ms=3, alpha=0.7, mew=0, transform=top)
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, high)
-    at = [(variant.estimate(key).mean - low) / (high - low) for variant in variants]
-    places = style.spread(at, REFERENCE_GAP) if at else ()
-    for variant, start, stop in zip(variants, at, places, strict=True):
-        look: dict[str, Any] = {"color": style.colour(variant), "transform": axes.transAxes}
-        axes.plot([start, stop], [1.0, 1.035], lw=0.8, clip_on=False, **look)
-        words = f"{variant.name}\n{interval_text(variant.estimate(key))}  (n = {variant.n})"
-        axes.text(stop, 1.04, words, ha="center", va="bottom", fontsize=SMALL, **look)
-
-
-@styled
-def ap_by_size(variants: Sequence[Variant], tables: Tables) -> Figure:
+@style.styled()
+def ap_by_size(variants: Sequence[Variant], tables: findings.Tables) -> Figure:
     """Mean AP by the area of the largest object of a class in the photo (figure 3, left, of the paper).
 
     Of the variants those are shown that `in_figure_3` chooses. tables: ap_by_size.csv of their runs, with the columns
@@ -107,8 +75,7 @@ def ap_by_size(variants: Sequence[Variant], tables: Tables) -> Figure:
     bins = rows.dropna(subset="ap").drop_duplicates("low").sort_values("low")
     if bins.empty:
         raise ValueError("no size bin has an AP: the test split has no positive label with a box")
-    figure = Figure(figsize=(WIDTH, 3.4))
-    axes = figure.add_subplot()
+    figure, axes = style.one_panel(3.4)
     ends = []
     for number, variant in enumerate(chosen):
         ap = tables[variant.key].pivot_table(index="seed", columns="low", values="ap").reindex(columns=bins.low)
@@ -121,16 +88,15 @@ def ap_by_size(variants: Sequence[Variant], tables: Tables) -> Figure:
     return figure
 
 
-@styled
-def ap_by_frequency(variants: Sequence[Variant], tables: Tables) -> Figure:
+@style.styled()
+def ap_by_frequency(variants: Sequence[Variant], tables: findings.Tables) -> Figure:
     """AP by the number of training photos of a class (figure 3, right, of the paper).
 
     Small points are classes (mean over seeds); the curve joins means over groups of equally many classes, or the
     classes themselves where there are fewer than eight. tables: ap.csv of the runs; variants: as in `ap_by_size`.
     """
     chosen = in_figure_3(variants)
-    figure = Figure(figsize=(WIDTH, 3.4))
-    axes = figure.add_subplot()
+    figure, axes = style.one_panel(3.4)
     axes.set_xscale("log")
     ends = []
     for number, variant in enumerate(chosen):
@@ -157,8 +123,7 @@ def in_figure_3(variants: Sequence[Variant]) -> list[Variant]:
 
     A study of other crop variants shows all that it has. Raises ValueError without a variant.
     """
-    if not variants:
-        raise ValueError("there are no runs to draw")
+    style.require("runs", variants)
     shown = ("scene-scene", "object-dilate")
     own = {variant.key for variant in variants if variant.method == "moco_v2" and variant.policy in shown}
     return [variant for variant in variants if not own or variant.is_reference or variant.key in own]

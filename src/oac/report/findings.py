@@ -96,7 +96,7 @@ def below_chance(method: str, runs: Sequence[pd.DataFrame]) -> str:
 
 def recall(rates: Mapping[str, Mapping[Any, float]]) -> str:
     """What the most boxes that all sources were asked for find, source by source."""
-    known = {source: {int(count): rate for count, rate in found.items()} for source, found in rates.items() if found}
+    known = {source: {int(count): rate for count, rate in found.items()} for source, found in rates.items()}
     common = set.intersection(*(set(rate_of) for rate_of in known.values()))
     if not common:
         return "Objects found by the first proposals"

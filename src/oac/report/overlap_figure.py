@@ -9,15 +9,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import ScaledTranslation
 
 from oac.report import style
 from oac.report.formats import signed_share
 from oac.report.overlap_table import correlation, curves, finding, joined
 from oac.report.results import BOX_NAMES, Results, Variant
-from oac.report.style import SMALL, WIDTH, styled
 
 LABELS = {
     "iou": "mean IoU of the two\ncrops (%)",
@@ -27,7 +24,7 @@ LABELS = {
 NAMED = 8  # as many variants have their own entry in the legend; of more it has policies and boxes
 
 
-@styled
+@style.styled()
 def overlap_figure(results: Results, overlap: pd.DataFrame) -> Figure:
     """mAP of every variant of MoCo-v2 against two measures of overlap and against how often both show one object.
 
@@ -36,7 +33,7 @@ def overlap_figure(results: Results, overlap: pd.DataFrame) -> Figure:
     """
     frame, joins, variants = joined(results, overlap), curves(results), results.of("moco_v2")
     title = finding(frame, joins)
-    figure = Figure(figsize=(WIDTH, 3.6 + 0.15 * len(title)))
+    figure = Figure(figsize=(style.WIDTH, 3.6 + 0.15 * len(title)))
     panels = figure.subplots(1, len(LABELS), sharey=True)
     for axes, measure in zip(panels, LABELS, strict=True):
         _draw_panel(axes, measure, frame, variants, joins)
@@ -47,39 +44,27 @@ def overlap_figure(results: Results, overlap: pd.DataFrame) -> Figure:
 
 
 def _draw_panel(
-    axes: Axes,
-    measure: str,
-    frame: pd.DataFrame,
-    variants: Sequence[Variant],
-    joins: Mapping[str, Sequence[str]],
+    axes: Axes, measure: str, frame: pd.DataFrame, variants: Sequence[Variant], joins: Mapping[str, Sequence[str]]
 ) -> None:
     """All variants at one measure; its rank correlation stands above. joins: by policy the crop variants to join."""
-    x = frame.set_index("crops")[f"{measure}_percent"]
-    means = frame.set_index("crops").map_percent
-    aside = axes.transData + ScaledTranslation(5 / 72, 0, axes.figure.dpi_scale_trans)  # 5 points to the right
+    rows = frame.set_index("crops")
+    x, means = rows[f"{measure}_percent"], rows.map_percent
     for policy, names in joins.items():
         ordered = sorted(names, key=x.__getitem__)
-        axes.plot(
-            x[ordered], means[ordered], color=style.POLICY_COLOURS[policy], lw=1.0, zorder=1, gid=f"curve {policy}"
-        )
+        shade = style.POLICY_COLOURS[policy]
+        axes.plot(x[ordered], means[ordered], color=shade, lw=1.0, zorder=1, gid=f"curve {policy}")
     for variant in variants:
-        at, estimate = x[variant.crops], variant.estimate()
-        shade, shape = style.colour(variant), style.marker(variant)
-        style.draw_interval(axes, at, estimate, shade, 1.8)
-        if variant.n > 1:
-            seeds: dict[str, Any] = {"color": shade, "ms": 3, "alpha": 0.7, "mew": 0, "transform": aside}
-            axes.plot([at] * variant.n, list(variant.values().values()), shape, **seeds)
-        axes.plot(at, estimate.mean, shape, color=shade, ms=7, mec="white", mew=0.7, gid="mean")
+        style.draw_variant(axes, variant, x[variant.crops])
     axes.margins(x=0.08, y=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid()
-    axes.set_xlabel(LABELS[measure], fontsize=SMALL + 0.5)
+    axes.set_xlabel(LABELS[measure], fontsize=style.SMALL + 0.5)
     rho = correlation(frame, measure)
     if not isnan(rho):
-        axes.set_title(f"rank correlation {signed_share(rho)}", fontsize=SMALL)
+        axes.set_title(f"rank correlation {signed_share(rho)}", fontsize=style.SMALL)
 
 
-def _legend(variants: Sequence[Variant]) -> dict[str, Line2D]:
+def _legend(variants: Sequence[Variant]) -> dict[str, dict[str, Any]]:
     """An entry for each variant where they are few, else one for each policy and each source of boxes."""
     if len(variants) <= NAMED:
         looks = {variant.name: (style.colour(variant), style.marker(variant)) for variant in variants}
@@ -89,4 +74,4 @@ def _legend(variants: Sequence[Variant]) -> dict[str, Line2D]:
         }
         boxes = dict.fromkeys(variant.boxes for variant in variants if variant.boxes)
         looks |= {f"boxes: {BOX_NAMES[source]}": (style.NEUTRAL, style.BOX_LOOKS[source].marker) for source in boxes}
-    return {name: Line2D([], [], ls="", color=shade, marker=shape, ms=6) for name, (shade, shape) in looks.items()}
+    return {name: {"ls": "", "color": shade, "marker": shape, "ms": 6} for name, (shade, shape) in looks.items()}

@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from oac.report import findings
-from oac.report.findings import Tables
 from oac.report.results import Variant
 from oac.report.statistics import t_interval
-from oac.report.style import GREY, SMALL, WIDTH, colour, entitle, ink, marker, name_rows, spread, styled
+from oac.report.style import GREY, SMALL, WIDTH, colour, entitle, ink, marker, name_rows, one_panel, spread, styled
 
 NAMED_CLASSES = 40  # more rows than this cannot be read on one page
 EXTREMES = 3  # classes named at either end of a scatter
@@ -23,8 +22,8 @@ COLUMNS = 3
 MARGIN = 0.5  # inches of a panel that its labels take, about
 
 
-@styled
-def ap_per_class(variants: Sequence[Variant], tables: Tables) -> Figure:
+@styled()
+def ap_per_class(variants: Sequence[Variant], tables: findings.Tables) -> Figure:
     """AP of each class beside that of the baseline, means over seeds.
 
     Up to 40 classes: a row each, sorted by the mean gain over the baseline, largest on top; with up to three variants
@@ -80,8 +79,7 @@ def _rows(table: pd.DataFrame, widths: pd.DataFrame, variants: Sequence[Variant]
     gain = table.drop(columns=0).mean(axis=1) - table[0]
     order = np.argsort(-gain.to_numpy(), kind="stable")
     table, widths = table.iloc[order], widths.iloc[order]
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.21 * len(table)))
-    axes = figure.add_subplot()
+    figure, axes = one_panel(1.1 + 0.21 * len(table))
     rows = np.arange(len(table))
     axes.hlines(rows, table.min(axis=1), table.max(axis=1), color="#D0D0D0", lw=1.5, zorder=1)
     known = len(variants) <= MAX_WITH_INTERVALS + 1 and bool(widths.notna().any(axis=None))
@@ -131,36 +129,19 @@ def _panel(axes: Axes, baseline: pd.Series, ap: pd.Series, variant: Variant, ext
     gain = (ap - baseline).to_numpy()
     title = f"{variant.name}\nabove the baseline in {int((gain > 0).sum())} of {len(gain)} classes"
     axes.set_title(title, fontsize=SMALL, color=ink(colour(variant)))
-    order = gain.argsort(kind="stable")
-    for lowest in (True, False):
-        chosen = order[:EXTREMES] if lowest else order[-EXTREMES:]
-        names = {"name": ap.index[chosen], "x": baseline.to_numpy()[chosen], "y": ap.to_numpy()[chosen]}
-        _name_points(axes, pd.DataFrame(names), lowest, extent)
-
-
-def _name_points(axes: Axes, points: pd.DataFrame, lowest: bool, extent: float) -> None:
-    """Name points on the free side of the diagonal: right of and below the lowest, else left of and above them.
-
-    points: name, x, y.
-    """
-    top = axes.get_ylim()[1]
-    gap = 1.25 * SMALL / extent
-    width = points.name.str.len() * 0.62 * SMALL / extent
-    # A name that would leave the panel stands at its edge, a line below or above its point.
-    tight = points.x / top + 0.02 + width > 1 if lowest else points.x / top - 0.02 - width < 0
-    side = 1 if lowest else -1
-    points = points.assign(
-        at_x=np.where(tight, 0.99 if lowest else 0.01, points.x / top + side * 0.02),
-        at_y=points.y / top - side * gap * tight,
-        align=np.where(tight == lowest, "right", "left"),
-    ).sort_values("y", kind="stable")
-    for point, height in zip(points.itertuples(), spread(points.at_y.tolist(), gap), strict=True):
-        axes.annotate(
-            point.name,
-            (point.x, point.y),
-            xytext=(point.at_x * top, height * top),
-            ha=point.align,
-            va="center",
-            fontsize=SMALL,
-            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.6, "shrinkA": 0, "shrinkB": 2},
-        )
+    order, top = gain.argsort(kind="stable"), axes.get_ylim()[1]
+    # On the free side of the diagonal: losses at the right edge, gains at the left.
+    for chosen, edge, align in ((order[:EXTREMES], 0.99, "right"), (order[-EXTREMES:], 0.01, "left")):
+        chosen = chosen[ap.to_numpy()[chosen].argsort(kind="stable")]
+        heights = spread(ap.to_numpy()[chosen] / top, 1.25 * SMALL / extent)
+        for place, height in zip(chosen, heights, strict=True):
+            axes.annotate(
+                ap.index[place],
+                (baseline.iloc[place], ap.iloc[place]),
+                xytext=(edge, height),
+                textcoords="axes fraction",
+                ha=align,
+                va="center",
+                fontsize=SMALL,
+                arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.6, "shrinkA": 0, "shrinkB": 2},
+            )

@@ -8,22 +8,21 @@ of the boxes.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 from scipy.optimize import isotonic_regression
 
 from oac.atomic import writing
@@ -31,7 +30,6 @@ from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.results import REFERENCE_METHODS, Variant
 from oac.report.statistics import Interval
 
-P = ParamSpec("P")
 End = tuple[float, str, str]
 """Label of a curve's end: its height in the units of the axis, the text, and the curve's colour."""
 
@@ -83,7 +81,6 @@ RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
-    "axes.labelsize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
@@ -111,7 +108,8 @@ def colour(variant: Variant) -> str:
         base = METHOD_COLOURS.get(variant.method, OTHER_COLOUR)
     shade = 0.0 if variant.is_reference else BOX_LOOKS.get(variant.boxes or "", OTHER_BOXES).shade
     end = 1.0 if shade > 0 else 0.0
-    return _hex((1 - abs(shade)) * np.array(to_rgb(base)) + abs(shade) * end)
+    rgb = (1 - abs(shade)) * np.array(to_rgb(base)) + abs(shade) * end
+    return to_hex(rgb.tolist())
 
 
 def marker(variant: Variant) -> str:
@@ -153,40 +151,32 @@ def entitle(figure: Figure, title: str) -> None:
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
-    """RC over matplotlib's defaults: a user's matplotlibrc does not change a figure."""
+def styled() -> Iterator[None]:
+    """RC over matplotlib's defaults, also as a decorator: a user's matplotlibrc does not change a figure."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RC)
         yield
 
 
-def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw the figure under RC, whatever the caller's settings are."""
-
-    @wraps(function)
-    def draw(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with _settings():
-            figure = function(*args, **kwargs)
-            FigureCanvasAgg(figure)
-            return figure
-
-    return draw
-
-
-def save(figure: Figure, stem: str | Path) -> list[Path]:
+def save(figure: Figure, stem: str | Path) -> None:
     """Write stem.png (150 dpi) and stem.pdf, each in one step; the same figure gives the same bytes."""
-    undated: dict[str, dict[str, None]] = {
-        "png": {"Software": None},
-        "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-    }
-    paths = []
-    for suffix, metadata in undated.items():
-        path = Path(f"{stem}.{suffix}")
-        with _settings(), writing(path) as temporary:
-            figure.savefig(temporary, dpi=DPI, metadata=metadata)
-        paths.append(path)
-    return paths
+    undated = {"png": ("Software",), "pdf": ("Creator", "Producer", "CreationDate")}
+    for suffix, fields in undated.items():
+        with styled(), writing(Path(f"{stem}.{suffix}")) as temporary:
+            figure.savefig(temporary, dpi=DPI, metadata=dict.fromkeys(fields))
+
+
+def require(what: str, rows: Sized) -> None:
+    """Raise ValueError where a figure would be empty; what: its subject, in the plural."""
+    if not len(rows):
+        raise ValueError(f"there are no {what} to draw")
+
+
+def one_panel(height: float) -> tuple[Figure, Axes]:
+    """A figure of full width and so many inches of height, and its only axes."""
+    figure = Figure(figsize=(WIDTH, height))
+    return figure, figure.add_subplot()
 
 
 def name_rows(axes: Axes, names: Sequence[str], **options: Any) -> None:
@@ -198,17 +188,35 @@ def name_rows(axes: Axes, names: Sequence[str], **options: Any) -> None:
     axes.grid(axis="x")
 
 
+def draw_variant(axes: Axes, variant: Variant, at: float, key: str = "map", upright: bool = True) -> None:
+    """Draw a variant at a place on the other axis: its mean, its 95 % t-interval and, a little aside, its seeds."""
+    estimate, values, shade, shape = variant.estimate(key), variant.values(key), colour(variant), marker(variant)
+    draw_interval(axes, at, estimate, shade, 2.0, upright)
+    _plot(axes, at, [estimate.mean], upright, color=shade, marker=shape, ms=8, mec="white", mew=0.7, gid="mean")
+    if len(values) > 1:
+        right, down = (6 / 72, 0.0) if upright else (0.0, 6 / 72)
+        aside = axes.transData + ScaledTranslation(right, -down, axes.figure.dpi_scale_trans)
+        look = {"color": shade, "marker": shape, "ms": 3, "alpha": 0.7, "mew": 0, "ls": ""}
+        _plot(axes, at, list(values.values()), upright, transform=aside, gid="seeds", **look)
+
+
 def draw_interval(axes: Axes, at: float, estimate: Interval, colour: str, width: float, upright: bool = True) -> None:
     """Draw the interval of an estimate, where it has one, at a place on the other axis; width: points."""
     if estimate.half_width is not None:
-        ends, place = [estimate.low, estimate.high], [at, at]
-        x, y = (place, ends) if upright else (ends, place)
-        axes.plot(x, y, color=colour, lw=width, solid_capstyle="butt", gid="interval")
+        ends = [estimate.low, estimate.high]
+        _plot(axes, at, ends, upright, color=colour, lw=width, solid_capstyle="butt", gid="interval")
 
 
-def legend_below(figure: Figure, lines: Mapping[str, Artist], ncols: int, **options: Any) -> None:
-    """Put a legend under the axes: names and what they look like."""
-    figure.legend(list(lines.values()), list(lines), loc="outside lower left", ncols=ncols, **options)
+def _plot(axes: Axes, at: float, values: Sequence[float], upright: bool, **look: Any) -> None:
+    """Plot values at one place, along the y axis or, not upright, along the x axis."""
+    places = [at] * len(values)
+    axes.plot(*((places, values) if upright else (values, places)), **look)
+
+
+def legend_below(figure: Figure, looks: Mapping[str, Mapping[str, Any]], ncols: int, **options: Any) -> None:
+    """Put a legend under the axes: names, and the line or marker of each as options of a Line2D."""
+    lines = [Line2D([], [], **look) for look in looks.values()]
+    figure.legend(lines, list(looks), loc="outside lower left", ncols=ncols, **options)
 
 
 def label_ends(axes: Axes, ends: Sequence[End]) -> None:
@@ -235,19 +243,15 @@ def ink(colour: str) -> str:
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ (0.2126, 0.7152, 0.0722))
     # The power law of the display turns a factor on light into its 1 / 2.4th power on the stored value.
-    return _hex(rgb * min(1.0, INK / max(luminance, INK)) ** (1 / 2.4))
-
-
-def _hex(rgb: np.ndarray) -> str:
-    red, green, blue = rgb.tolist()
-    return to_hex((red, green, blue))
+    darker = rgb * min(1.0, INK / max(luminance, INK)) ** (1 / 2.4)
+    return to_hex(darker.tolist())
 
 
 def count_axis(axis: Axis, values: Sequence[float] | pd.Series) -> None:
     """Label a log axis of counts with whole numbers, at 1, 2 and 5 where it spans few decades."""
     few = len(values) == 0 or max(values) <= 1000 * min(values)
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
-    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.set_major_formatter("{x:,.0f}")
     axis.set_minor_formatter(NullFormatter())
 
 

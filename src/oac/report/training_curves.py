@@ -14,9 +14,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from oac.report import findings
 from oac.report.figures import tables_by_variant
-from oac.report.findings import Tables
 from oac.report.results import METHOD_NAMES, Variant
-from oac.report.style import GREY, WIDTH, End, colour, curve_name, label_ends, line_style, styled
+from oac.report.style import GREY, WIDTH, End, colour, curve_name, label_ends, line_style, require, styled
 
 COLUMNS = {"images_seen", "loss", "chance", "feature_std"}
 
@@ -43,24 +42,20 @@ def histories(runs: Mapping[str, Iterable[Mapping[str, Any]]]) -> tuple[list[Var
 
 def _history(lines: Iterable[Mapping[str, Any]], run: str) -> tuple[Mapping[str, Any], pd.DataFrame]:
     """The recipe of a run and its intervals."""
-    rows, recipe = [], None
-    for line in lines:
-        if "recipe" in line:
-            recipe = line["recipe"]
-        else:
-            rows.append(dict(line))
-    if recipe is None or not rows:
-        raise ValueError(f"the history of {run} has no {'recipe' if recipe is None else 'interval'}: train it again")
-    table = pd.DataFrame(rows)
+    lines = list(lines)
+    recipes = [line["recipe"] for line in lines if "recipe" in line]
+    table = pd.DataFrame([line for line in lines if "recipe" not in line])
+    if not recipes or table.empty:
+        raise ValueError(f"the history of {run} has no {'interval' if recipes else 'recipe'}: train it again")
     if missing := COLUMNS - set(table.columns):
         raise ValueError(f"the history of {run} has no column {', '.join(sorted(missing))}: train it again")
     lengths = table.images_seen.diff()
     cut_off = len(lengths) > 2 and lengths.iloc[-1] < lengths.iloc[-2] / 2
-    return recipe, table.iloc[:-1] if cut_off else table
+    return recipes[-1], table.iloc[:-1] if cut_off else table
 
 
-@styled
-def training_curves(variants: Sequence[Variant], tables: Tables) -> Figure:
+@styled()
+def training_curves(variants: Sequence[Variant], tables: findings.Tables) -> Figure:
     """Loss beside its chance level (dashed), and feature std, against images seen; a thin line per seed.
 
     Two panels per method, since neither losses nor budgets of different objectives compare. Where crops of a method
@@ -68,8 +63,7 @@ def training_curves(variants: Sequence[Variant], tables: Tables) -> Figure:
     variant.
     """
     methods = list(dict.fromkeys(variant.method for variant in variants))
-    if not methods:
-        raise ValueError("there are no runs to draw")
+    require("runs", methods)
     figure = Figure(figsize=(WIDTH, 4.4 * len(methods)))
     grid = figure.subplots(2 * len(methods), 1, height_ratios=[1.5, 1.0] * len(methods))
     for method, loss, feature_std in zip(methods, grid[::2], grid[1::2], strict=True):
@@ -89,7 +83,7 @@ def training_curves(variants: Sequence[Variant], tables: Tables) -> Figure:
     return figure
 
 
-def _draw_chance(axes: Axes, variants: Sequence[Variant], tables: Tables) -> list[End]:
+def _draw_chance(axes: Axes, variants: Sequence[Variant], tables: findings.Tables) -> list[End]:
     """The loss of a method that has learnt nothing: one line, or one per variant where it differs between them."""
     levels = {float(tables[variant.key].chance.iloc[-1]): colour(variant) for variant in variants}
     ends = []
@@ -100,7 +94,7 @@ def _draw_chance(axes: Axes, variants: Sequence[Variant], tables: Tables) -> lis
     return ends
 
 
-def _draw_runs(axes: Axes, variants: Sequence[Variant], tables: Tables, column: str) -> list[End]:
+def _draw_runs(axes: Axes, variants: Sequence[Variant], tables: findings.Tables, column: str) -> list[End]:
     """One column of the history of every run; the labels of the variants' ends, at the mean of their last values."""
     ends = []
     for variant in variants:

@@ -1,0 +1,127 @@
+"""A study's variants, files and paths as the rules ask for them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from oac import studies
+from oac.configuration import ConfigError
+from oac.pretrain import recipe as recipes
+from oac.workflow import StudyFiles
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDIES, _ = studies.load((ROOT / "config/studies").glob("*.yaml"))
+
+
+def changed(name: str, *path_and_value) -> StudyFiles:
+    """The files of a study with one value changed."""
+    study = copy.deepcopy(STUDIES[name])
+    *path, key, value = path_and_value
+    part = study
+    for step in path:
+        part = part[step]
+    part[key] = value
+    return StudyFiles(study)
+
+
+@pytest.fixture
+def demo() -> StudyFiles:
+    return StudyFiles(STUDIES["demo"])
+
+
+def test_the_parameter_of_a_run_holds_its_whole_recipe(demo):
+    text = demo.recipe_text("moco_v2", "object-dilate", "1")
+    assert recipes.complete(json.loads(text)) == recipes.build(STUDIES["demo"], "moco_v2", "object-dilate", 1)
+    assert demo.state_folder("moco_v2", "object-dilate", "1").endswith(recipes.digest(json.loads(text)))
+    assert json.loads(demo.random_init_text("2"))["seed"] == 2
+
+
+@pytest.mark.parametrize(("method", "crops"), [("moco_v3", "scene-scene"), ("moco_v2", "object-dilat")])
+def test_a_path_of_no_run_is_answered_with_what_there_is(demo, method, crops):
+    with pytest.raises(ConfigError, match=r"study demo has no .*there are"):
+        demo.recipe_text(method, crops, "0")
+
+
+def test_every_run_has_a_probe_and_every_trained_one_a_history(demo):
+    assert len(demo.probe_files("metrics.json")) == len(studies.runs(STUDIES["demo"])) == 16
+    assert len(demo.histories()) == 13
+    assert not any("random_init" in path for path in demo.histories())
+
+
+def test_boxes_are_read_by_the_variants_that_crop_around_them(demo):
+    assert demo.variant_boxes("scene-scene") == []
+    assert demo.variant_boxes("none") == []
+    assert demo.variant_boxes("object-dilate") == "results/demo/proposals/bing.parquet"
+    assert demo.moco_boxes() == ["results/demo/proposals/bing.parquet", "results/demo/proposals/ground_truth.parquet"]
+    assert demo.recall_tables() == ["results/demo/proposals/bing.parquet", "results/demo/proposals/random.parquet"]
+    with pytest.raises(ConfigError, match=r"no proposals\.csv"):
+        demo.table_source("csv")
+
+
+def test_photos_are_known_by_what_decides_them_and_by_nothing_else(demo):
+    identity = demo.photo_identity()
+    assert changed("demo", "data", "store", "max_missing_share", 0.5).photo_identity() == identity
+    assert changed("demo", "data", "store", "shards", {"train": 9, "test": 9}).photo_identity() == identity
+    assert changed("demo", "data", "store", "quality", 50).photo_identity() != identity
+    assert changed("demo", "data", "synthetic", "test", 7).photo_identity() != identity
+    assert (
+        changed("voc07", "data", "location", "elsewhere").photo_identity()
+        == StudyFiles(STUDIES["voc07"]).photo_identity()
+    )
+
+
+def test_a_part_without_defaults_is_completed_again(demo):
+    for keys in (("probe",), ("data",), ("proposals", "bing"), ("pretrain",)):
+        part = STUDIES["demo"]
+        for key in keys:
+            part = part[key]
+        assert studies.completed(demo.given(*keys), *keys) == part
+    assert "epochs" not in demo.given("probe")
+    assert set(demo.subset_options()) == {"source", "synthetic", "subset", "shards"}
+
+
+def test_a_missing_folder_is_named_before_any_job(demo):
+    assert demo.photo_location() == "resources/demo/published"
+    assert demo.downloads() == 0
+    with pytest.raises(ConfigError, match=r"study voc07: data\.location nowhere is no folder"):
+        changed("voc07", "data", "location", "nowhere").source_files()
+    assert changed("ohms", "data", "location", "https://example.org/x").downloads() == 1
+
+
+def test_shards_of_all_splits_and_of_some(demo):
+    assert demo.shards() == ["train-000", "train-001", "validation-000", "test-000"]
+    assert demo.shards("test") == ["test-000"]
+    assert len(demo.shard_indexes()) == len(demo.proposal_shards("bing")) == 4
+
+
+def test_a_study_shows_what_it_has():
+    shown = {name: StudyFiles(study) for name, study in STUDIES.items()}
+    assert "results/audit/report/tables/audit.md" in shown["audit"].tables()
+    assert "results/demo/report/tables/audit.md" not in shown["demo"].tables()
+    assert "results/ablations/report/figures/ablation_delta.png" in shown["ablations"].figures()
+    assert "results/imagenet/report/figures/ap_per_class.png" in shown["imagenet"].figures()
+    for files in shown.values():
+        pages = {path.removesuffix("html") for path in files.report() if "/tables/" in path}
+        assert pages == {path.removesuffix("md") for path in files.tables()}
+        assert set(files.figures()) < set(files.report())
+
+
+def test_the_comparison_of_proposals_reads_long_lists(demo):
+    assert demo.comparison_count() == 5000
+    assert demo.comparison_tables() == ["results/demo/proposals/comparison/bing.parquet"]
+    assert demo.comparison_shards("bing") == ["results/demo/proposals/comparison/bing/test-000.parquet"]
+    both = changed("demo", "proposals", "comparison", "sources", ["ground_truth", "random", "bing"])
+    assert both.comparison_tables() == [
+        "results/demo/proposals/ground_truth.parquet",
+        "results/demo/proposals/comparison/bing.parquet",
+    ]
+
+
+def test_table_1_takes_the_paper_s_rows():
+    files = StudyFiles(STUDIES["imagenet"]).table1_metrics()
+    assert "results/imagenet/probe/moco_v2/object-dilate/seed0/metrics.json" in files
+    assert not any("random_init" in path for path in files)

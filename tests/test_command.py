@@ -42,8 +42,8 @@ def run(
         ('read_yaml("absent.yaml")', "from oac.configuration import read_yaml", ["absent.yaml"]),
         # An error of another package that ours is raised from.
         ('read_yaml("broken.yaml")', "from oac.configuration import read_yaml", ["broken.yaml"]),
-        ('from_csv("a.csv", ["a"], count=1)', "from oac.proposals.sources import from_csv", ["a.csv", "xmin"]),
-        ('from_csv("void.csv", ["a"], count=1)', "from oac.proposals.sources import from_csv", ["void.csv"]),
+        ('from_csv("a.csv", ["a"], count=1)', "from oac.proposals.box_sources import from_csv", ["a.csv", "xmin"]),
+        ('from_csv("void.csv", ["a"], count=1)', "from oac.proposals.box_sources import from_csv", ["void.csv"]),
     ],
     ids=["script", "system", "package", "cause", "column", "table"],
 )

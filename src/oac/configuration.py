@@ -82,11 +82,14 @@ def filled(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def without_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Copy `value` without the keys that have the schema's default, at every depth; `filled` puts them back."""
+    """Copy `value` without the keys that have the schema's default, at every depth; `filled` puts them back.
+
+    Keys are sorted, so that equal values have one text.
+    """
     if not isinstance(value, dict):
         return value
     result = {}
-    for key, part in value.items():
+    for key, part in sorted(value.items()):
         known = schema.get("properties", {}).get(key, {})
         part = without_defaults(part, known)
         if "default" not in known or part != known["default"]:

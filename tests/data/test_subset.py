@@ -27,12 +27,12 @@ def make_release(boxes: list[tuple[str, str, bool]], images: dict[str, str], cat
 
 
 def plain_select(boxes: list, images: dict[str, str], least: int, often: int, rare: str, group: str) -> tuple:
-    """The filters again, one box at a time: (image ids by split, boxes by split, class labels, account)."""
-    account = []
+    """The filters again, one box at a time: (image ids by split, boxes by split, class labels, steps)."""
+    steps = []
     kept: dict[str, list] = {}
 
     def note(split: str, ids: list[str], rows: list) -> None:
-        account.append((split, len(ids), len({c for _, c, _ in rows}), len(rows)))
+        steps.append((split, len(ids), len({c for _, c, _ in rows}), len(rows)))
 
     def classes_of(image_id: str, rows: list) -> set[str]:
         return {c for i, c, _ in rows if i == image_id}
@@ -62,7 +62,7 @@ def plain_select(boxes: list, images: dict[str, str], least: int, often: int, ra
             note(split, ids, rows)
             chosen = {c for _, c, _ in rows}
         kept[split] = [sorted(ids), sorted(rows)]
-    return kept, [c for c in LABELS if c in chosen], account
+    return kept, [c for c in LABELS if c in chosen], steps
 
 
 IMAGES = st.dictionaries(
@@ -86,19 +86,19 @@ def test_the_filters_are_the_plain_ones(
     row = st.tuples(st.sampled_from(sorted(images)), st.sampled_from(LABELS), st.booleans())
     boxes = data.draw(st.lists(row, max_size=40))
     release = make_release(boxes, images, categorical)
-    kept, labels, account = plain_select(boxes, images, least, often, rare, group)
+    kept, labels, steps = plain_select(boxes, images, least, often, rare, group)
     options = {
         "min_classes_per_image": least,
         "min_images_per_class": often,
         "rare_labels": rare,
         "group_of": group,
     }
-    if "train" not in kept or any(counts[1] == 0 or counts[3] == 0 for counts in account):
+    if "train" not in kept or any(counts[1] == 0 or counts[3] == 0 for counts in steps):
         with pytest.raises(subset.EmptySubsetError):
             subset.select(release, **options)
         return
     found = subset.select(release, **options)
-    assert [(s["split"], s["images"], s["classes"], s["boxes"]) for s in found.steps] == account
+    assert [(s["split"], s["images"], s["classes"], s["boxes"]) for s in found.steps] == steps
     assert found.classes["label"].tolist() == labels
     for split, (ids, rows) in kept.items():
         part = found.images[found.images["split"] == split]

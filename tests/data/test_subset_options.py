@@ -139,7 +139,7 @@ def test_boxes_come_in_parts_that_make_the_whole() -> None:
 
 @pytest.mark.parametrize(("option", "flag"), [("depictions", "is_depiction"), ("group_of", "is_group_of")])
 def test_what_a_source_does_not_mark_cannot_be_left_out(option: str, flag: str) -> None:
-    """Otherwise the account would name a step that nothing was done in."""
+    """Otherwise the summary would name a step that nothing was done in."""
     release = make_release(MANY)
     unmarked = Release(release.images, release.boxes.drop(columns=flag), release.classes)
     with pytest.raises(ValueError, match=f"does not mark its boxes .{flag}."):

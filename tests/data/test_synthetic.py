@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from oac.data import openimages, subset, synthetic
-from oac.data import scenes as scenes_module
+from oac.data import openimages, subset, synthetic, synthetic_images
 
 COUNTS = {"train": 150, "validation": 12, "test": 12}
 
@@ -23,13 +22,13 @@ def release(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def scenes():
-    """A few hundred scenes as arrays, with the boxes the renderer measured."""
+def layouts():
+    """A few hundred images as arrays, with the boxes the renderer measured."""
     rng = np.random.default_rng(0)
-    composed = scenes_module.compose(rng, 300, 96)
-    canvas = scenes_module.background(rng, 300, 96)
+    composed = synthetic_images.compose(rng, 300, 96)
+    canvas = synthetic_images.background(rng, 300, 96)
     before = canvas.copy()
-    boxes = scenes_module.draw_objects(rng, canvas, composed)
+    boxes = synthetic_images.draw_objects(rng, canvas, composed)
     return composed, before, canvas, boxes
 
 
@@ -49,8 +48,8 @@ def test_the_release_reads_like_the_real_one_and_gives_the_filters_something_to_
     chosen = subset.select(read, min_classes_per_image=2, min_images_per_class=8)
     train = [step for step in chosen.steps if step["split"] == "train"]
     assert train[0]["images"] == 150
-    assert 0 < train[-1]["images"] < 150, "scenes of one class are dropped"
-    assert set(chosen.classes["label"]) == {synthetic.label_name(i) for i in scenes_module.FREQUENT}
+    assert 0 < train[-1]["images"] < 150, "images of one class are dropped"
+    assert set(chosen.classes["label"]) == {synthetic.label_name(i) for i in synthetic_images.FREQUENT}
     assert set(read.boxes["label"]) - set(chosen.classes["label"]), "rare classes are there to be dropped"
 
 
@@ -73,8 +72,8 @@ def test_the_seed_decides_every_byte(tmp_path):
     assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
 
 
-def test_boxes_hold_all_that_was_painted_and_fit_tightly(scenes):
-    composed, before, canvas, boxes = scenes
+def test_boxes_hold_all_that_was_painted_and_fit_tightly(layouts):
+    composed, before, canvas, boxes = layouts
     change = np.abs(canvas - before).max(-1)
     changed, covered = change > 0.02, change > 0.5  # a pixel can only change by more than half if covered by more
     for image in range(len(canvas)):
@@ -91,8 +90,8 @@ def test_boxes_hold_all_that_was_painted_and_fit_tightly(scenes):
     assert ((boxes >= 0) & (boxes <= 96) | np.isnan(boxes)).all()
 
 
-def test_objects_do_not_cover_one_another(scenes):
-    composed, _, _, boxes = scenes
+def test_objects_do_not_cover_one_another(layouts):
+    composed, _, _, boxes = layouts
     for image in range(300):
         placed = boxes[image][composed.label[image] >= 0]
         for a, b in itertools.combinations(placed, 2):
@@ -100,12 +99,12 @@ def test_objects_do_not_cover_one_another(scenes):
             assert not (overlap > 2).all()
 
 
-def test_neither_colour_nor_size_nor_place_tells_the_class(scenes):
+def test_neither_colour_nor_size_nor_place_tells_the_class(layouts):
     """A classifier on mean colour, its deviation, size and place stays near guessing, shape and texture apart."""
-    composed, _, canvas, boxes = scenes
+    composed, _, canvas, boxes = layouts
     features, labels = [], []
     for image, place in zip(*np.nonzero(composed.label >= 0), strict=True):
-        if composed.label[image, place] in scenes_module.RARE or composed.group[image, place]:
+        if composed.label[image, place] in synthetic_images.RARE or composed.group[image, place]:
             continue
         x0, y0, x1, y1 = boxes[image, place]
         middle = canvas[

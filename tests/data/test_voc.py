@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oac.proposals.evidence import without
+from oac.proposals.comparison import without_difficult
 
 from oac.data import voc
 
@@ -103,7 +103,7 @@ def test_difficult_objects_are_those_that_are_marked(folder: Path) -> None:
     np.testing.assert_allclose(corners, [[0.1, 0.2, 0.1, 0.3], [0.25, 0.5, 0.25, 0.5]], rtol=1e-6)
     # The same numbers as in the box table, from which they are taken out by comparing.
     boxes = voc.read_release(folder).boxes
-    assert len(without(boxes, found)) == len(boxes) - 2
+    assert len(without_difficult(boxes, found)) == len(boxes) - 2
     nothing = voc.difficult_objects(folder, ["000007"])
     assert nothing.empty
-    assert len(without(boxes, nothing)) == len(boxes)
+    assert len(without_difficult(boxes, nothing)) == len(boxes)

@@ -10,7 +10,7 @@ import pytest
 from oac.data import openimages, store, subset, synthetic
 from oac.pretrain.recipe import complete
 from oac.pretrain.run import TrainingFiles, train_run
-from oac.proposals.sources import ground_truth
+from oac.proposals.box_sources import ground_truth
 
 TINY = {
     "recipe_version": 1,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oac.proposals.box_sources import proposal_table
 from oac.proposals.comparison import (
     COUNTS,
     GroundTruth,
@@ -17,7 +18,6 @@ from oac.proposals.comparison import (
     without_difficult,
 )
 from oac.proposals.recall import best_overlaps, detection_rate
-from oac.proposals.sources import proposal_table
 
 BOX = ["xmin", "ymin", "xmax", "ymax"]
 

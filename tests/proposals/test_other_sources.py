@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from oac.proposals import opencv
+from oac.proposals.box_sources import from_csv
 from oac.proposals.proposers import proposer
-from oac.proposals.sources import from_csv
 
 
 def picture(height=160, width=220):

@@ -80,7 +80,7 @@ def test_map_points_stand_at_the_means_in_the_order_of_the_study_file():
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "scene-scene",
         "object-dilate (BING boxes)",
-        "dilate-gt (ground truth boxes)",
+        "dilate-gt (ground-truth boxes)",
         "Random initialisation",
         "Supervised",
     ]
@@ -125,7 +125,7 @@ def test_ap_per_class_draws_means_over_seeds_beside_the_baseline():
     axes = ap_per_class(*ap_tables(RUNS)).axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     shown = {line.get_label(): dict(zip(names, line.get_xdata(), strict=True)) for line in axes.lines}
-    assert list(shown) == ["scene-scene (baseline)", "object-dilate (BING boxes)", "dilate-gt (ground truth boxes)"]
+    assert list(shown) == ["scene-scene (baseline)", "object-dilate (BING boxes)", "dilate-gt (ground-truth boxes)"]
     for values, mean in zip(shown.values(), (19, 26, 30), strict=True):
         assert values == pytest.approx({"Cat": mean, "Dog": mean + 1, "Bus": mean + 2})
 
@@ -164,7 +164,7 @@ def test_ap_per_class_has_no_intervals_of_many_variants(others, expected):
 def test_ap_per_class_compares_variants_that_saw_as_many_images():
     long = [run | {"images_seen": 90} for run in runs_of("moco_v2", ("long", "object-dilate", "bing"), [0.9])]
     shown = [line.get_label() for line in ap_per_class(*ap_tables([*RUNS, *long])).axes[0].lines]
-    assert shown == ["scene-scene (baseline)", "object-dilate (BING boxes)", "dilate-gt (ground truth boxes)"]
+    assert shown == ["scene-scene (baseline)", "object-dilate (BING boxes)", "dilate-gt (ground-truth boxes)"]
 
 
 def test_ap_per_class_is_sorted_by_gain():

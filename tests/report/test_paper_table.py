@@ -46,10 +46,10 @@ def test_a_variant_that_the_paper_has_no_number_for_says_so(metrics):
     others = {row[0]: row for row in table.cells()[len(checked["values"]) :]}
     assert set(others) == {
         "moco_v2, object-object (BING boxes), mAP",
-        "moco_v2, object-dilate-gt (ground truth boxes), mAP",
+        "moco_v2, object-dilate-gt (ground-truth boxes), mAP",
         "random_init, mAP",
     }
-    ground_truth = others["moco_v2, object-dilate-gt (ground truth boxes), mAP"]
+    ground_truth = others["moco_v2, object-dilate-gt (ground-truth boxes), mAP"]
     assert ground_truth[1] == NOT_KNOWN
     assert ground_truth[2].startswith("70.1 ± ")
     assert ground_truth[3:6] == ["90.1", "–", "–"]
@@ -62,7 +62,7 @@ def test_a_variant_that_the_paper_has_no_number_for_says_so(metrics):
 def test_variants_of_single_labels_have_their_top1(metrics):
     single = [entry | {"top1": 0.25, "top5": 0.5} for entry in metrics]
     others = {row[0]: row for row in paper_table(check(load(single)), load(single)).cells()}
-    ground_truth = others["moco_v2, object-dilate-gt (ground truth boxes), top-1"]
+    ground_truth = others["moco_v2, object-dilate-gt (ground-truth boxes), top-1"]
     assert ground_truth[2].startswith("25.0")
     assert ground_truth[3] == "–"
 

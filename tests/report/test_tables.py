@@ -218,7 +218,7 @@ def test_verdicts_say_what_the_numbers_say(runs):
     numbers = "26.3 ± 3.8", "n = 3", "19.0 ± 2.5", "+7.3 ± 1.4", f"p = {p:.3f}"
     assert holds(said[0], "dilate-bing (BING boxes)", "above", "scene-scene", *numbers)
     assert holds(said[1], "No verdict", "random initialisation", "26.3 ± 3.8", "20.5", "n = 2", "+5.0")
-    assert holds(said[2], "no significant difference", "dilate-gt (ground truth boxes)", "scene-scene")
+    assert holds(said[2], "no significant difference", "dilate-gt (ground-truth boxes)", "scene-scene")
     better = load(
         [
             *variant("moco_v2", "scene", [0.5, 0.51, 0.52], "scene-scene"),

@@ -109,13 +109,17 @@ def ask(method, *fixed):
 
 
 def setting(*keys, default=None):
-    """Make a function of a job that looks up a value of its study; an absent last key has the default."""
+    """Make a function of a job that looks up a value of its study; an absent last key has the default.
+
+    Keys of a mapping are sorted, so that equal values have one text.
+    """
 
     def look_up(wildcards):
         value = files_of(wildcards.study).study
         for key in keys[:-1]:
             value = value[key]
-        return value.get(keys[-1], default)
+        value = value.get(keys[-1], default)
+        return dict(sorted(value.items())) if isinstance(value, dict) else value
 
     return look_up
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
-from oac.proposals.sources import from_csv, ground_truth, random_boxes
+from oac.proposals.box_sources import from_csv, ground_truth, random_boxes
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

@@ -18,9 +18,9 @@ from oac.command import plain_errors
 from oac.data.store import DamagedPhotoError, Store
 from oac.progress import track
 from oac.proposals.bing import Bing
+from oac.proposals.box_sources import proposal_table
 from oac.proposals.comparison import first_photos
 from oac.proposals.proposers import proposer
-from oac.proposals.sources import proposal_table
 
 PHOTOS_AT_ONCE = 256  # decoded and in memory, with a GPU
 Proposals = tuple[np.ndarray, np.ndarray]

@@ -1,4 +1,4 @@
-"""Choose the photos and classes of a study and account for every step."""
+"""Choose the photos and classes of a study, and count what every step leaves."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ from oac import studies
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.data import sources
-from oac.data.account import account, page
 from oac.data.subset import Subset, assign_shards, select
+from oac.data.subset_summary import page, subset_summary
 from oac.data.tables import write_boxes
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ def sharded(images: pd.DataFrame, shards: dict[str, int]) -> pd.DataFrame:
 
 
 def write(study: str, options: dict[str, Any], subset: Subset, output: "OutputFiles") -> None:
-    """Write the subset's tables and its account."""
+    """Write the subset's tables and its summary."""
     with writing(output.selection) as path:
         sharded(subset.images, options["shards"]).to_parquet(path, index=False)
     with writing(output.boxes) as path:
         write_boxes(subset.box_parts(), path)
     with writing(output.classes) as path:
         subset.classes.to_csv(path, index=False)
-    summary = account(study, options, subset)
+    summary = subset_summary(study, options, subset)
     with writing(output.page) as path:
         path.write_text(page(summary) + "\n", encoding="utf-8")
     with writing(output.summary) as path:

@@ -1,4 +1,4 @@
-"""What is left of a release while filters are applied, and the account of it; oac.data.subset says what they mean."""
+"""What filters leave of a release, and the counts after each step; oac.data.subset says what they mean."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """An Open Images release in miniature: the data of the demo.
 
 The folder it writes has the official file names, columns and places, so that everything behind it is the code
-that reads the real release. A scene shows three to six small objects of two or three classes on a cluttered
+that reads the real release. An image shows three to six small objects of two or three classes on a cluttered
 background; every object has a closed outline, and the sizes recur, as real objects do for a window scorer.
 
-What an object *is* can be told by its shape and texture alone (see scenes.py). Some scenes hold one class only and
-some classes are rare, so that the OHMS filters have something to drop; some photos are greyscale, some are stored
+The class of an object shows in its shape and texture alone (see synthetic_images.py). Some images hold one class only
+and some classes are rare, so that the OHMS filters have something to drop; some photos are grayscale, some are stored
 turned, some boxes are of groups.
 """
 
@@ -21,7 +21,7 @@ from PIL import Image
 
 from oac.atomic import writing
 from oac.data import openimages
-from oac.data.scenes import CLASSES, Scenes, background, compose, draw_objects
+from oac.data.synthetic_images import CLASSES, Layouts, background, compose, draw_objects
 
 GREY_SHARE, TURNED_SHARE = 0.03, 0.03  # of the photos
 
@@ -69,14 +69,14 @@ def _write_split(folder: Path, split: str, count: int, rng: np.random.Generator,
     box_rows: list[list[object]] = []
     image_rows: list[list[object]] = []
     with ThreadPoolExecutor() as pool:
-        for start, scenes, pixels, boxes in _rendered(rng, count, size):
+        for start, layouts, pixels, boxes in _rendered(rng, count, size):
             n = len(pixels)
             grey, turned = rng.random(n) < GREY_SHARE, rng.random(n) < TURNED_SHARE
             rotation = np.where(turned, rng.choice([90, 180, 270], n), 0)
             chunk = ids[start : start + n]
             paths = [folder / split / f"{image_id}.jpg" for image_id in chunk]
             list(pool.map(_write_photo, paths, pixels, grey, rotation, [quality] * n))
-            box_rows += _box_rows(chunk, scenes, boxes / size, rotation)
+            box_rows += _box_rows(chunk, layouts, boxes / size, rotation)
             image_rows += [
                 [image_id, split, *[""] * 9, float(r)] for image_id, r in zip(chunk, rotation, strict=True)
             ]
@@ -86,14 +86,14 @@ def _write_split(folder: Path, split: str, count: int, rng: np.random.Generator,
 
 def _rendered(
     rng: np.random.Generator, count: int, size: int, chunk: int = 40
-) -> Iterator[tuple[int, Scenes, np.ndarray, np.ndarray]]:
-    """Yield (start, scenes, pixels (n, size, size, 3) uint8, boxes (n, k, 4) in pixels) in chunks."""
+) -> Iterator[tuple[int, Layouts, np.ndarray, np.ndarray]]:
+    """Yield (start, layouts, pixels (n, size, size, 3) uint8, boxes (n, k, 4) in pixels) in chunks."""
     for start in range(0, count, chunk):
         n = min(chunk, count - start)
-        scenes = compose(rng, n, size)
+        layouts = compose(rng, n, size)
         canvas = background(rng, n, size)
-        boxes = draw_objects(rng, canvas, scenes)
-        yield start, scenes, np.rint(canvas * 255).astype(np.uint8), boxes
+        boxes = draw_objects(rng, canvas, layouts)
+        yield start, layouts, np.rint(canvas * 255).astype(np.uint8), boxes
 
 
 def _write_photo(path: Path, pixels: np.ndarray, grey: bool, rotation: int, quality: int) -> None:
@@ -102,11 +102,11 @@ def _write_photo(path: Path, pixels: np.ndarray, grey: bool, rotation: int, qual
     (image.convert("L") if grey else image).save(path, "JPEG", quality=quality)
 
 
-def _box_rows(ids: np.ndarray, scenes: Scenes, boxes: np.ndarray, rotation: np.ndarray) -> list[list[object]]:
+def _box_rows(ids: np.ndarray, layouts: Layouts, boxes: np.ndarray, rotation: np.ndarray) -> list[list[object]]:
     """Rows of the box file, objects in order of place; official boxes are of the photo as it is stored."""
-    image, place = np.nonzero(scenes.label >= 0)
+    image, place = np.nonzero(layouts.label >= 0)
     stored = openimages.rotate_boxes(boxes[image, place], (360 - rotation[image]) % 360)
-    label, group = scenes.label[image, place], scenes.group[image, place].astype(int)
+    label, group = layouts.label[image, place], layouts.group[image, place].astype(int)
     return [
         [ids[i], "xclick", label_name(c), 1, *(f"{edge:.6f}" for edge in box[[0, 2, 1, 3]]), 0, 0, g, 0, 0]
         for i, c, box, g in zip(image, label, stored, group, strict=True)

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from oac.proposals.box_sources import random_boxes
 from oac.proposals.recall import best_overlaps
-from oac.proposals.sources import random_boxes
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Numbers of boxes at which sources are compared."""

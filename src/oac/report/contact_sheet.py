@@ -156,7 +156,7 @@ def _title(name: str, policy: CropPolicy, scale_lower: float) -> str:
         source = policy.boxes or ""
         parts += [f"{BOX_NAMES.get(source, source)} boxes" + (", each an item" if policy.items == "box" else "")]
         ranges = [f"{100 * low:g}–{100 * high:g} %" for low, high in policy.scales or ()]
-        parts += [f"crops {' and '.join(ranges)}" if ranges else rf"$s_\mathrm{{min}}$ = {scale_lower:.2f}"]
+        parts += [f"crops {' and '.join(ranges)}" if ranges else f"s_min = {scale_lower:.2f}"]
     if policy.policy in ("scene-scene", "object-scene"):
         parts.append(f"scene crops {100 * policy.scene_scale[0]:g}–{100 * policy.scene_scale[1]:g} % of the photo")
     if policy.policy == "object-dilate":

@@ -6,6 +6,7 @@ Takes the table that `oac.proposals.comparison.score_proposals` makes, with the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,7 @@ def comparison_curves(table: pd.DataFrame) -> Figure:
             for average, dashes in _AVERAGES.items():
                 values = 100 * rows[f"{column}_{average}"]
                 axes.plot(rows["count"], values, dashes, color=_colour(source), gid=f"{source} {average}")
-        axes.set_xscale("log")
-        style.count_axis(axes.xaxis, table["count"])
+        _label_counts(axes, [count for count in _SHOWN if count <= table["count"].max()])
         axes.set_ylim(0, 102)
         axes.set_title(label, fontsize=9)
         axes.grid()
@@ -99,6 +99,14 @@ def comparison_curves(table: pd.DataFrame) -> Figure:
         looks[name] = {"color": "black", "ls": dashes}
     style.legend_below(figure, looks, 4)
     return figure
+
+
+def _label_counts(axes: Axes, counts: Sequence[int]) -> None:
+    """Make the x axis a log axis with these counts, rising, as far as they leave room for each other's numbers."""
+    axes.set_xscale("log")
+    ticks = [count for before, count in pairwise([0, *counts]) if count >= 1.25 * before]
+    axes.set_xticks(ticks, [f"{count:,}" for count in ticks])
+    axes.minorticks_off()
 
 
 def _colour(source: object) -> str:
@@ -157,7 +165,6 @@ def recall_curve(rates: Mapping[str, Mapping[Any, float]], iou: float = 0.5) -> 
     rates = {source: by_count for source, by_count in rates.items() if by_count}
     style.require("detection rates", rates)
     figure, axes = style.one_panel(3.2)
-    axes.set_xscale("log")
     counts, ends = set(), []
     for source, by_count in rates.items():
         curve = sorted((int(count), 100 * rate) for count, rate in by_count.items())
@@ -166,7 +173,7 @@ def recall_curve(rates: Mapping[str, Mapping[Any, float]], iou: float = 0.5) -> 
         axes.plot(x, y, marker=style.BOX_LOOKS.get(source, style.OTHER_BOXES).marker, color=shade, gid="mean")
         ends.append((y[-1], BOX_NAMES.get(source, source) + " boxes", shade))
         counts |= set(x)
-    style.count_axis(axes.xaxis, sorted(counts))
+    _label_counts(axes, sorted(counts))
     axes.set_ylim(0, 102)
     axes.set_xlabel("proposals per photo")
     axes.set_ylabel(f"detection rate (%) at IoU ≥ {iou:g}")

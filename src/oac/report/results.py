@@ -94,7 +94,8 @@ class Variant:
     @property
     def crops_name(self) -> str:
         """The crop variant with the source of its boxes."""
-        return self.crops + (f" ({BOX_NAMES.get(self.boxes, self.boxes)} boxes)" if self.boxes else "")
+        boxes = "ground-truth" if self.boxes == "ground_truth" else BOX_NAMES.get(self.boxes or "", self.boxes)
+        return self.crops + (f" ({boxes} boxes)" if self.boxes else "")
 
     @property
     def name(self) -> str:

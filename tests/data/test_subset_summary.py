@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from oac.data.account import OHMS, account, page
 from oac.data.subset import select
+from oac.data.subset_summary import OHMS, page, subset_summary
 from oac.data.tables import BOX_COLUMNS, Release
 
 
@@ -18,7 +18,7 @@ def test_the_account_counts_the_subset_and_stands_beside_the_papers() -> None:
         pd.DataFrame({"label": ["/a", "/b", "/c"], "name": ["Ant", "Bee", "Cat"]}),
     )
     options = {"source": "openimages", "subset": {"min_images_per_class": 2}}
-    found = account("mine", options, select(release, **options["subset"]))
+    found = subset_summary("mine", options, select(release, **options["subset"]))
     assert found["ours"] == {
         "train_images": 6,
         "classes": 2,

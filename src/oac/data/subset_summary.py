@@ -28,7 +28,7 @@ _NAMES = {
 _ROUNDED = {"objects_per_image", "fewest_images_of_a_class", "most_images_of_a_class", "test_images"}
 
 
-def account(study: str, options: dict[str, Any], subset: Subset) -> dict[str, Any]:
+def subset_summary(study: str, options: dict[str, Any], subset: Subset) -> dict[str, Any]:
     """summary.json: the counts after every step, those of the subset, and both beside the paper's."""
     splits = {split: int(count) for split, count in subset.images["split"].value_counts(sort=False).items()}
     per_class = subset.classes["train_images"]

@@ -1,4 +1,4 @@
-"""The scenes of the synthetic release: what stands where, and how it is painted, many scenes at once.
+"""The images of the synthetic release: what stands where, and how it is painted, many images at once.
 
 What an object *is* can be told by its shape and texture alone: fill colours, outline and background are drawn
 without looking at the class. Every object has a closed outline and sizes recur, as real objects do for a window
@@ -19,16 +19,16 @@ CLASSES = tuple((shape, texture) for shape in SHAPES for texture in TEXTURES)
 RARE = tuple(i for i, (s, t) in enumerate(CLASSES) if SHAPES.index(s) == TEXTURES.index(t))
 FREQUENT = tuple(i for i in range(len(CLASSES)) if i not in RARE)
 
-RARE_SHARE = 0.02  # of the scenes show one object of a rare class
-SINGLE_CLASS_SHARE = 0.1  # of the scenes show one class only: "at least two classes" drops them
+RARE_SHARE = 0.02  # of the images show one object of a rare class
+SINGLE_CLASS_SHARE = 0.1  # of the images show one class only: "at least two classes" drops them
 GROUP_SHARE = 0.03  # of the objects are a group under one box
 CELLS = 3  # objects stand in distinct cells of a 3 x 3 grid, so they never cover one another
-OBJECT_SHARES = (0.17, 0.22, 0.28)  # an object's side as a share of the scene's: three sizes that recur
+OBJECT_SHARES = (0.17, 0.22, 0.28)  # an object's side as a share of the image's: three sizes that recur
 
 
 @dataclass(frozen=True)
-class Scenes:
-    """What stands where in n scenes: k places each, the unused ones with `label` -1.
+class Layouts:
+    """What stands where in n images: k places each, the unused ones with `label` -1.
 
     label, side: (n, k) class index and side in pixels; centre: (n, k, 2) x, y in pixels; group: (n, k) bool.
     """
@@ -39,14 +39,14 @@ class Scenes:
     group: np.ndarray
 
 
-def compose(rng: np.random.Generator, n: int, size: int) -> Scenes:
-    """Decide which objects stand where in n scenes."""
+def compose(rng: np.random.Generator, n: int, size: int) -> Layouts:
+    """Decide which objects stand where in n images."""
     places = CELLS * CELLS
-    # Two or three classes a scene, and every object is one of them.
+    # Two or three classes an image, and every object is one of them.
     palette = rng.permuted(np.tile(FREQUENT, (n, 1)), axis=1)[:, :3]
     classes = np.where(rng.random(n) < SINGLE_CLASS_SHARE, 1, rng.integers(2, 4, n))
     pick = np.minimum((rng.random((n, places)) * classes[:, None]).astype(int), classes[:, None] - 1)
-    pick[:, :3] = np.minimum(np.arange(3), classes[:, None] - 1)  # each class of a scene is seen at least once
+    pick[:, :3] = np.minimum(np.arange(3), classes[:, None] - 1)  # each class of an image is seen at least once
     label = np.take_along_axis(palette, pick, axis=1)
     rare = rng.random(n) < RARE_SHARE
     label[rare, 3] = rng.choice(RARE, rare.sum())
@@ -60,7 +60,7 @@ def compose(rng: np.random.Generator, n: int, size: int) -> Scenes:
     centre = np.stack([cell % CELLS, cell // CELLS], axis=-1) * width + width / 2 + slack
     # Far enough from the border for a whole object, whatever its turn.
     centre = np.clip(centre, side[..., None] * 0.55, size - side[..., None] * 0.55)
-    return Scenes(label, side, centre, rng.random((n, places)) < GROUP_SHARE)
+    return Layouts(label, side, centre, rng.random((n, places)) < GROUP_SHARE)
 
 
 def background(rng: np.random.Generator, n: int, size: int, waves: int = 24) -> np.ndarray:
@@ -91,18 +91,20 @@ def background(rng: np.random.Generator, n: int, size: int, waves: int = 24) -> 
     return np.clip(fields + 0.5, 0, 1)
 
 
-def draw_objects(rng: np.random.Generator, canvas: np.ndarray, scenes: Scenes) -> np.ndarray:
-    """Paint the scenes' objects into `canvas` (n, size, size, 3); return their tight boxes (n, k, 4) in pixels.
+def draw_objects(rng: np.random.Generator, canvas: np.ndarray, layouts: Layouts) -> np.ndarray:
+    """Paint the objects of the images into `canvas` (n, size, size, 3); return their tight boxes (n, k, 4) in pixels.
 
     Boxes are xmin, ymin, xmax, ymax, NaN where a place is empty.
     """
     n, size = canvas.shape[:2]
-    image, place = np.nonzero(scenes.label >= 0)
-    side, centre = scenes.side[image, place], scenes.centre[image, place]
+    image, place = np.nonzero(layouts.label >= 0)
+    side, centre = layouts.side[image, place], layouts.centre[image, place]
     patch = int(np.ceil(size * max(OBJECT_SHARES) * 1.06 * 1.1)) + 2
     corner = np.clip(np.rint(centre - patch / 2).astype(int), 0, size - patch)
-    alpha, colour = _render(rng, scenes.label[image, place], scenes.group[image, place], side, centre - corner, patch)
-    boxes = np.full((n, scenes.label.shape[1], 4), np.nan)
+    alpha, colour = _render(
+        rng, layouts.label[image, place], layouts.group[image, place], side, centre - corner, patch
+    )
+    boxes = np.full((n, layouts.label.shape[1], 4), np.nan)
     inside = np.greater(alpha, 0.5)
     for axis in (0, 1):  # x, then y
         profile = inside.any(axis=1 + axis)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from oac.data.tables import BOX_COLUMNS, PROPOSAL_COLUMNS
-from oac.proposals.sources import ground_truth, proposal_table, random_boxes
+from oac.proposals.box_sources import ground_truth, proposal_table, random_boxes
 
 BOXES = pd.DataFrame(
     [

@@ -245,8 +245,24 @@ def test_files_on_disk(tmp_path: Path) -> None:
 
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_DELAY", 0.001)
-    with pytest.raises(DownloadError, match=r"ConnectionRefusedError.*after 3 attempts"):
+    with pytest.raises(DownloadError, match=r"[Cc]onnection refused.*after 3 attempts"):
         fetch("http://127.0.0.1:9/x", tmp_path / "x", retries=2)
+
+
+@pytest.mark.parametrize("excepted", ["", "127.0.0.1"])
+def test_the_proxy_of_the_environment_is_taken(
+    url: str, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, excepted: str
+) -> None:
+    monkeypatch.setattr(waiting, "FIRST_DELAY", 0.001)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", excepted)
+    if excepted:
+        fetch(url, tmp_path / "file.csv", retries=0)
+        assert (tmp_path / "file.csv").read_bytes() == DATA
+    else:
+        with pytest.raises(DownloadError, match=r"(?i)proxy"):
+            fetch(url, tmp_path / "file.csv", retries=0)
+        assert server.requests == []
 
 
 def test_a_full_disk_says_so(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from oac.pretrain.photos import Photos
 from PIL import Image
 
 from oac.data import dicts
 from oac.data.photos import MissingPhotoError, prepare
 from oac.data.store import Store, stored_images, write_shard
+from oac.pretrain.host_photos import HostPhotos
 
 # What such files call, as (module, name) and arguments. Each would leave the file "ran" behind, or is a step to it.
 CALLS = [
@@ -237,7 +237,7 @@ def test_1000_mutated_photos_are_stored_and_loaded_or_listed(tmp_path: Path, ori
     assert Store(store).image_ids == stored["image_id"].tolist()
     images = stored_images(store)
     for reduced, resident in ((False, 1.0), (False, 0.0), (True, 1.0), (True, 0.0)):
-        loaded = Photos(store, images, resident, reduced=reduced)
+        loaded = HostPhotos(store, images, resident, reduced=reduced)
         for number, row in enumerate(images.itertuples()):
             photo = loaded[number]
             assert photo is not None
@@ -259,7 +259,7 @@ def test_photos_that_are_damaged_in_the_store_are_told_apart(tmp_path: Path, ori
         data[row.offset + generator.randrange(row.bytes)] ^= 1 << generator.randrange(8)
         harmed.add(row.image_id)
     paths[0].write_bytes(data)
-    loaded = Photos(tmp_path / "photos", stored_images(tmp_path / "photos"), 0.0)
+    loaded = HostPhotos(tmp_path / "photos", stored_images(tmp_path / "photos"), 0.0)
     assert {loaded.image_ids[n] for n in range(100) if loaded[n] is None} == harmed
 
 

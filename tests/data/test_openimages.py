@@ -209,3 +209,10 @@ def test_a_flag_that_one_file_lacks_is_unknown_for_all(folder: Path) -> None:
     write_split(folder, "test", {"t1": "0"}, ["t1,xclick,/m/a,1,0.1,0.4,0.2,0.9,0,1,0,0"], header=header)
     assert "is_depiction" not in openimages.read_release(folder, ["train", "test"]).boxes
     assert "is_depiction" in openimages.read_release(folder, ["train"]).boxes
+
+
+def test_a_header_that_is_not_utf_8_is_named(folder: Path) -> None:
+    path = folder / openimages.box_file("train")
+    path.write_bytes("Bild-Nummer f\u00fcr\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"bbox\.csv is not UTF-8"):
+        openimages.read_release(folder, ["train"])

@@ -261,3 +261,9 @@ def test_real_voc_annotations_agree_with_themselves_as_csv(shared: Path, tmp_pat
     )
     assert found.boxes["label"].tolist() == boxes["label"].tolist()
     assert isinstance(found.classes, pd.DataFrame)
+
+
+def test_a_csv_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_bytes(HEADER.encode() + LINE.replace("cat", "caf\u00e9").encode("latin-1"))
+    with pytest.raises(ValueError, match=r"boxes\.csv is not a csv table in UTF-8"):
+        folder.read_release(tmp_path, boxes="boxes.csv")

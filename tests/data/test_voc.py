@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oac.proposals.comparison import without_difficult
 
 from oac.data import voc
+from oac.proposals.comparison import without_difficult
 
 
 def annotation(*objects: str, size: str = "<width>200</width><height>100</height>") -> str:
@@ -107,3 +107,9 @@ def test_difficult_objects_are_those_that_are_marked(folder: Path) -> None:
     nothing = voc.difficult_objects(folder, ["000007"])
     assert nothing.empty
     assert len(without_difficult(boxes, nothing)) == len(boxes)
+
+
+def test_a_list_that_is_not_utf_8_is_named(folder: Path) -> None:
+    (folder / "ImageSets" / "Main" / "train.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(ValueError, match=r"train\.txt is not UTF-8"):
+        voc.read_release(folder)

@@ -78,6 +78,6 @@ def test_pairs_are_those_of_the_metrics(finished):
     }
     row = pairs.loc[("object-dilate", "moco_v2")]
     assert row.difference_points == pytest.approx(100 * (maps["moco_v2/object-dilate"] - maps["moco_v2/scene-scene"]))
-    assert pd.isna([row.difference_half_width_points, row.p]).all(), "one seed"
+    assert pd.isna([row.difference_half_width_points, row.difference_p]).all(), "one seed"
     row = pairs.loc[("object-dilate", "random_init")]
     assert row.difference_points == pytest.approx(100 * (maps["moco_v2/object-dilate"] - maps["random_init/none"]))

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import http.client
 import os
 import re
-import urllib.error
-import urllib.request
+import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import urllib3
+
 from oac.atomic import DiskFullError
+from oac.data.http_client import HEADERS, PASSING_STATUS, REDIRECTS, connection_pool, reason
 from oac.data.waiting import header_number, retry_after, wait
 
 WRONG_RETRIES = 2
 _CHUNK = 1 << 20
-# A server that is overloaded or a gateway in trouble; every other 4xx says that asking again is no use.
-PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
-_BROKEN_CONNECTION = (http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError)
 
 
 class DownloadError(OSError):
@@ -41,8 +39,8 @@ class _TryAgainError(Exception):
     after: how long the server asks to wait, in seconds. anew: what was here was wrong and is thrown away.
     """
 
-    def __init__(self, reason: str, after: float | None = None, *, anew: bool = False) -> None:
-        super().__init__(reason)
+    def __init__(self, problem: str, after: float | None = None, *, anew: bool = False) -> None:
+        super().__init__(problem)
         self.after, self.anew = after, anew
 
 
@@ -144,8 +142,8 @@ def _append(url: str, part: _Part, expected: int | None, timeout: float) -> None
     except _NothingMoreError as error:
         if error.total != have:
             part.path.unlink()
-            reason = f"{have} bytes are here, but the server has {error.total}"
-            raise _TryAgainError(reason, anew=True) from None
+            problem = f"{have} bytes are here, but the server has {error.total}"
+            raise _TryAgainError(problem, anew=True) from None
         return
     part.validator = connection.validator
     with connection.response as response, open(part.path, "r+b" if have else "wb") as file:
@@ -166,22 +164,23 @@ def _open(url: str, start: int, validator: str | None, timeout: float) -> _Conne
     """Ask for the bytes from `start` on; what may pass is a _TryAgainError, the rest DownloadError."""
     if not url.startswith(("http://", "https://", "file://")):
         raise DownloadError(f"{url}: an address must begin with http://, https:// or file://")
-    headers = {"User-Agent": "oac", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        if validator:
-            headers["If-Range"] = validator
+    if url.startswith("file://"):
+        return _open_file(url)
+    headers = HEADERS | ({"Range": f"bytes={start}-"} if start else {})
+    if start and validator:
+        headers["If-Range"] = validator
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
-    except urllib.error.HTTPError as error:
-        with error:
-            raise _status_error(url, error, start) from None
-    except _BROKEN_CONNECTION as error:
-        if url.startswith("file://"):
-            raise GoneError(f"{url}: {_reason(error)}") from None
-        raise _TryAgainError(_reason(error)) from None
+        response = connection_pool(url, timeout=urllib3.Timeout(connect=timeout, read=timeout)).request(
+            "GET", url, headers=headers, retries=REDIRECTS, preload_content=False, decode_content=False,
+            enforce_content_length=False,  # what has arrived is kept, and the length is compared here
+        )  # fmt: skip
+    except urllib3.exceptions.HTTPError as error:
+        raise _TryAgainError(reason(error)) from None
+    if response.status not in (200, 206):
+        response.close()
+        raise _status_error(url, response, start)
     length = response.headers.get("Content-Length")
-    found = None if url.startswith("file://") else response.headers.get("ETag")
+    found = response.headers.get("ETag")
     # Weak validators may stand for different bytes, so they cannot join two pieces.
     strong = found if found and not found.startswith("W/") else None
     begins = _range_start(response.headers.get("Content-Range")) if response.status == 206 else 0
@@ -191,21 +190,30 @@ def _open(url: str, start: int, validator: str | None, timeout: float) -> _Conne
     return _Connection(response, begins, header_number(length), strong)
 
 
-def _status_error(url: str, error: urllib.error.HTTPError, start: int) -> Exception:
-    if error.code == 416 and start:
-        total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
+def _open_file(url: str) -> _Connection:
+    path = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path))
+    try:
+        return _Connection(open(path, "rb"), 0, path.stat().st_size, None)
+    except OSError as error:
+        raise GoneError(f"{url}: {error.strerror or error}") from None
+
+
+def _status_error(url: str, response: urllib3.BaseHTTPResponse, start: int) -> Exception:
+    if response.status == 416 and start:
+        total = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
         return _NothingMoreError(int(total[1]) if total else None)
-    if error.code in PASSING_STATUS:
-        return _TryAgainError(f"HTTP {error.code} {error.reason}", retry_after(error.headers.get("Retry-After")))
-    return GoneError(f"{url}: HTTP {error.code} {error.reason}; is the address right and the file public?")
+    said = f"HTTP {response.status} {response.reason or ''}".strip()
+    if response.status in PASSING_STATUS:
+        return _TryAgainError(said, retry_after(response.headers.get("Retry-After")))
+    return GoneError(f"{url}: {said}; is the address right and the file public?")
 
 
 def _read(response: Any, size: int) -> bytes:
     """What has arrived, at most `size` bytes; not more than one read, so that a cut loses nothing of it."""
     try:
         return response.read1(size)
-    except _BROKEN_CONNECTION as error:
-        raise _TryAgainError(_reason(error)) from None
+    except urllib3.exceptions.HTTPError as error:
+        raise _TryAgainError(reason(error)) from None
 
 
 def _difference(part: Path, size: int | None, md5: str | None) -> str | None:
@@ -224,11 +232,6 @@ def _difference(part: Path, size: int | None, md5: str | None) -> str | None:
 def _range_start(text: str | None) -> int:
     match = re.match(r"bytes (\d+)-", text or "")
     return int(match[1]) if match else -1
-
-
-def _reason(error: BaseException) -> str:
-    cause = getattr(error, "reason", None) or error
-    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
 
 
 def _advice(part: _Part) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from oac.csv_tables import read_text_table
 from oac.data.openimages import rotate_boxes
 from oac.data.photos import FORMATS
 from oac.data.tables import (
@@ -55,7 +56,7 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
             f"{path} does not exist; a CSV file with the columns {', '.join(COLUMNS)} is expected"
         )
     # As text, so that a wrong value can be shown as it is written.
-    table = pd.read_csv(path, dtype="str", keep_default_na=False)
+    table = read_text_table(path)
     check_columns(list(table.columns), COLUMNS, path)
     if table.empty:
         raise ValueError(f"{path} has no line of a box")

@@ -15,6 +15,7 @@ from pathlib import Path
 import urllib3
 
 from oac.data.download import GoneError, fetch
+from oac.data.http_client import connection_pool
 
 BASE = "https://storage.googleapis.com/openimages"
 # Photos of all splits: {PHOTOS}/{split}/{ImageID}.jpg. The bucket is public and needs no account.
@@ -110,13 +111,13 @@ def check(base: str = BASE, photos: str = PHOTOS, timeout: float = 30.0) -> Iter
     Compared are the size and, where the server tells it (as Google's does), the md5 of each annotation file. Of
     photos, two are asked for.
     """
-    pool = urllib3.PoolManager(timeout=timeout, retries=urllib3.Retry(3, backoff_factor=1.0))
+    options = {"timeout": timeout, "retries": urllib3.Retry(3, backoff_factor=1.0)}
     for file in FILES.values():
         url = f"{base}/{file.place}"
-        yield url, _difference(pool, url, file)
+        yield url, _difference(connection_pool(url, **options), url, file)
     for path in EXAMPLES:
         url = f"{photos}/{path}"
-        yield url, _difference(pool, url, None)
+        yield url, _difference(connection_pool(url, **options), url, None)
 
 
 def _difference(pool: urllib3.PoolManager, url: str, file: OfficialFile | None) -> str:

@@ -156,8 +156,11 @@ def _existing(path: Path) -> Path:
 
 def _read_csv(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
     """The named columns of a CSV file, in the order of `types`."""
-    with open(_existing(path), encoding="utf-8-sig") as file:
-        header = next(csv.reader([file.readline()]), [])
+    try:
+        with open(_existing(path), encoding="utf-8-sig") as file:
+            header = next(csv.reader([file.readline()]), [])
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}") from error
     check_columns(header, [name for name in types if name not in _OPTIONAL], path)
     types = {name: kind for name, kind in types.items() if name in header}
     try:

@@ -70,7 +70,10 @@ def _read_list(path: Path) -> list[str]:
             f"{path} does not exist; expected a folder laid out like VOCdevkit/VOC2007 "
             "(Annotations, ImageSets/Main, JPEGImages)"
         )
-    ids = path.read_text(encoding="utf-8").split()
+    try:
+        ids = path.read_text(encoding="utf-8").split()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}") from error
     if not ids:
         raise ValueError(f"{path} lists no photo")
     return ids

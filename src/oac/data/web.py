@@ -16,7 +16,8 @@ from pathlib import Path
 
 import urllib3
 
-from oac.data.download import PASSING_STATUS, DownloadError, GoneError
+from oac.data.download import DownloadError, GoneError
+from oac.data.http_client import PASSING_STATUS, REDIRECTS, connection_pool, reason
 from oac.data.waiting import LONGEST_RETRY_AFTER, back_off, retry_after, say_wait
 
 # Waits that the server itself asked for do not count as attempts, but not for ever: so many, so many seconds.
@@ -24,9 +25,6 @@ MOST_ASKED_WAITS, MOST_ASKED_SECONDS = 20, 1800.0
 # Ten times the largest original of Open Images; of a photo in whatever form, not of its pixels.
 MOST_BYTES = 100_000_000
 _CHUNK = 1 << 16
-_REDIRECTS = urllib3.Retry(
-    total=5, connect=0, read=0, redirect=5, status=0, other=0, respect_retry_after_header=False
-)
 
 
 def open_source(
@@ -69,12 +67,8 @@ class Server:
 
     def __init__(self, base: str, *, connections: int, retries: int, timeout: float, deadline: float) -> None:
         self.base, self.retries, self.deadline = base.rstrip("/"), retries, deadline
-        self._pool = urllib3.PoolManager(
-            maxsize=connections,
-            block=True,
-            timeout=urllib3.Timeout(connect=timeout, read=timeout),
-            headers={"User-Agent": "oac", "Accept-Encoding": "identity"},
-        )
+        limits = urllib3.Timeout(connect=timeout, read=timeout)
+        self._pool = connection_pool(base, maxsize=connections, block=True, timeout=limits)
         self._lock, self._resume_at, self._closed = threading.Lock(), 0.0, threading.Event()
 
     def read(self, path: str) -> bytes:
@@ -87,18 +81,18 @@ class Server:
         failures, asked_waits, asked_seconds = 0, 0, 0.0
         while True:
             self._hold()
-            reason, asked = "", 0.0
+            problem, asked = "", 0.0
             try:
-                response = self._pool.request("GET", url, retries=_REDIRECTS, preload_content=False)
+                response = self._pool.request("GET", url, retries=REDIRECTS, preload_content=False)
                 body = self._body(response, url)
             except urllib3.exceptions.HTTPError as error:
-                reason = _reason(error)
+                problem = reason(error)
             else:
                 if response.status == 200:
                     return body
-                reason = f"HTTP {response.status} {response.reason or ''}".strip()
+                problem = f"HTTP {response.status} {response.reason or ''}".strip()
                 if response.status not in PASSING_STATUS:
-                    raise GoneError(f"{url}: {reason}")
+                    raise GoneError(f"{url}: {problem}")
                 asked = min(retry_after(response.headers.get("Retry-After")) or 0.0, LONGEST_RETRY_AFTER)
             pause = back_off(failures + 1)
             # To ask for less than the usual pause is no reason to ask for ever.
@@ -108,7 +102,7 @@ class Server:
                 continue
             failures += 1
             if failures > self.retries:
-                raise DownloadError(f"{url}: {reason} ({failures + asked_waits} attempts)")
+                raise DownloadError(f"{url}: {problem} ({failures + asked_waits} attempts)")
             self._sleep(pause)
 
     def _body(self, response: urllib3.BaseHTTPResponse, url: str) -> bytes:
@@ -154,8 +148,3 @@ class Server:
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds):
             raise DownloadError(f"{self.base}: stopped while waiting for the server")
-
-
-def _reason(error: urllib3.exceptions.HTTPError) -> str:
-    cause = getattr(error, "reason", None) or error
-    return f"{type(cause).__name__}: {cause}"

@@ -13,7 +13,7 @@ ROWS = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("xyz"), st.i
 
 
 def box_table(rows: list[tuple[str, str, int]], categorical: bool) -> pd.DataFrame:
-    """Boxes told apart by xmin = number / 1000."""
+    """Boxes with xmin = number / 1000."""
     frame = pd.DataFrame([(i, c, n / 1000, 0.5, 0.25, 0.75, False) for i, c, n in rows], columns=BOX_COLUMNS)
     frame = frame.astype(dict.fromkeys(("xmin", "xmax", "ymin", "ymax"), np.float32))
     return frame.astype({"image_id": "category", "label": "category"}) if categorical else frame

@@ -13,7 +13,7 @@ from oac.report.audit import others
 from oac.report.formats import Column, Table
 from oac.report.results import BATCH, BATCH_MAP, Results, Variant, value_name
 from oac.report.statistics import NO_DIFFERENCE, adjusted, difference
-from oac.report.tables import recipes_note
+from oac.report.variant_tables import recipes_note
 
 
 def sweep(results: Results, option: str) -> list[Variant]:

@@ -18,7 +18,7 @@ from oac.crop_options import AUDITED, OPTIONS, published
 from oac.report.formats import Column, Table, shown
 from oac.report.results import BATCH, BATCH_MAP, MAP, Results, Variant, value_name
 from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted, difference
-from oac.report.tables import recipes_note
+from oac.report.variant_tables import recipes_note
 
 NOTHING = "no two variants of this study differ in one option of the audit: see config/studies/audit.yaml"
 OVER_SCENE_CROPS = "Object crops over scene crops"

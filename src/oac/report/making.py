@@ -22,7 +22,7 @@ from oac.report.pairs import pairs_table
 from oac.report.results import read_histories, read_results, run_of
 from oac.report.runs import runs_table
 from oac.report.table1 import table1
-from oac.report.tables import crops_table, methods_table
+from oac.report.variant_tables import crops_table, methods_table
 
 ABLATION = "ablation_"  # starts the names of the tables of ablations, each of which ends in its option
 

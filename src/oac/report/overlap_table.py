@@ -17,7 +17,7 @@ from oac.report.formats import Column, Table, flat, points, signed_share
 from oac.report.paper import OVERLAP_PEAKS
 from oac.report.results import Results
 from oac.report.statistics import SMALLEST_SAMPLE
-from oac.report.tables import recipes_note, variant_cells, variant_columns
+from oac.report.variant_tables import recipes_note, variant_cells, variant_columns
 
 SWEEPS = {"object-scene": "object_scene_scale", "scene-scene": "scene_scale"}
 FEWEST = 4  # variants that a rank correlation is given for

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from oac.report import findings
 from oac.report.results import Variant
 from oac.report.statistics import t_interval
-from oac.report.style import GREY, SMALL, WIDTH, colour, entitle, ink, marker, name_rows, one_panel, spread, styled
+from oac.report.style import GRAY, SMALL, WIDTH, colour, entitle, ink, marker, name_rows, one_panel, spread, styled
 
 NAMED_CLASSES = 40  # more rows than this cannot be read on one page
 EXTREMES = 3  # classes named at either end of a scatter
@@ -124,7 +124,7 @@ def _scatter(table: pd.DataFrame, variants: Sequence[Variant]) -> Figure:
 
 def _panel(axes: Axes, baseline: pd.Series, ap: pd.Series, variant: Variant, extent: float) -> None:
     """One scatter of about `extent` points each way, the classes with the largest gains and losses named."""
-    axes.axline((0, 0), slope=1, color=GREY, lw=0.8)
+    axes.axline((0, 0), slope=1, color=GRAY, lw=0.8)
     axes.plot(baseline, ap, marker(variant), color=colour(variant), ms=3.5, alpha=0.6, mew=0)
     gain = (ap - baseline).to_numpy()
     title = f"{variant.name}\nabove the baseline in {int((gain > 0).sum())} of {len(gain)} classes"
@@ -143,5 +143,5 @@ def _panel(axes: Axes, baseline: pd.Series, ap: pd.Series, variant: Variant, ext
                 ha=align,
                 va="center",
                 fontsize=SMALL,
-                arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.6, "shrinkA": 0, "shrinkB": 2},
+                arrowprops={"arrowstyle": "-", "color": GRAY, "lw": 0.6, "shrinkA": 0, "shrinkB": 2},
             )

@@ -168,7 +168,7 @@ def recall_curve(rates: Mapping[str, Mapping[Any, float]], iou: float = 0.5) -> 
     counts, ends = set(), []
     for source, by_count in rates.items():
         curve = sorted((int(count), 100 * rate) for count, rate in by_count.items())
-        shade = style.GREY if source == "random" else style.NEUTRAL
+        shade = style.GRAY if source == "random" else style.NEUTRAL
         x, y = zip(*curve, strict=True)
         axes.plot(x, y, marker=style.BOX_LOOKS.get(source, style.OTHER_BOXES).marker, color=shade, gid="mean")
         ends.append((y[-1], BOX_NAMES.get(source, source) + " boxes", shade))

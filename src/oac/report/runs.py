@@ -15,7 +15,7 @@ from typing import Any
 from oac.pretrain.recipe import canonical
 from oac.report.formats import MISSING, Column, Table
 from oac.report.results import Metric, Results
-from oac.report.tables import variant_columns
+from oac.report.variant_tables import variant_columns
 
 Line = Mapping[str, Any]
 

@@ -39,7 +39,7 @@ SMALL = 8  # points; nothing is set smaller
 TITLE_LENGTH = 88  # characters of a line over a whole figure
 MAX_CURVES = 8  # of a method; more cannot be distinguished in one figure
 NEUTRAL = "#4D5566"
-GREY = "#767676"
+GRAY = "#767676"
 
 POLICY_COLOURS = {
     "scene-scene": "#0072B2",
@@ -48,7 +48,7 @@ POLICY_COLOURS = {
     "object-shift": "#E69F00",
     "object-dilate": "#D55E00",
 }
-METHOD_COLOURS = {"supervised": "#000000", RANDOM_INIT: GREY, "byol": "#009E73", "swav": "#882255", "cmc": "#999933"}
+METHOD_COLOURS = {"supervised": "#000000", RANDOM_INIT: GRAY, "byol": "#009E73", "swav": "#882255", "cmc": "#999933"}
 OTHER_COLOUR = "#8C564B"  # a method or policy without a colour of its own
 INK = 0.18  # relative luminance of text, about: a contrast of 4 to 1 on white or more
 DASH_DOT = (0, (5.0, 2.0, 1.0, 2.0))  # in widths of the line; a level of chance is dashed
@@ -69,7 +69,7 @@ class BoxLook(NamedTuple):
 BOX_LOOKS = {
     "bing": BoxLook("o", 0.0, "#D55E00"),
     "ground_truth": BoxLook("s", -0.4, "#000000"),
-    "random": BoxLook("^", 0.4, GREY),
+    "random": BoxLook("^", 0.4, GRAY),
     "edge_boxes": BoxLook("v", -0.2, "#009E73"),
     "selective_search": BoxLook("P", 0.2, "#CC79A7"),
     "opencv_bing": BoxLook("X", 0.0, "#0072B2"),

@@ -10,7 +10,7 @@ from oac.report.formats import MISSING, Column, Row, Table, interval_text, point
 from oac.report.paper import TABLE_1, VALUES, Key
 from oac.report.results import MAP, TOP1, Metric, Results
 from oac.report.statistics import NO_DIFFERENCE, NO_ESTIMATE, Interval, adjusted, difference
-from oac.report.tables import recipes_note, variant_columns
+from oac.report.variant_tables import recipes_note, variant_columns
 
 COLUMNS = {"ohms": MAP, "imagenet": TOP1}
 NOT_RUN = "not run"

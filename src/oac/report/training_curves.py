@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from oac.report import findings
 from oac.report.figures import tables_by_variant
 from oac.report.results import METHOD_NAMES, Variant
-from oac.report.style import GREY, WIDTH, End, colour, curve_name, label_ends, line_style, require, styled
+from oac.report.style import GRAY, WIDTH, End, colour, curve_name, label_ends, line_style, require, styled
 
 COLUMNS = {"images_seen", "loss", "chance", "feature_std"}
 
@@ -88,7 +88,7 @@ def _draw_chance(axes: Axes, variants: Sequence[Variant], tables: findings.Table
     levels = {float(tables[variant.key].chance.iloc[-1]): colour(variant) for variant in variants}
     ends = []
     for level, own in levels.items():
-        shade = GREY if len(levels) == 1 else own
+        shade = GRAY if len(levels) == 1 else own
         axes.axhline(level, color=shade, lw=1.1, ls="--", gid="chance")
         ends.append((level, f"chance {level:.2f}", shade))
     return ends

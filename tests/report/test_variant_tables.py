@@ -11,7 +11,7 @@ from scipy import stats
 from oac.report.formats import write
 from oac.report.pairs import verdicts
 from oac.report.results import load
-from oac.report.tables import crops_table, methods_table
+from oac.report.variant_tables import crops_table, methods_table
 
 
 def metrics(method, crops, seed, value, policy="none", boxes="none", **changes):

@@ -25,7 +25,7 @@ STAGES = {
 # The code of each stage as of its number. When the test fails: if the same input now gives another output, raise the
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
-    ("STORE", 1): "d0b460d5eeb4f87e",
+    ("STORE", 1): "44dc388c3910de07",
     ("PROPOSALS", 3): "d4bad9c53418c6d3",
     ("PRETRAIN", 2): "c93f52c7a425119f",
     ("PROBE", 1): "dcf3fe594f79d04b",

@@ -243,6 +243,19 @@ def test_files_on_disk(tmp_path: Path) -> None:
         fetch("ftp://127.0.0.1/x", tmp_path / "copy2.csv")
 
 
+def test_a_redirect_without_an_end_is_given_up_at_once(url: str, server: Any, tmp_path: Path) -> None:
+    def redirect(handler: Any) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", "/file.csv")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    server.faults["/file.csv"] = [redirect] * 30
+    with pytest.raises(DownloadError, match="too many redirects"):
+        fetch(url, tmp_path / "file.csv", retries=2)
+    assert len(server.requests) <= 7
+
+
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_DELAY", 0.001)
     with pytest.raises(DownloadError, match=r"[Cc]onnection refused.*after 3 attempts"):

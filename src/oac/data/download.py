@@ -175,6 +175,8 @@ def _open(url: str, start: int, validator: str | None, timeout: float) -> _Conne
             enforce_content_length=False,  # what has arrived is kept, and the length is compared here
         )  # fmt: skip
     except urllib3.exceptions.HTTPError as error:
+        if isinstance(getattr(error, "reason", None), urllib3.exceptions.ResponseError):
+            raise GoneError(f"{url}: {reason(error)}") from None  # it redirects for ever
         raise _TryAgainError(reason(error)) from None
     if response.status not in (200, 206):
         response.close()

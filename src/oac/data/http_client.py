@@ -21,12 +21,19 @@ REDIRECTS = urllib3.Retry(total=5, connect=0, read=0, redirect=5, status=0, othe
 def connection_pool(url: str, **options: Any) -> urllib3.PoolManager:
     """Open a pool of kept connections to the host of `url`, through the proxy that the environment names for it.
 
-    options: those of urllib3.PoolManager.
+    options: those of urllib3.PoolManager. Raises ValueError for a proxy that speaks no HTTP.
     """
     parts = urllib.parse.urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and parts.hostname and not urllib.request.proxy_bypass(parts.hostname):
-        return urllib3.ProxyManager(proxy, headers=HEADERS, **options)
+    # With its port, which an entry of no_proxy may name.
+    host = parts.netloc.rpartition("@")[2]
+    if proxy and host and not urllib.request.proxy_bypass(host):
+        address = urllib3.util.parse_url(proxy if "://" in proxy else f"http://{proxy}")
+        if address.scheme not in ("http", "https"):
+            raise ValueError(f"the proxy {address.host} of {parts.scheme}_proxy must begin with http:// or https://")
+        login = urllib.parse.unquote(address.auth) if address.auth else None
+        proxy_headers = urllib3.make_headers(proxy_basic_auth=login)
+        return urllib3.ProxyManager(address.url, headers=HEADERS, proxy_headers=proxy_headers, **options)
     return urllib3.PoolManager(headers=HEADERS, **options)
 
 

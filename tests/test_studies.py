@@ -117,6 +117,19 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path):
         configuration.read_yaml(tmp_path / "tiny.yaml")
 
 
+@pytest.mark.parametrize(
+    ("first", "second"), [("like", "base"), ("like", "like"), ("base", "base"), ("base", "like")]
+)
+def test_two_studies_that_take_from_each_other_are_refused(tmp_path, first, second):
+    (tmp_path / "a.yaml").write_text(f"name: a\n{first}: b\n")
+    (tmp_path / "b.yaml").write_text(f"name: b\n{second}: a\n")
+    (tmp_path / "c.yaml").write_text("name: c\nbase: c\n")
+    found, broken = studies.load(tmp_path.glob("*.yaml"))
+    assert not found
+    assert "has a" in broken["a"] + broken["b"]
+    assert "c has a base itself" in broken["c"]
+
+
 def test_two_files_of_one_name_are_refused(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -70,12 +70,10 @@ def read_study(file: Path) -> dict[str, Any]:
     """Read one study file, with what it takes from others and all defaults. Raises ConfigError."""
     given = read_yaml(file)
     # A mistake is named in the file that it was made in, before the studies that take it from there.
-    for key in ("like", "base"):
+    for key, barred in (("like", {"like"}), ("base", {"base", "like"})):
         parent = file.parent / f"{given.get(key)}.yaml"
-        if isinstance(given.get(key), str) and parent.exists() and parent != file:
-            parent_given = read_yaml(parent)
-            if key not in parent_given:
-                read_study(parent)
+        if isinstance(given.get(key), str) and parent.exists() and not barred & set(read_yaml(parent)):
+            read_study(parent)
     given = with_base(given, file)
     study = checked(given, schema(), file)
     _check_study(study, given, file)

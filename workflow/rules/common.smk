@@ -31,13 +31,16 @@ try:
         for column, name in config["table1"].items()
     }
     studies.check_names(config, STUDIES, BROKEN)
-    # What the command asks for is checked here, where Snakemake prints the sentence alone.
+    # What the command asks for is checked here, where Snakemake prints the sentence alone. The call of a job on a
+    # cluster names no path, so it would check the configured studies, which the job may have nothing to do with.
     targets = [
         target.split("/")[1]
         for target in sys.argv[1:]
         if target.startswith("results/") and target.count("/") > 1
     ]
-    for name in targets or config["studies"]:
+    if "paper" in sys.argv[1:]:
+        targets += config["paper_studies"]
+    for name in (targets or config["studies"]) if workflow.is_main_process else []:
         if name != "paper":
             studies.find(STUDIES, name, BROKEN)
 except configuration.ConfigError as error:

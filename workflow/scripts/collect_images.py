@@ -1,5 +1,6 @@
 """List the photos that are really in the image store of a study."""
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,11 @@ def main(smk: "Snakemake") -> None:
         # An id is text, whatever it looks like: 000009, 1e5, NA.
         tables = [read_text_table(missing) for missing in lists]
         pd.concat(tables).to_csv(path, index=False)
+    # The file's metadata names the photos' bytes, so that other photos of the same names and sizes reach what reads
+    # them, also where they are stored in one call of Snakemake and read in a later one.
+    photos = pd.concat([pd.read_parquet(index, columns=["image_id", "sha256"]) for index in smk.input.indexes])
+    text = photos.sort_values("image_id").to_csv(index=False)
+    images.attrs["photos_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     with writing(smk.output.images) as path:
         images.to_parquet(path, index=False)
 

@@ -35,7 +35,7 @@ KEYS = {
 CODE = {
     ("STORE", 1): "ef2bb5c8751c65fa",
     ("PROPOSALS", 3): "51603dd6a4d2930d",
-    ("PRETRAIN", 2): "c93f52c7a425119f",
+    ("PRETRAIN", 2): "15dc5f4d95897259",
     ("PROBE", 1): "09e9ab2c745179b1",
     ("REPORT", 1): "4e65bfe3ce280d0b",
 }

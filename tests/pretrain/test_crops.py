@@ -6,7 +6,7 @@ from scipy import stats
 from torchvision.transforms import RandomResizedCrop
 
 from oac.pretrain import crops
-from oac.pretrain.crops import CropPolicy, dilate, draw_views, random_crop, scale_lower_bound, shift
+from oac.pretrain.crops import DRAWS, CropPolicy, dilate, draw_views, random_crop, scale_lower_bound, shift
 
 unit = st.floats(0, 1)
 side = st.integers(1, 2000)
@@ -145,3 +145,11 @@ def test_a_policy_that_is_unknown_or_lacks_its_boxes_is_refused():
         CropPolicy("object-objekt", "bing")
     with pytest.raises(ValueError, match="ground_truth"):
         CropPolicy("object-dilate")
+
+
+def test_a_policy_whose_regions_nobody_wrote_is_refused():
+    policy = CropPolicy("object-dilate", boxes="bing")
+    object.__setattr__(policy, "policy", "object-new")
+    boxes = np.array([[[0.2, 0.2, 0.6, 0.6]]])
+    with pytest.raises(ValueError, match="object-new"):
+        draw_views(policy, 0.2, boxes, np.array([1]), np.array([[100.0, 80.0]]), np.full((1, DRAWS), 0.5))

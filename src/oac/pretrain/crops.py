@@ -153,6 +153,8 @@ def _regions(
         second = box
     elif policy.policy == "object-shift":
         second = shift(box, policy.shift, size, u)
+    elif policy.policy != "object-dilate":
+        raise ValueError(f"crop policy {policy.policy} has no regions: cut them here")
     elif policy.dilation == "coordinate":
         second = dilate_coordinate(box, policy.delta)
     else:

@@ -1,6 +1,6 @@
 """Which figure is drawn from which files: what `workflow/scripts/draw.py` looks its output up in.
 
-A new figure is a function that returns it, a line in FIGURES, and a rule in `workflow/rules/report.smk`.
+docs/guide.md says what a new figure needs.
 """
 
 from __future__ import annotations

@@ -40,15 +40,41 @@ class _SplitBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         if len(x) % self.splits:
             raise ValueError(f"a batch of {len(x)} does not divide into {self.splits} batch norm splits")
-        # After as many updates as splits the running statistics have moved as far as one ordinary update moves them.
-        momentum = 1 - (1 - self.momentum) ** (1 / self.splits) if self.momentum is not None else 0.0
-        parts = [
-            F.batch_norm(part, self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps)
-            for part in x.chunk(self.splits)
-        ]
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-        return torch.cat(parts)
+        # On a CPU PyTorch's own kernel, part by part, is four times as fast as uncompiled arithmetic over all parts.
+        return self._together(x) if x.is_cuda or torch.compiler.is_compiling() else self._part_by_part(x)
+
+    def _together(self, x: Tensor) -> Tensor:
+        """Normalise all splits by one reduction over (split, batch / split, pixels), which a compiler can fuse."""
+        parts = x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(0, (self.splits, -1))
+        axes, shape = [1, *range(3, parts.ndim)], [1, 1, -1] + [1] * (parts.ndim - 3)
+        variance, mean = torch.var_mean(parts, dim=axes, correction=0, keepdim=True)
+        if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
+            count = parts.numel() / (self.splits * parts.shape[2])
+            # What one update for each split in turn does, so that the last one weighs the most.
+            kept = (1 - self._momentum) ** torch.arange(self.splits - 1, -1, -1, device=x.device)
+            for running, value in ((self.running_mean, mean), (self.running_var, variance * (count / (count - 1)))):
+                news = (self._momentum * kept[:, None] * value.detach().view(self.splits, -1)).sum(0)
+                running.mul_(1 - self.momentum).add_(news)
+        scale = self.weight.view(shape) * torch.rsqrt(variance + self.eps)
+        y = (parts - mean) * scale + self.bias.view(shape)
+        return y.to(x.dtype).flatten(0, 1)
+
+    def _part_by_part(self, x: Tensor) -> Tensor:
+        """Normalise one split after the other."""
+        running = (self.running_mean, self.running_var)
+        return torch.cat(
+            [
+                F.batch_norm(part, *running, self.weight, self.bias, True, self._momentum, self.eps)
+                for part in x.chunk(self.splits)
+            ]
+        )
+
+    @property
+    def _momentum(self) -> float:
+        """Of one split: after as many updates the statistics have moved as far as one ordinary update moves them."""
+        return 1 - (1 - self.momentum) ** (1 / self.splits) if self.momentum is not None else 0.0
 
     def _over_processes(self, x: Tensor) -> Tensor:
         """Normalise by mean and variance of the batches of all processes, which are equally large."""

@@ -21,7 +21,7 @@ from oac.pretrain.rng import uniform
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in RGB order
 DRAWS = 14  # random numbers a view takes: see `draw_parameters`
-_LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, rounded as torchvision rounds it
+LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, rounded as torchvision rounds it
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _apply(x: Tensor, chosen: np.ndarray, operation, values: np.ndarray) -> None
 
 def luma(x: Tensor) -> Tensor:
     """Luma of RGB (n, 3, H, W) in [0, 1]: (n, 1, H, W)."""
-    return (x * channels(_LUMA, x)).sum(1, keepdim=True)
+    return (x * channels(LUMA, x)).sum(1, keepdim=True)
 
 
 def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:

@@ -23,12 +23,13 @@ from machine import machine
 from oac.pretrain import methods
 from oac.pretrain.checkpoint import State
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.device_photos import DevicePhotos, open_photos
+from oac.pretrain.device_cut import DeviceCut
 from oac.pretrain.host_photos import HostPhotos
 from oac.pretrain.loader import Batch, Boxes, ViewBatches, stream
 from oac.pretrain.loop import Trainer, resolve_precision, set_threads
 from oac.pretrain.methods.moco import MoCoOptions
 from oac.pretrain.nn import compile_backbones
+from oac.pretrain.photo_sources import open_photos
 from synthetic_photos import write_photos
 from timing import Job, Times, interleave, ratio, stream_job
 from training_setting import Setting
@@ -58,11 +59,11 @@ class TrainingBenchmark:
         self.decoding_seconds = time.monotonic() - began
         self.streamed = self._batches(HostPhotos(self.photos, self.images, resident_gib=0.0, reduced=True))
         self.plain_photos = yardstick.PlainPhotos(self.photos, self.images, setting.view_size)
-        self.on_device = isinstance(self.resident.photos, DevicePhotos)
+        self.on_device = isinstance(self.resident.photos, DeviceCut)
         self.workers = setting.threads if self.on_gpu and not self.on_device else 0
         self.waited: list[float] = []  # seconds for data, in each turn of the whole loop
 
-    def _batches(self, photos: HostPhotos | DevicePhotos) -> ViewBatches:
+    def _batches(self, photos: HostPhotos | DeviceCut) -> ViewBatches:
         count = len(photos)
         return ViewBatches(
             photos,

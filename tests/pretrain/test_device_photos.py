@@ -6,10 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from oac.pretrain import device_photos, methods
+from oac.pretrain import methods
 from oac.pretrain.checkpoint import State
-from oac.pretrain.device_photos import DevicePhotos, open_photos
-from oac.pretrain.host_photos import HostPhoto, HostPhotos
+from oac.pretrain.device_cut import resize_weights
+from oac.pretrain.device_photos import DevicePhotos
+from oac.pretrain.host_photos import HostPhoto, HostPhotos, cut_views
 from oac.pretrain.loop import Trainer
 from oac.pretrain.run import training_batches
 
@@ -55,7 +56,7 @@ def test_a_view_is_pillows_to_a_grey_level(side, kind):
     boxes.append(np.array([[0.0, 0, w, h] for w, h in SIZES]))
     for box in boxes:
         ours = placed.cut([placed[i] for i in range(len(SIZES))], np.ones(len(SIZES), int), box, side)
-        theirs = HostPhotos.cut(pictures.photos, np.ones(len(SIZES), int), box, side)
+        theirs = cut_views(pictures.photos, np.ones(len(SIZES), int), box, side)
         assert ours.shape == theirs.shape
         assert ours.dtype == torch.uint8
         assert ours.is_contiguous(memory_format=torch.channels_last)
@@ -105,13 +106,33 @@ def test_a_run_trains_from_them(recipe, inputs, tmp_path):
     assert trainer.step == trainer.steps
 
 
-@pytest.mark.parametrize(("share", "fits"), [(0.39, True), (0.41, False)])
-def test_a_gpu_with_the_room_gets_the_photos(inputs, monkeypatch, share, fits):
-    images = pd.read_parquet(inputs.images)
-    images = images[images.split == "train"]
-    free = int(len(images) * 3 * 72 * 72 / share)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**10))
-    monkeypatch.setattr(device_photos.DevicePhotos, "__init__", lambda self, photos, device, threads: None)
-    opened = open_photos(inputs.photos, images, torch.device("cuda"), threads=2)
-    assert isinstance(opened, DevicePhotos if fits else HostPhotos)
-    assert isinstance(open_photos(inputs.photos, images, CPU), HostPhotos)
+def test_memory_and_margins_have_sides_that_half_precision_products_like():
+    placed = DevicePhotos(Pictures([(50, 20), (33, 41)]), CPU)
+    assert placed.pixels.shape == (2, 3, 48, 64)
+    seen = []
+    placed._weights = lambda *arguments: seen.append(arguments) or resize_weights(*arguments)
+    photos = [placed[0], placed[1]]
+    placed.cut(photos, np.ones(2, int), np.array([[-3.0, 0, 55, 20], [0, -17, 33, 60]]), 8)
+    assert [(length, margin) for *_, length, margin, _ in seen] == [(64, (16, 16)), (48, (32, 32))]
+
+
+def test_a_batch_is_gathered_once_for_all_its_views():
+    placed, gathered = DevicePhotos(Pictures(SIZES), CPU), []
+    gather = placed.batch_pixels
+    placed.batch_pixels = lambda photos: gathered.append(len(photos)) or gather(photos)
+    boxes = random_boxes(SIZES, np.random.default_rng(0))
+    for count in (7, 7, 3):
+        photos = [placed[i] for i in range(count)]
+        for side in (8, 5):
+            placed.cut(photos, np.ones(count, int), boxes[:count], side)
+    assert gathered == [7, 7, 3]
+
+
+def test_compiled_weights_and_rounding_give_the_same_views():
+    placed, rng = DevicePhotos(Pictures(SIZES), CPU), np.random.default_rng(0)
+    photos, box = [placed[i] for i in range(len(SIZES))], random_boxes(SIZES, rng)
+    plain = placed.cut(photos, np.ones(len(SIZES), int), box, 16)
+    placed.compile()
+    fused = placed.cut(photos, np.ones(len(SIZES), int), box, 16)
+    assert fused.is_contiguous(memory_format=torch.channels_last)
+    assert (plain.int() - fused.int()).abs().max() <= 1

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from oac.pretrain import crops
 from oac.pretrain.crop_sampler import Boxes, CropSampler
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.device_photos import DevicePhotos
+from oac.pretrain.device_cut import DeviceCut
 from oac.pretrain.host_photos import LEVELS, HostPhotos
 from oac.pretrain.rng import permutation, uniform
 
@@ -76,7 +76,7 @@ class ViewBatches(CropSampler, Dataset[Batch]):
 
     def __init__(
         self,
-        photos: HostPhotos | DevicePhotos,
+        photos: HostPhotos | DeviceCut,
         boxes: Boxes,
         labels: np.ndarray,
         policy: CropPolicy,

@@ -1,3 +1,4 @@
+import copy
 import json
 
 import numpy as np
@@ -18,19 +19,85 @@ from oac.pretrain.nn import (
 )
 from oac.pretrain.norm import SplitBatchNorm1d, SplitBatchNorm2d
 
+# The one reduction of a GPU and of compiled networks, and a CPU's part by part.
+IMPLEMENTATIONS = ("_together", "_part_by_part")
 
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
-def test_split_batch_norm_equals_a_batch_norm_per_split(memory):
+def test_split_batch_norm_equals_a_batch_norm_per_split(memory, implementation):
     torch.manual_seed(0)
-    x = (torch.randn(12, 5, 4, 4) * 3 + 1).to(memory_format=memory)
-    ours, theirs = SplitBatchNorm2d(5, bn_splits=3), nn.BatchNorm2d(5, track_running_stats=False)
+    x = (torch.randn(12, 5, 4, 4, dtype=torch.float64) * 3 + 1).to(memory_format=memory).requires_grad_()
+    y = x.detach().clone().requires_grad_()
+    ours, theirs = SplitBatchNorm2d(5, bn_splits=3).double(), nn.BatchNorm2d(5).double()
     nn.init.uniform_(ours.weight)
     nn.init.uniform_(ours.bias)
-    theirs.load_state_dict({"weight": ours.weight, "bias": ours.bias})
-    expected = torch.cat([theirs(part) for part in x.split(4)])
-    torch.testing.assert_close(ours(x), expected)
+    theirs.load_state_dict(ours.state_dict())
+    theirs.momentum = 1 - (1 - ours.momentum) ** (1 / 3)
+    result = getattr(ours, implementation)(x)
+    expected = torch.cat([theirs(part) for part in y.split(4)])
+    torch.testing.assert_close(result, expected)
+    assert result.is_contiguous(memory_format=memory)
     # Splits are different, so the whole batch's statistics would give something else.
-    assert not torch.allclose(theirs(x), expected, atol=1e-3)
+    assert not torch.allclose(theirs(y), expected, atol=1e-3)
+    for norm in (ours, theirs):
+        norm.zero_grad()
+    weights = torch.randn_like(result)
+    (result * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(x.grad, y.grad)
+    for name in ("weight", "bias"):
+        torch.testing.assert_close(getattr(ours, name).grad, getattr(theirs, name).grad)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_running_statistics_are_those_of_an_update_for_each_split_in_turn(implementation):
+    torch.manual_seed(0)
+    ours, plain = SplitBatchNorm1d(3, bn_splits=4), nn.BatchNorm1d(3)
+    plain.momentum = 1 - 0.9 ** (1 / 4)
+    for _ in range(3):
+        x = torch.randn(20, 3) * 2 + torch.arange(20)[:, None]
+        getattr(ours, implementation)(x)
+        for part in x.split(5):
+            plain(part)
+    torch.testing.assert_close(ours.running_mean, plain.running_mean)
+    torch.testing.assert_close(ours.running_var, plain.running_var)
+
+
+def test_one_reduction_keeps_half_precision_outside_and_float32_inside():
+    torch.manual_seed(0)
+    x = (torch.randn(8, 4, 6, 6) * 0.1 + 10).to(torch.bfloat16)  # a mean that bfloat16 would round to 1/16
+    norm = SplitBatchNorm2d(4, bn_splits=2)
+    result = norm._together(x)
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result.float(), norm._part_by_part(x.float()), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "width"), [("narrow", 8), ("resnet18", 0), ("resnet50", 0)])
+def test_networks_compile_without_a_graph_break(name, width):
+    net, features = backbone(name, width=width, bn_splits=2)
+    head = projection_head(features, 8, 4, batch_norm=True, bn_splits=2)
+    x = torch.randn(4, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    for module, given in ((net, x), (head, torch.randn(4, features))):
+        found = torch._dynamo.explain(module)(given)
+        assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
+
+
+def test_a_compiled_network_is_the_uncompiled_one():
+    """By the compiler that a GPU's runs use, which here writes code for the CPU."""
+    torch.manual_seed(0)
+    net = backbone("narrow", width=8, bn_splits=4)[0].double().to(memory_format=torch.channels_last)
+    plain = copy.deepcopy(net)
+    compile_backbones(net)
+    for _ in range(2):
+        x = torch.randn(16, 3, 32, 32, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+        ours, theirs = net(x), plain(x)
+        torch.testing.assert_close(ours, theirs)
+        ours.square().sum().backward()
+        theirs.square().sum().backward()
+    for (name, a), b in zip(net.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, msg=name)
+    torch.testing.assert_close(dict(net.named_buffers()), dict(plain.named_buffers()), atol=1e-6, rtol=1e-6)
 
 
 def test_running_statistics_move_as_far_as_one_ordinary_update_moves_them():
@@ -116,7 +183,7 @@ def test_a_compiled_method_has_the_same_parameters_and_features(method, monkeypa
     x = torch.randn(2, 3, 32, 32)
     names, features = list(net.state_dict()), net.eval().encoder(x)
     compiled = []
-    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **_: compiled.append(type(module).__name__))
     compile_backbones(net)
     assert compiled == ["NarrowResNet"] * 2  # query and key, or lightness and colours
     monkeypatch.undo()

@@ -24,7 +24,10 @@ def trainer(recipe, inputs, tmp_path):
     return build
 
 
-@pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+KINDS = [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+
+
+@pytest.mark.parametrize(("precision", "kind"), KINDS)
 def test_convolutions_run_in_the_precision_asked_for_and_in_channels_last(trainer, precision, kind):
     ours, seen = trainer(precision=precision), []
     for module in ours.method.modules():
@@ -35,6 +38,19 @@ def test_convolutions_run_in_the_precision_asked_for_and_in_channels_last(traine
     assert {output.dtype for _, output in seen} == {kind}
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x, _ in seen)
     assert monitors["loss"].dtype == torch.float32  # whatever the network computes in
+
+
+def test_half_precision_leaves_out_a_step_whose_gradients_overflow_and_scales_the_loss_down(trainer):
+    ours = trainer(precision="fp16")
+    ours.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    before = {name: value.clone() for name, value in ours.method.encoder.named_parameters()}
+    ours._train_step(ours.batches[0])
+    assert ours.scaler.get_scale() == 2.0**39
+    assert all(torch.equal(before[name], value) for name, value in ours.method.encoder.named_parameters())
+    ours.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    ours._train_step(ours.batches[1])
+    assert ours.scaler.get_scale() == 2.0**10
+    assert not torch.equal(before["conv1.weight"], ours.method.encoder.conv1.weight)
 
 
 @pytest.mark.parametrize("bad", ["weights", "loss"])

@@ -25,7 +25,7 @@ rule pretrain:
     resources:
         gpu=GPUS,
         # No parameter: those make a run train again.
-        compile=int(config["compile"] and GPUS > 0),
+        compile={True: "on", False: "off"}.get(config["compile"], "auto"),
     params:
         recipe=ask("recipe_text"),
         state=ask("state_folder"),

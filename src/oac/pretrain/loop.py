@@ -22,11 +22,17 @@ from tqdm import tqdm
 
 from oac.pretrain import augment, distributed
 from oac.pretrain.checkpoint import State
+from oac.pretrain.compilation import Compilation
+from oac.pretrain.device_cut import DeviceCut
 from oac.pretrain.loader import Batch, ViewBatches, stream
+from oac.pretrain.masked_augment import MaskedAugmentation
 from oac.pretrain.methods import Method
+from oac.pretrain.nn import compile_backbones
 from oac.pretrain.optimizer import OptimizerOptions, build_optimizer, learning_rate
 
 EXIT_PREEMPTED = 75  # sysexits.h: temporary failure; Snakemake's `retries` starts the job again
+# What networks compute in; None is float32 throughout.
+AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _GO_ON, _SAVE, _STOP = range(3)  # what the processes of a run can ask of each other after a step
 
 
@@ -48,7 +54,9 @@ class Trainer:
         workers: int = 0,
         log_every: int = 0,
         checkpoint_seconds: float = 120.0,
+        compile: str = "off",
     ):
+        """Bring the method to the device. compile: "auto", "on" or "off", see `Compilation`."""
         self.recipe, self.batches, self.state = recipe, batches, state
         self.device, self.workers, self.checkpoint_seconds = torch.device(device), workers, checkpoint_seconds
         self.method = method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -60,10 +68,14 @@ class Trainer:
         self.log_every = log_every or max(1, self.steps // 100)
         self.optimizer = build_optimizer(self.schedule, self.method)
         self.precision = resolve_precision(recipe["precision"], self.device)
+        # Half precision has no gradients below 6e-8, so the loss is multiplied by what just fits.
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.step, self.damaged = 0, 0
         self.sums: dict[str, Tensor] = {}  # of monitors since the last report
         self.stopping = False
         self.first = distributed.rank() == 0  # of several processes the first writes
+        self.augment = MaskedAugmentation() if self.device.type == "cuda" else augment.augment
+        self.compilation = Compilation(compile, self.device, self._compile)
         norms = [m for m in self.method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self.running = [b for m in norms for b in (m.running_mean, m.running_var) if b is not None]
 
@@ -96,6 +108,7 @@ class Trainer:
                 self._accumulate(self._train_step(batch))
                 self.damaged += batch.damaged
                 self.step += 1
+                self.compilation.after_step(self.steps - self.step)
                 bar.update()
                 if self.step % self.log_every == 0 or self.step == self.steps:
                     now = time.monotonic()
@@ -118,14 +131,16 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.schedule, self.step, self.steps)
         self.method.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        kind = AUTOCAST[self.precision]
+        with torch.autocast(self.device.type, kind, enabled=kind is not None):
             loss, monitors = self.method.loss(query, key, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.scaler.scale(loss).backward()
         # Running statistics go along, so that all processes hold the state that the first one saves.
         gradients = [p.grad for p in self.method.parameters() if p.grad is not None]
         distributed.average_([*gradients, *self.running])
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.method.after_step((self.step + 1) / self.steps)
         return {"loss": loss.detach(), **monitors}
 
@@ -135,7 +150,7 @@ class Trainer:
         views = []
         for view, settings, u in zip((batch.query, batch.key), self.augmentations, draws, strict=True):
             parameters = augment.draw_parameters(settings, u, self.batches.view_size)
-            views.append(augment.augment(view.to(self.device, non_blocking=True), parameters))
+            views.append(self.augment(view.to(self.device, non_blocking=True), parameters))
         return views[0], views[1]
 
     def _with_small_views(self, batch: Batch) -> Batch:
@@ -144,7 +159,14 @@ class Trainer:
             return batch
         u = augment.small_draws(self.batches.seed, batch.epoch, batch.item, len(batch.small) // len(batch.query))
         parameters = augment.draw_parameters(self.augmentations[0], u, batch.small.shape[-1])
-        return replace(batch, small=augment.augment(batch.small.to(self.device, non_blocking=True), parameters))
+        return replace(batch, small=self.augment(batch.small.to(self.device, non_blocking=True), parameters))
+
+    def _compile(self) -> None:
+        """Mark what is compiled at the next step."""
+        compile_backbones(self.method)
+        for part in (self.augment, self.batches.photos):
+            if isinstance(part, MaskedAugmentation | DeviceCut):
+                part.compile()
 
     def _accumulate(self, monitors: dict[str, Tensor]) -> None:
         """Add a step's monitors up on the device; they are read once an interval."""
@@ -206,6 +228,7 @@ class Trainer:
                 "step": self.step,
                 "method": self.method.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
                 "sums": self.sums,
                 "damaged": damaged,
             }
@@ -219,6 +242,7 @@ class Trainer:
         if content is not None:
             self.method.load_state_dict(content["method"])
             self.optimizer.load_state_dict(content["optimizer"])
+            self.scaler.load_state_dict(content["scaler"])
             self.step, self.damaged = content["step"], content["damaged"] * self.first
             self.sums = {name: value.to(self.device) for name, value in content["sums"].items()}
         if self.first:

@@ -99,7 +99,8 @@ def compile_backbones(method: nn.Module) -> None:
     """Compile the ResNets of a method in place; names of parameters stay what they are."""
     for module in method.modules():
         if hasattr(module, "layer4"):  # the last stage, in a narrow one as in torchvision's
-            module.compile()
+            # For each size of views by itself: kernels for any size are slower, and fail on some networks.
+            module.compile(dynamic=False)
 
 
 class TwoStream(nn.Module):

@@ -18,12 +18,14 @@ from oac.csv_tables import read_table
 from oac.data.tables import boxes_by_image, label_matrix
 from oac.pretrain import crops, distributed, methods
 from oac.pretrain.checkpoint import State
+from oac.pretrain.compilation import keep_results
 from oac.pretrain.crop_sampler import Boxes
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.device_photos import DevicePhotos, open_photos
+from oac.pretrain.host_photos import HostPhotos
 from oac.pretrain.loader import SmallViews, ViewBatches
 from oac.pretrain.loop import Trainer, set_threads
-from oac.pretrain.nn import backbone, compile_backbones, save_encoder
+from oac.pretrain.nn import backbone, save_encoder
+from oac.pretrain.photo_sources import open_photos
 
 _CPU = torch.device("cpu")
 
@@ -67,12 +69,12 @@ def train_run(
     threads: int = 1,
     device: str = "cpu",
     checkpoint_seconds: float = 120.0,
-    compiled: bool = False,
+    compile: str = "off",
 ) -> None:
     """Train the run of a recipe from its last checkpoint on, and write its encoder and its history.
 
-    On a CPU `threads` compute and the batches are made in between. On a GPU the batches are cut there where the
-    decoded photos fit, else `threads` processes make them.
+    On a CPU `threads` compute and the batches are made in between. On a GPU the batches are cut there, or `threads`
+    processes make them (`open_photos`). compile: "auto", "on" or "off" (`Compilation`).
 
     Raises loop.Preempted after SIGTERM, checkpoint.StateError, FloatingPointError where training diverged, and
     ValueError where files and recipe do not fit.
@@ -84,13 +86,19 @@ def train_run(
     batches, labels = training_batches(recipe, files, torch.device(device), threads)
     torch.manual_seed(recipe["seed"])
     method = methods.build(recipe, labels)
-    if compiled:
-        compile_backbones(method)
     state = State(state_folder, recipe, files.fingerprint())
     # Where views are cut on the device there is nothing for workers to do.
-    workers = 0 if device == "cpu" or isinstance(batches.photos, DevicePhotos) else threads
+    workers = threads if device != "cpu" and isinstance(batches.photos, HostPhotos) else 0
+    keep_results(state_folder.parent / "compiled")
     Trainer(
-        recipe, method, batches, state, device=device, workers=workers, checkpoint_seconds=checkpoint_seconds
+        recipe,
+        method,
+        batches,
+        state,
+        device=device,
+        workers=workers,
+        checkpoint_seconds=checkpoint_seconds,
+        compile=compile,
     ).run()
     if distributed.rank() == 0:
         _publish_history(state.history.read_text(), history)

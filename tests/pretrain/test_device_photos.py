@@ -10,7 +10,7 @@ from oac.pretrain import methods
 from oac.pretrain.checkpoint import State
 from oac.pretrain.device_cut import resize_weights
 from oac.pretrain.device_photos import DevicePhotos
-from oac.pretrain.host_photos import HostPhoto, HostPhotos, cut_views
+from oac.pretrain.host_photos import HostPhoto, HostPhotos
 from oac.pretrain.loop import Trainer
 from oac.pretrain.run import training_batches
 
@@ -56,7 +56,7 @@ def test_a_view_is_pillows_to_a_grey_level(side, kind):
     boxes.append(np.array([[0.0, 0, w, h] for w, h in SIZES]))
     for box in boxes:
         ours = placed.cut([placed[i] for i in range(len(SIZES))], np.ones(len(SIZES), int), box, side)
-        theirs = cut_views(pictures.photos, np.ones(len(SIZES), int), box, side)
+        theirs = HostPhotos.cut(pictures.photos, np.ones(len(SIZES), int), box, side)
         assert ours.shape == theirs.shape
         assert ours.dtype == torch.uint8
         assert ours.is_contiguous(memory_format=torch.channels_last)

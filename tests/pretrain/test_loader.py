@@ -10,7 +10,7 @@ from torchvision.transforms import functional as oracle
 
 from oac.pretrain import augment
 from oac.pretrain.crop_sampler import Boxes
-from oac.pretrain.host_photos import LEVELS, HostPhoto, HostPhotos, cut_views
+from oac.pretrain.host_photos import LEVELS, HostPhoto, HostPhotos
 from oac.pretrain.loader import ViewBatches, stream
 from oac.pretrain.run import training_batches
 
@@ -50,7 +50,7 @@ def test_a_view_is_the_resampled_crop(recipe, inputs):
     batches, _ = training_batches(recipe, inputs)
     photos = [batches.photos[i] for i in range(3)]
     box = np.array([[3.0, 5, 43, 45], [0, 0, 72, 72], [10, 20, 12, 24]])
-    cut = cut_views(photos, np.ones(3, int), box, batches.view_size)
+    cut = HostPhotos.cut(photos, np.ones(3, int), box, batches.view_size)
     for photo, (x0, y0, x1, y1), view in zip(photos, box.astype(int), cut, strict=True):
         expected = oracle.resized_crop(photo.at(1), y0, x0, y1 - y0, x1 - x0, [16, 16])
         # Pillow reads a little past a box given in place of a crop; inside, they are the same pixels.
@@ -102,7 +102,7 @@ def test_small_views_are_augmented_with_draws_of_their_own():
 def test_a_view_is_cut_from_the_smallest_level_that_has_the_pixels_for_it(recipe, inputs, monkeypatch):
     recipe |= {"reduce": 1.5, "view_size": 8, "crops": {"policy": "scene-scene", "scene_scale": [0.01, 1.0]}}
     batches, _ = training_batches(recipe, inputs)
-    asked, cut = [], batches.photos.cut
+    asked, cut = [], HostPhotos.cut
 
     def watched(photos, factor, box, side):
         asked.append((factor, box))
@@ -136,7 +136,7 @@ def test_a_reduced_view_is_close_to_the_exact_one(least):
     for level in (2, 4):
         side = 64 * least * level  # the fewest pixels that this level is used for
         box = np.array([[100.3, 50.7, 100.3 + side, 50.7 + side]])
-        exact, reduced = (cut_views([photo], np.array([k]), box, 64).int() for k in (1, level))
+        exact, reduced = (HostPhotos.cut([photo], np.array([k]), box, 64).int() for k in (1, level))
         error = (exact - reduced).abs().float().mean()
         assert error < {1.0: 10.0, 2.0: 2.0}[least], (level, error)
 
@@ -153,7 +153,7 @@ def test_a_level_is_what_jpeg_decodes_and_all_are_kept_where_photos_are_resident
 class SomeBroken:
     """HostPhotos of which some cannot be read."""
 
-    cut = staticmethod(cut_views)
+    cut = staticmethod(HostPhotos.cut)
 
     def __init__(self, count, broken):
         self.broken, self.image_ids = broken, [f"photo{i}" for i in range(count)]

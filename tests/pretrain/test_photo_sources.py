@@ -67,13 +67,6 @@ def test_all_sources_give_the_same_views(recipe, inputs, images, device):
                 assert difference.max() <= GREY_LEVELS if device == CPU else difference.float().mean() < 1
 
 
-def test_views_cut_on_several_threads_are_those_of_one(recipe, inputs, images):
-    one, four = (batches_of(HostPhotos(inputs.photos, images, threads=threads), recipe, inputs) for threads in (1, 4))
-    for step in range(3):
-        assert torch.equal(one[step].query, four[step].query)
-        assert four[step].key.is_contiguous(memory_format=torch.channels_last)
-
-
 def test_a_photo_that_the_device_refuses_is_decoded_on_the_host_and_counted(
     recipe, inputs, images, monkeypatch, capsys
 ):

@@ -12,7 +12,7 @@ from oac.pretrain import crops
 from oac.pretrain.crop_sampler import Boxes
 from oac.pretrain.crops import CropPolicy, draw_views, random_crop
 from oac.pretrain.device_photos import DevicePhotos
-from oac.pretrain.host_photos import HostPhoto, HostPhotos, cut_views
+from oac.pretrain.host_photos import HostPhoto, HostPhotos
 from oac.pretrain.released import dilate_coordinate, grow_small
 from oac.pretrain.run import training_batches
 
@@ -159,7 +159,7 @@ def test_a_broken_photo_is_replaced_by_an_item_of_the_next(recipe, inputs):
     whole, last = batches.photos, len(batches.photos) - 1
 
     class Broken:
-        cut, image_ids = staticmethod(cut_views), whole.image_ids
+        cut, image_ids = staticmethod(HostPhotos.cut), whole.image_ids
 
         def __len__(self):
             return len(whole)
@@ -200,7 +200,7 @@ def test_what_a_box_shows_beside_its_photo_is_black_on_the_host_and_on_the_devic
     outside = [[-7.5, -3.25, 20.5, 18.0], [5.0, 40.5, 30.75, 90.0], [-20.0, -4.5, -2.5, 30.25]]
     mixed = [[2.5, 3.0, 30.0, 20.0], [-1.0, 0.0, 24.0, 64.0], [1.0, 1.0, 8.0, 8.0]]
     for box in map(np.array, (outside, mixed)):
-        host = cut_views(photos, np.ones(3, int), box, side)
+        host = HostPhotos.cut(photos, np.ones(3, int), box, side)
         device = placed.cut([placed[i] for i in range(3)], np.ones(3, int), box, side)
         assert (host.int() - device.int()).abs().max() <= 1
         for picture, edges, view in zip(pictures, box, host, strict=True):
@@ -212,7 +212,7 @@ def test_what_a_box_shows_beside_its_photo_is_black_on_the_host_and_on_the_devic
                 (side, side), Image.Resampling.BILINEAR, box=tuple((edges - np.tile(low, 2)).tolist())
             )
             assert np.array_equal(view.permute(1, 2, 0).numpy(), np.asarray(expected))
-    far = cut_views(photos, np.ones(3, int), np.tile([100.0, 100, 120, 120], (3, 1)), side)
+    far = HostPhotos.cut(photos, np.ones(3, int), np.tile([100.0, 100, 120, 120], (3, 1)), side)
     assert not far.any()
 
 

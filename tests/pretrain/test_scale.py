@@ -9,7 +9,7 @@ from PIL import Image
 
 from oac.pretrain.crop_sampler import Boxes
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.host_photos import HostPhoto, cut_views
+from oac.pretrain.host_photos import HostPhoto, HostPhotos
 from oac.pretrain.loader import ViewBatches
 
 FEW, MANY = 1_000, 200_000
@@ -18,7 +18,7 @@ FEW, MANY = 1_000, 200_000
 class OnePhoto:
     """A set of any size whose photos are all one, so that only the bookkeeping differs."""
 
-    cut = staticmethod(cut_views)
+    cut = staticmethod(HostPhotos.cut)
 
     def __init__(self, count):
         self.count, self.photo = count, HostPhoto(Image.new("RGB", (256, 171), (90, 120, 30)))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import POLICIES, CropPolicy
-from oac.pretrain.host_photos import HostPhoto, cut_views
+from oac.pretrain.host_photos import HostPhoto, HostPhotos
 from oac.pretrain.loader import Boxes, ViewBatches
 from oac.report.contact_sheet import COLOURS, contact_sheet, first_samples
 from oac.report.style import save
@@ -33,7 +33,7 @@ class Photos:
     def __getitem__(self, index):
         return self.photos[index]
 
-    cut = staticmethod(cut_views)
+    cut = staticmethod(HostPhotos.cut)
 
 
 PHOTOS = Photos(9)

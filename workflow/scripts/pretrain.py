@@ -32,9 +32,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="compute threads, shared by the run's processes")
     parser.add_argument("--gpus", type=int, default=0, help="GPUs, each with a process of its own")
     parser.add_argument("--processes", type=int, default=1, help="processes of a run on a CPU")
-    parser.add_argument(
-        "--compile", choices=["auto", "on", "off"], default="off", help="whether networks are compiled"
-    )
+    parser.add_argument("--compile", choices=["auto", "on", "off"], default="off", help="whether to compile networks")
     parser.add_argument("--checkpoint-seconds", type=float, default=120.0, help="time between checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="encoder to write")
     parser.add_argument("--history", type=Path, required=True, help="history to write")

@@ -120,7 +120,7 @@ def augment(views: Tensor, parameters: Parameters) -> Tensor:
 
 def normalise(x: Tensor) -> Tensor:
     """Bring RGB in [0, 1], (n, 3, H, W), to zero mean and unit deviation of ImageNet."""
-    return (x - channels(MEAN, x)) / channels(STD, x)
+    return (x - channels(MEAN, x)).div_(channels(STD, x))
 
 
 def _apply(x: Tensor, chosen: np.ndarray, operation, values: np.ndarray) -> None:  # type: ignore[no-untyped-def]
@@ -179,8 +179,9 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     Rows and columns are multiplied by a band matrix of Gaussian weights, normalised at the border so that a flat
     view stays flat; two small matrix products are faster than one convolution with a kernel per sample.
     """
-    position = torch.arange(x.shape[-1], device=x.device, dtype=x.dtype)
-    weights = torch.exp(-(((position[:, None] - position) / sigma) ** 2) / 2)
+    position = torch.arange(x.shape[-1], device=x.device)
+    by_distance = torch.exp(-((position / sigma) ** 2) / 2)
+    weights = by_distance[..., 0, (position[:, None] - position).abs()]
     weights = weights / weights.sum(-1, keepdim=True)
     return weights @ x @ weights.transpose(-1, -2)
 

@@ -53,7 +53,7 @@ class DeviceCut(ABC):
         self._weights, self._rounded = torch.compile(resize_weights), torch.compile(rounded)
 
     def cut(self, photos: Sequence[DevicePhoto], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
-        """Cut and resize as `cut_views` of host_photos does, from whole photos whatever their `factor` allows."""
+        """Cut and resize as `HostPhotos.cut` does, from whole photos whatever their `factor` allows."""
         if self._batch is None or self._batch[0] is not photos:  # one gather for all views of a batch
             self._batch = photos, self.batch_pixels(photos).to(self.dtype)
         pixels = self._batch[1]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,22 +44,13 @@ class HostPhoto:
 class HostPhotos:
     """The photos of a split by their number."""
 
-    def __init__(
-        self,
-        folder: str | Path,
-        images: pd.DataFrame,
-        resident_gib: float = 2.0,
-        *,
-        reduced: bool = False,
-        threads: int = 1,
-    ):
+    def __init__(self, folder: str | Path, images: pd.DataFrame, resident_gib: float = 2.0, *, reduced: bool = False):
         """Open the store in `folder`.
 
         images: image_id, width and height; resident_gib: the memory that decoded photos may take; reduced: whether
-        levels below the whole photo will be asked for; threads: how many cut views at a time.
+        levels below the whole photo will be asked for.
         """
-        self.store, self.reduced, self.threads = Store(folder), reduced, threads
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self.store, self.reduced = Store(folder), reduced
         self.image_ids: list[str] = images["image_id"].tolist()
         self.largest = int(images["width"].max()), int(images["height"].max())
         # Pillow keeps four bytes a pixel; the levels add a third.
@@ -88,38 +77,23 @@ class HostPhotos:
         """Return the photo, or None where it cannot be read."""
         return self._open(index) if self._resident is None else self._resident[index]
 
-    def cut(self, photos: Sequence[HostPhoto], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
-        """Cut views of photos as `cut_views` does, on all threads."""
-        if self._pool is None:
-            return cut_views(photos, factor, box, side)
-        bounds = np.linspace(0, len(photos), self.threads + 1).astype(int).tolist()
-        views = self._pool.map(
-            lambda first, end: cut_views(photos[first:end], factor[first:end], box[first:end], side),
-            *(bounds[:-1], bounds[1:]),
-        )
-        return torch.cat(list(views))
+    @staticmethod
+    def cut(photos: Sequence[HostPhoto], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
+        """Cut a box (B, 4), in pixels, from each of B photos and resize it with antialiasing.
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Threads stay behind: a worker process cuts on its own one."""
-        return self.__dict__ | {"_pool": None}
-
-
-def cut_views(photos: Sequence[HostPhoto], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
-    """Cut a box (B, 4), in pixels, from each of B photos and resize it with antialiasing.
-
-    factor: (B,) of LEVELS, how many times smaller each photo is decoded. Beside a photo all is black, as far as
-    the box reaches. Returns (B, 3, side, side) uint8 in channels-last memory.
-    """
-    images = [photo.at(level) for photo, level in zip(photos, factor.tolist(), strict=True)]
-    # A reduced photo is rounded up to whole pixels, so that its scale is not quite 1 / level.
-    whole, size = (np.array([each.size for each in kind]) for kind in (photos, images))
-    box = box * np.tile(size / whole, 2)
-    beside = (box[:, :2] < 0).any(1) | (np.ceil(box[:, 2:]) > size).any(1)
-    views = np.empty((len(photos), side, side, 3), np.uint8)
-    for place, (image, edges, leaves) in enumerate(zip(images, box, beside.tolist(), strict=True)):
-        image, inside = _framed(image, edges) if leaves else (image, tuple(edges.tolist()))
-        views[place] = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=inside))
-    return torch.from_numpy(views).permute(0, 3, 1, 2)
+        factor: (B,) of LEVELS, how many times smaller each photo is decoded. Beside a photo all is black, as far as
+        the box reaches. Returns (B, 3, side, side) uint8 in channels-last memory.
+        """
+        images = [photo.at(level) for photo, level in zip(photos, factor.tolist(), strict=True)]
+        # A reduced photo is rounded up to whole pixels, so that its scale is not quite 1 / level.
+        whole, size = (np.array([each.size for each in kind]) for kind in (photos, images))
+        box = box * np.tile(size / whole, 2)
+        beside = (box[:, :2] < 0).any(1) | (np.ceil(box[:, 2:]) > size).any(1)
+        views = np.empty((len(photos), side, side, 3), np.uint8)
+        for place, (image, edges, leaves) in enumerate(zip(images, box, beside.tolist(), strict=True)):
+            image, inside = _framed(image, edges) if leaves else (image, tuple(edges.tolist()))
+            views[place] = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=inside))
+        return torch.from_numpy(views).permute(0, 3, 1, 2)
 
 
 def _framed(image: Image.Image, box: np.ndarray) -> tuple[Image.Image, tuple[float, float, float, float]]:

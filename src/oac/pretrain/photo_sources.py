@@ -26,11 +26,11 @@ def open_photos(
     On a GPU: decoded in its memory where they fit; else as JPEG files that it decodes a batch at a time, where they
     fit into the host's memory and nvJPEG is there; else decoded by worker processes, as on a CPU.
 
-    images: image_id, width and height. threads: for decoding at the start, and on a CPU for cutting. reduced: whether
+    images: image_id, width and height. threads: for decoding at the start. reduced: whether
     a host may decode photos smaller than they are (see `HostPhotos`).
     """
     if device.type != "cuda":
-        return HostPhotos(folder, images, reduced=reduced, threads=threads)
+        return HostPhotos(folder, images, reduced=reduced)
     photos = HostPhotos(folder, images, resident_gib=0, reduced=reduced)
     needed, room = DevicePhotos.bytes_needed(photos), DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
     if needed <= room:

@@ -82,6 +82,20 @@ def acquire_gpus(count: int, gpus: Sequence[str], locks: Path) -> Iterator[list[
         time.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))
 
 
+@contextmanager
+def one_device(count: int) -> Iterator[str]:
+    """Hold one of the machine's GPUs where `count` is not 0, and give torch's name of the device to compute on.
+
+    Before CUDA is first used in this process.
+    """
+    if not count:
+        yield "cpu"
+        return
+    with acquire_gpus(1, visible_gpus(), lock_folder()) as gpu_ids:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_ids[0]
+        yield "cuda"
+
+
 def _locked(path: Path, held: ExitStack) -> bool:
     """Try to lock a file; on success `held` keeps it open."""
     file = open(path, "w")  # noqa: SIM115 (it is kept open)

@@ -65,6 +65,8 @@ rule fit_probe:
         ap_by_size="results/{study}/probe/{method}/{crops}/seed{seed}/ap_by_size.csv",
     log:
         "logs/{study}/fit_probe/{method}/{crops}/seed{seed}.log",
+    resources:
+        gpu=min(GPUS, 1),
     params:
         version=versions.PROBE,
         options=ask("given", "probe"),

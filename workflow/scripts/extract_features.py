@@ -1,7 +1,6 @@
 """Embed every photo of a study with a frozen encoder, or augmented views of its train photos."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpus", type=int, default=0)
     options = parser.parse_args()
-    if not options.gpus:
-        embed(options, "cpu")
-        return
-    with gpus.acquire_gpus(1, gpus.visible_gpus(), gpus.lock_folder()) as gpu_ids:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_ids[0]  # before CUDA is first used
-        embed(options, "cuda")
+    with gpus.one_device(options.gpus) as device:
+        embed(options, device)
 
 
 def embed(options: argparse.Namespace, device: str) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from oac import studies
+from oac import gpus, studies
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.csv_tables import read_table
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 def main(smk: "Snakemake") -> None:
     """Write metrics.json, ap.csv and ap_by_size.csv."""
     views = load_features(smk.input.views) if smk.input.views else {}
-    result = evaluate(
-        load_features(smk.input.features) | views,
-        pd.read_parquet(smk.input.boxes),
-        read_table(smk.input.classes),
-        encoder_recipe(smk.input.encoder),
-        study=smk.wildcards.study,
-        crops=smk.wildcards.crops,
-        options=studies.completed(smk.params.options, "probe"),
-    )
+    with gpus.one_device(smk.resources.gpu) as device:
+        result = evaluate(
+            load_features(smk.input.features) | views,
+            pd.read_parquet(smk.input.boxes),
+            read_table(smk.input.classes),
+            encoder_recipe(smk.input.encoder),
+            study=smk.wildcards.study,
+            crops=smk.wildcards.crops,
+            options=studies.completed(smk.params.options, "probe"),
+            device=device,
+        )
     with writing(smk.output.ap) as path:
         result.ap.to_csv(path, index=False)
     with writing(smk.output.ap_by_size) as path:

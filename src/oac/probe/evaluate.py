@@ -56,13 +56,15 @@ def evaluate(
     study: str,
     crops: str,
     options: Mapping[str, Any],
+    device: str = "cpu",
 ) -> Evaluation:
     """Fit and test the linear probe of one run.
 
     features: of the splits train, test and, where the study has one, validation; without it a fifth of train is held
     out to choose the weight decay, and the probe is fitted again on all of train. With TRAIN_VIEWS (V, N, D) the
     probe is trained on these views of the photos of train. options: `probe` of a study file; with task single_label
-    the classifier is a softmax and metrics have top1 and top5 as well, shares of the test photos.
+    the classifier is a softmax and metrics have top1 and top5 as well, shares of the test photos. device: where the
+    probe is fitted.
     AP values are fractions in [0, 1]; a class without a test image has no AP and does not count.
     """
     labels = classes["label"].tolist()
@@ -71,9 +73,9 @@ def evaluate(
     }
     single_label = options.get("task") == "single_label"
     _check(features, targets, study, single_label)
-    choice = _choose(features, targets, recipe["seed"], options)
+    choice = _choose(features, targets, recipe["seed"], options, device)
     test = features["test"]
-    scores = choice.probe.scores(test.values)
+    scores = choice.probe.scores(test.values).cpu()
     ap = average_precision(scores, targets["test"])
     if bool(ap.isnan().all()):
         raise ValueError(f"study {study}: no class has a test photo, so there is no mean average precision")
@@ -176,10 +178,14 @@ def _bootstrap(scores: Tensor, targets: Tensor, image_ids: list[str], resamples:
 
 
 def _choose(
-    features: Mapping[str, Features], targets: Mapping[str, Tensor], seed: int, options: Mapping[str, Any]
+    features: Mapping[str, Features],
+    targets: Mapping[str, Tensor],
+    seed: int,
+    options: Mapping[str, Any],
+    device: str,
 ) -> Choice:
     settings = {key: options[key] for key in (*_FIT_OPTIONS, "solver", "weight_decays")}
-    settings |= {"seed": seed, "task": options.get("task", "multi_label")}
+    settings |= {"seed": seed, "task": options.get("task", "multi_label"), "device": device}
     views, labels = _all_of_train(features, targets)
     if "validation" in features:
         return choose(views, labels, features["validation"].values, targets["validation"], **settings)

@@ -131,7 +131,7 @@ def choose(
     probes, quality = {}, {}
     for decay in sorted(set(weight_decays), reverse=True):
         probes[decay] = fit(features_train, targets_train, weight_decay=decay, **options)
-        scores = probes[decay].scores(features_validation)
+        scores = probes[decay].scores(features_validation).cpu()
         quality[decay] = _quality(scores, targets_validation, options.get("task", "multi_label"))
     best = max(quality, key=lambda decay: quality[decay])
     if refit:

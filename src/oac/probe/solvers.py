@@ -20,7 +20,7 @@ from torch.nn.functional import softplus
 log = logging.getLogger(__name__)
 
 _LBFGS_ITERATIONS = 2000
-_LBFGS_GRADIENT = 1e-6  # largest entry of a class's gradient at which the minimum counts as reached
+_LBFGS_GRADIENT = 1e-6  # largest entry of the gradient, in the search's coordinates, of a minimum
 _LBFGS_WARN = 1e-4  # above this, the result is no minimum for any practical purpose
 
 
@@ -106,45 +106,60 @@ def lbfgs(
 ) -> tuple[Tensor, Tensor]:
     """Weight (C, D) and bias (C,) at the minimum of the objective on (features - mean) / scale, in float64.
 
-    The search runs on features of mean 0 and deviation 1 in any case, with the decay counted on the
-    weights of the problem as posed: the minimum is the same and is found in a few dozen iterations
-    instead of thousands.
+    L-BFGS searches in coordinates in which the curvature is nearly the same in all directions: those of a Cholesky
+    factor of the Hessian that one weight for all photos and classes would give. The minimum is the same, and is found
+    in a fifth of the iterations.
     """
     center, spread = (moment.double() for moment in moments(features))
-    # Every view is an image of its own.
-    inputs = (features.flatten(0, -2).double() - center) / spread
+    # Every view is an image of its own. Features of mean 0 and deviation 1, with the decay counted on the weights of
+    # the problem as posed, and a column of ones for the bias, which is not decayed.
+    inputs = (features.flatten(0, -2).double() - center).div_(spread)
+    inputs = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1)
     targets = targets.double().repeat(len(inputs) // len(targets), 1)
     images, classes = targets.shape
-    width = inputs.shape[1]
-    # The search is over u = weight / stretch, so a class pays decay * (u * stretch)^2.
     stretch = scale.double() / spread
-    decay = weight_decay * (1 if single_label else classes) * stretch.square()
+    penalty = torch.zeros_like(inputs[0])
+    penalty[:-1] = weight_decay * (1 if single_label else classes) * stretch.square()
 
-    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+    def objective(both: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, where it is a mean over classes times their number (independent problems), and its gradient."""
-        both = torch.from_numpy(flat).to(inputs).view(classes, width + 1)
-        weight, bias = both[:, :-1], both[:, -1]
-        logits = torch.addmm(bias, inputs, weight.T)
-        if single_label:
-            probs, nll = logits.softmax(1), logits.logsumexp(1) - (targets * logits).sum(1)
-        else:
-            probs, nll = logits.sigmoid(), softplus(logits) - targets * logits
-        loss = nll.sum() / images + 0.5 * (decay * weight.square()).sum()
-        residual = (probs - targets) / images
-        gradient = torch.cat([residual.T @ inputs + decay * weight, residual.sum(0)[:, None]], dim=1)
-        return float(loss), gradient.reshape(-1).cpu().numpy()
+        logits = inputs @ both.T
+        probs = logits.softmax(1) if single_label else logits.sigmoid()
+        nll = (logits.logsumexp(1) if single_label else softplus(logits).sum(1)) - (targets * logits).sum(1)
+        loss = nll.sum() / images + 0.5 * (penalty * both.square()).sum()
+        return loss, (probs - targets).T @ inputs / images + penalty * both
+
+    share = targets.mean(0)
+    weight_of_all = (share * (1 - share)).mean().clamp(min=1 / images)
+    whitening = _inverse_cholesky(weight_of_all * (inputs.T @ inputs) / images, penalty)
+
+    def weights(flat: np.ndarray) -> Tensor:
+        return torch.from_numpy(flat).to(inputs).view(classes, -1) @ whitening
+
+    def whitened(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = objective(weights(flat))
+        return float(loss), (gradient @ whitening.T).reshape(-1).cpu().numpy()
 
     # ftol 0: stop by the gradient, not because one step gained little.
     limits = {"maxiter": _LBFGS_ITERATIONS, "maxfun": 2 * _LBFGS_ITERATIONS, "maxcor": 20, "ftol": 0.0}
-    start = np.zeros(classes * (width + 1))
-    result = minimize(objective, start, jac=True, method="L-BFGS-B", options={**limits, "gtol": _LBFGS_GRADIENT})
-    steepest = float(np.abs(result.jac).max())
+    start = np.zeros(classes * len(penalty))
+    result = minimize(whitened, start, jac=True, method="L-BFGS-B", options={**limits, "gtol": _LBFGS_GRADIENT})
+    both = weights(result.x)
+    steepest = float(objective(both)[1].abs().max())
     if not steepest <= _LBFGS_WARN:
         log.warning(
             "L-BFGS stopped before the minimum (gradient %.1e after %d iterations, weight decay %g): "
             "a stronger weight decay makes the problem easier",
             *(steepest, result.nit, weight_decay),
         )
-    both = torch.from_numpy(result.x).to(inputs).view(classes, width + 1)
     weight = both[:, :-1] * stretch
     return weight, both[:, -1] + weight @ ((mean.double() - center) / scale.double())
+
+
+def _inverse_cholesky(curvature: Tensor, penalty: Tensor) -> Tensor:
+    """The inverse of the lower Cholesky factor of curvature (D, D) plus the diagonal of penalties (D,)."""
+    # More features than photos and no decay leave directions without any curvature.
+    least = 1e-9 * curvature.diagonal().mean()
+    factor = torch.linalg.cholesky(curvature + torch.diag(penalty + least))
+    eye = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
+    return torch.linalg.solve_triangular(factor, eye, upper=False)

@@ -16,7 +16,8 @@ from oac import gpus
 CONTEXT = multiprocessing.get_context("fork")
 
 
-def hold(count, names, locks, report, release):
+def hold(count, names, locks, report, release, runs_per_gpu):
+    os.environ[gpus.RUNS_PER_GPU] = str(runs_per_gpu)
     with gpus.acquire_gpus(count, names, locks) as gpu_ids:
         report.put((os.getpid(), gpu_ids))
         release.wait(60)
@@ -28,9 +29,9 @@ def jobs(tmp_path, monkeypatch):
     monkeypatch.setattr(gpus, "POLL_SECONDS", 0.02)
     started = []
 
-    def start(count, names=("0", "1", "2", "3")):
+    def start(count, names=("0", "1", "2", "3"), runs_per_gpu=1):
         report, release = CONTEXT.Queue(), CONTEXT.Event()
-        process = CONTEXT.Process(target=hold, args=(count, names, tmp_path, report, release))
+        process = CONTEXT.Process(target=hold, args=(count, names, tmp_path, report, release, runs_per_gpu))
         process.start()
         started.append(process)
         return process, report, release
@@ -60,6 +61,42 @@ def test_a_killed_job_leaves_its_gpu_free(jobs):
     process.join()
     _, again, _ = jobs(1, ["5"])
     assert again.get(timeout=20)[1] == ["5"]
+
+
+def waits(report):
+    time.sleep(0.3)
+    return report.empty()
+
+
+def test_as_many_runs_share_a_gpu_as_may_and_the_next_waits(jobs):
+    running = [jobs(1, ["0"], runs_per_gpu=3) for _ in range(3)]
+    assert [report.get(timeout=20)[1] for _, report, _ in running] == [["0"]] * 3
+    _, late, _ = jobs(1, ["0"], runs_per_gpu=3)
+    assert waits(late)
+    os.kill(running[1][0].pid, signal.SIGKILL)
+    assert late.get(timeout=20)[1] == ["0"]
+
+
+def test_shares_of_different_sizes_never_add_up_to_more_than_a_gpu(jobs):
+    half, third = jobs(1, ["0"], runs_per_gpu=2), jobs(1, ["0"], runs_per_gpu=3)
+    assert [report.get(timeout=20)[1] for _, report, _ in (half, third)] == [["0"]] * 2
+    whole, second_half, sixth = (jobs(1, ["0"], runs_per_gpu=runs) for runs in (1, 2, 6))
+    assert sixth[1].get(timeout=20)[1] == ["0"], "a half, a third and a sixth are one"
+    assert waits(whole[1])
+    assert second_half[1].empty()
+    half[2].set()
+    assert second_half[1].get(timeout=20)[1] == ["0"]
+    assert waits(whole[1]), "a job that does not share has the GPU to itself"
+    for _, _, release in (third, sixth, second_half):
+        release.set()
+    assert whole[1].get(timeout=20)[1] == ["0"]
+
+
+def test_a_run_of_several_gpus_takes_a_share_of_each(jobs):
+    names = ["0", "1"]
+    running = [jobs(2, names, runs_per_gpu=2) for _ in range(2)]
+    assert [report.get(timeout=20)[1] for _, report, _ in running] == [names] * 2
+    assert waits(jobs(1, names, runs_per_gpu=2)[1])
 
 
 def test_jobs_that_each_want_all_gpus_get_them_in_turn(jobs):
@@ -134,7 +171,7 @@ def test_a_process_that_inherits_the_locks_keeps_the_gpus_when_the_job_is_killed
     child = int(job.stdout.readline())
     job.kill()
     job.wait()
-    with open(tmp_path / "0") as lock:
+    with open(tmp_path / "0.0") as lock:
         with pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.kill(child, signal.SIGKILL)

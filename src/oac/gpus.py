@@ -1,13 +1,17 @@
-"""GPUs for the jobs of one machine, so that no two of them compute on the same one.
+"""GPUs for the jobs of one machine, so that no more of them compute on one than may.
 
 Snakemake counts how many GPUs its jobs use and does not say which; a second Snakemake counts for itself. A job that
-was promised n GPUs takes n locks in a folder that all jobs of the user share. The kernel releases them however the
-job ends. A process that the job starts and lets inherit files holds them with it.
+was promised n GPUs takes locks of n of them in a folder that all jobs of the user share. The kernel releases them
+however the job ends. A process that the job starts and lets inherit files holds them with it.
+
+A GPU has UNITS locks. A job of a workflow with `runs_per_gpu` r takes UNITS / r of each of its GPUs, any that are
+free. So the shares of the jobs on a GPU never add up to more than one, whatever r each of them was started with.
 """
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import random
 import subprocess
@@ -19,6 +23,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 POLL_SECONDS = 1.0
+UNITS = 12  # divides among 1, 2, 3, 4, 6 and 12 runs
+RUNS_PER_GPU = "OAC_RUNS_PER_GPU"  # the variable that hands the workflow's setting to its jobs
 
 
 class NoSuchGpuError(ValueError):
@@ -53,12 +59,18 @@ def lock_folder() -> Path:
     return path
 
 
+def runs_per_gpu() -> int:
+    """How many runs share a GPU, as the workflow that this job is of has it; 1 outside of one."""
+    return int(os.environ.get(RUNS_PER_GPU, "1"))
+
+
 @contextmanager
 def acquire_gpus(count: int, gpus: Sequence[str], locks: Path) -> Iterator[list[str]]:
-    """Hold `count` of the `gpus` that no other job holds, and give their ids; wait where too few are free.
+    """Hold a share of `count` of the `gpus` and give their ids; wait where too few have one left.
 
-    Raises NoSuchGpuError where there are fewer GPUs at all.
+    The share is that of `runs_per_gpu`. Raises NoSuchGpuError where there are fewer GPUs at all.
     """
+    units = UNITS // runs_per_gpu()
     if len(gpus) < count:
         raise NoSuchGpuError(
             f"{count} GPU{'s' * (count > 1)} asked for and {len(gpus)} found"
@@ -70,7 +82,7 @@ def acquire_gpus(count: int, gpus: Sequence[str], locks: Path) -> Iterator[list[
         with ExitStack() as held:
             gpu_ids: list[str] = []
             for gpu in gpus:
-                if len(gpu_ids) < count and _locked(locks / gpu.replace("/", "_"), held):
+                if len(gpu_ids) < count and _share_of(locks / gpu.replace("/", "_"), units, held):
                     gpu_ids.append(gpu)
             if len(gpu_ids) == count:
                 yield gpu_ids
@@ -94,6 +106,16 @@ def one_device(count: int) -> Iterator[str]:
     with acquire_gpus(1, visible_gpus(), lock_folder()) as gpu_ids:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu_ids[0]
         yield "cuda"
+
+
+def _share_of(gpu: Path, units: int, held: ExitStack) -> bool:
+    """Try to lock so many units of a GPU; on success `held` keeps them."""
+    with ExitStack() as taken:
+        free = (unit for unit in range(UNITS) if _locked(gpu.with_name(f"{gpu.name}.{unit}"), taken))
+        if len(list(itertools.islice(free, units))) < units:
+            return False
+        held.push(taken.pop_all())
+        return True
 
 
 def _locked(path: Path, held: ExitStack) -> bool:

@@ -101,20 +101,21 @@ rule use_gpu:
     resources:
         gpu=GPUS,
     shell:
-        "date +%s.%N > {output}; sleep 1; date +%s.%N >> {output}"
+        "date +%s.%N > {output}; sleep 1; date +%s.%N >> {output}; echo $OAC_RUNS_PER_GPU >> {output}"
 """
 
 
-@pytest.mark.parametrize(("gpu", "overlap"), [(1, False), (0, True)])
-def test_two_gpu_jobs_do_not_overlap_without_the_profile(fresh, tmp_path, gpu, overlap):
+@pytest.mark.parametrize(("gpu", "runs_per_gpu", "overlap"), [(1, 1, False), (0, 1, True), (1, 2, True)])
+def test_two_gpu_jobs_overlap_where_they_may_and_without_the_profile(fresh, tmp_path, gpu, runs_per_gpu, overlap):
     (fresh.repo / "toy.smk").write_text(TOY)
     config = tmp_path / "gpu.yaml"
-    config.write_text(yaml.safe_dump({"studies": ["demo"], "gpu": gpu}))
+    config.write_text(yaml.safe_dump({"studies": ["demo"], "gpu": gpu, "runs_per_gpu": runs_per_gpu}))
     result = fresh.run("--workflow-profile", "none", "--cores", "2", config=config, snakefile="toy.smk")
     assert result.code == 0, result.text
-    (start_a, end_a), (start_b, end_b) = (
+    (start_a, end_a, told), (start_b, end_b, _) = (
         map(float, (tmp_path / name).read_text().split()) for name in ("a.txt", "b.txt")
     )
+    assert told == runs_per_gpu
     assert (start_a < end_b and start_b < end_a) == overlap
 
 

@@ -1,10 +1,11 @@
 # The configuration, checked, and how rules ask a study for its files and options.
 import inspect
+import os
 import shlex
 import sys
 from pathlib import Path
 
-from oac import configuration, crop_options, studies, versions
+from oac import configuration, crop_options, gpus, studies, versions
 from oac.data.openimages import annotation_files
 from oac.workflow import StudyFiles
 from snakemake.exceptions import WorkflowError
@@ -52,6 +53,13 @@ if workflow.is_main_process:
         print(f"warning: {message}", file=sys.stderr)
 
 GPUS = studies.gpus(config["gpu"])
+RUNS_PER_GPU = config["runs_per_gpu"]
+os.environ[gpus.RUNS_PER_GPU] = str(RUNS_PER_GPU)  # for the jobs
+if workflow.remote_exec and RUNS_PER_GPU > 1:
+    raise WorkflowError(
+        f"runs_per_gpu: {RUNS_PER_GPU} is for the GPUs of one machine, and a cluster gives each job GPUs of its own: set"
+        " it to 1"
+    )
 # Shards that are fetched at a time, so that a machine of many cores is no burden for a server.
 if workflow.is_main_process and "downloads" not in workflow.global_resources:
     workflow.register_resource("downloads", 4)
@@ -66,6 +74,8 @@ if workflow.is_main_process:
             f"a run takes {GPUS} GPUs (`gpu` of the configuration), and this call of Snakemake may use {BUDGET}: add"
             f" --resources gpu={GPUS}, or as many as the machine has"
         )
+    # From here on the budget counts places of runs, as the rules do.
+    workflow.register_resource("gpu", BUDGET * RUNS_PER_GPU)
 
 # Jobs run with the interpreter that Snakemake runs with, whether its environment is activated or not, and find the
 # scripts beside the Snakefile from any working directory.

@@ -21,7 +21,7 @@ rule pretrain:
         method="(?!random_init/)[a-z0-9_]+",
     retries: 3 if workflow.is_main_process else 0
     # On a CPU two runs side by side do more than one run on two cores; on a GPU these make the batches.
-    threads: 8 * GPUS if GPUS else 1
+    threads: max(1, 8 * GPUS // RUNS_PER_GPU) if GPUS else 1
     resources:
         gpu=GPUS,
         # No parameter: those make a run train again.

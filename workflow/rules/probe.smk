@@ -9,7 +9,7 @@ rule extract_features:
         "results/{study}/probe/{method}/{crops}/seed{seed}/features.safetensors",
     log:
         "logs/{study}/extract_features/{method}/{crops}/seed{seed}.log",
-    threads: 8 if GPUS else 1
+    threads: max(1, 8 // RUNS_PER_GPU) if GPUS else 1
     resources:
         gpu=min(GPUS, 1),
     params:
@@ -35,7 +35,7 @@ rule extract_views:
         "results/{study}/probe/{method}/{crops}/seed{seed}/views.safetensors",
     log:
         "logs/{study}/extract_views/{method}/{crops}/seed{seed}.log",
-    threads: 8 if GPUS else 1
+    threads: max(1, 8 // RUNS_PER_GPU) if GPUS else 1
     resources:
         gpu=min(GPUS, 1),
     params:

@@ -10,11 +10,14 @@ import pandas as pd
 import torch
 from torchvision.io import decode_jpeg, encode_jpeg
 
+from oac import gpus
 from oac.pretrain.device_photos import DevicePhotos
 from oac.pretrain.host_photos import HostPhotos
 from oac.pretrain.jpeg_photos import JpegPhotos
 
-DEVICE_SHARE = 0.4  # of the device's free memory that decoded photos may take; the rest is for the network
+DEVICE_SHARE = (
+    0.4  # of a run's share of the device's memory that decoded photos may take; the rest is for the network
+)
 HOST_SHARE = 0.5  # of the host's memory that JPEG files may fill as the system's file cache
 
 
@@ -32,7 +35,10 @@ def open_photos(
     if device.type != "cuda":
         return HostPhotos(folder, images, reduced=reduced)
     photos = HostPhotos(folder, images, resident_gib=0, reduced=reduced)
-    needed, room = DevicePhotos.bytes_needed(photos), DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
+    # Of the whole memory, so that the runs that share a GPU have equal parts in whatever order they start; others'
+    # work on it is left its room too.
+    free, whole = torch.cuda.mem_get_info(device)
+    needed, room = DevicePhotos.bytes_needed(photos), DEVICE_SHARE * min(free, whole / gpus.runs_per_gpu())
     if needed <= room:
         _say(f"decoded in the GPU's memory: {_gib(needed)} of the {_gib(room)} they may take")
         return DevicePhotos(photos, device, threads)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from oac import gpus
 from oac.atomic import writing
 from oac.csv_tables import read_table
 from oac.data.tables import boxes_by_image, label_matrix
@@ -83,6 +84,8 @@ def train_run(
         set_threads(threads)
     else:
         torch.backends.cudnn.benchmark = True  # shapes never change, so the fastest convolution is looked for once
+        # A run that needs more fails itself, and not its neighbours.
+        torch.cuda.set_per_process_memory_fraction(1 / gpus.runs_per_gpu())
     batches, labels = training_batches(recipe, files, torch.device(device), threads)
     torch.manual_seed(recipe["seed"])
     method = methods.build(recipe, labels)

@@ -40,15 +40,19 @@ def table(result: dict[str, Any]) -> str:
         ("augmentation alone", "", "augmentation"),
         ("**end to end**", "end_to_end_pairs_per_s", "whole"),
         ("end to end in float32", "end_to_end_fp32_pairs_per_s", "whole_fp32"),
+        ("end to end, JPEG files decoded on the GPU", "end_to_end_jpeg_pairs_per_s", "whole_jpeg"),
         ("end to end, photos decoded each time by workers", "end_to_end_streamed_pairs_per_s", "whole_streamed"),
-        ("training step alone, compiled", "compiled_step_pairs_per_s", "step_compiled"),
+        ("training step alone, not compiled", "eager_step_pairs_per_s", "step_eager"),
+        ("end to end, not compiled", "end_to_end_eager_pairs_per_s", "whole_eager"),
         ("yardstick's loader alone", "yardstick_loader_pairs_per_s", "plain_loader"),
         ("**yardstick end to end**", "yardstick_pairs_per_s", ""),
+        ("lightly's MoCo end to end, float32", "lightly_pairs_per_s", ""),
     ]
     numbers = [(name, result.get(rate), cpu.get(job)) for name, rate, job in rows]
     lines = [
         f"MoCo-v2, {setting['backbone']}, {setting['view_size']} px, batch {setting['batch_size']},"
-        f" {setting['precision']}, {setting['photos']} photos of 1,024 px ({result['mean_photo_kb']:.0f} kB each).",
+        f" {setting['precision']}, {setting['photos']} photos of {setting['photo_size'][0]} px"
+        f" ({result['mean_photo_kb']:.0f} kB each), eight batch norm splits.",
         f"Machine: {where}. Rates and CPU times are those of the fastest of {setting['turns']} turns of"
         f" {setting['steps']} steps. Ratios are medians over the turns, with the smallest and the largest.",
         "",
@@ -60,7 +64,8 @@ def table(result: dict[str, Any]) -> str:
             if rate or ms
         ),
         "",
-        f"End to end against the yardstick: {_times(result['end_to_end_ratio'], 2)}.",
+        f"End to end against the yardstick: {_times(result['end_to_end_ratio'], 2)}."
+        + (f" Against lightly: {_times(result['lightly_ratio'], 2)}." if result["lightly_ratio"] else ""),
         f"CPU of the yardstick's loader against the project's: {_times(result['loader_cpu_ratio'])};"
         f" {_times(result['loader_and_augmentation_cpu_ratio'])} with the project's augmentation, which the"
         " yardstick's loader does as well and the project's leaves to the device;"

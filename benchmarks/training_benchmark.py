@@ -6,6 +6,7 @@ Both train MoCo-v2 on scene crops of the same photos out of the same store. Jobs
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import time
 from collections.abc import Iterator
@@ -25,10 +26,10 @@ from oac.pretrain.checkpoint import State
 from oac.pretrain.crops import CropPolicy
 from oac.pretrain.device_cut import DeviceCut
 from oac.pretrain.host_photos import HostPhotos
+from oac.pretrain.jpeg_photos import JpegPhotos
 from oac.pretrain.loader import Batch, Boxes, ViewBatches, stream
 from oac.pretrain.loop import Trainer, resolve_precision, set_threads
 from oac.pretrain.methods.moco import MoCoOptions
-from oac.pretrain.nn import compile_backbones
 from oac.pretrain.photo_sources import open_photos
 from synthetic_photos import write_photos
 from timing import Job, Times, interleave, ratio, stream_job
@@ -51,7 +52,8 @@ class TrainingBenchmark:
             torch.backends.cudnn.benchmark = True  # as a run has it
         else:
             set_threads(setting.threads)
-        self.images, self.photos, self.states = write_photos(folder, setting.photos), folder / "photos", folder
+        self.images = write_photos(folder, setting.photos, setting.photo_size)
+        self.raw, self.photos, self.states = folder / "raw", folder / "photos", folder
         began = time.monotonic()
         self.resident = self._batches(
             open_photos(self.photos, self.images, self.device, threads=setting.threads, reduced=True)
@@ -79,7 +81,13 @@ class TrainingBenchmark:
 
     def run(self) -> dict[str, Any]:
         """Measure everything; return what bench.json holds."""
-        training = {"plain": self._plain(), "whole": self._whole(), "step": self._step_alone(), **self._alternative()}
+        training = {
+            "plain": self._plain(),
+            **self._lightly(),
+            "whole": self._whole(),
+            "step": self._step_alone(),
+            **self._alternatives(),
+        }
         # What one process does alone would take a GPU's benchmark most of its time.
         few = max(1, self.setting.steps // (8 if self.on_gpu else 1))
         loading = {
@@ -111,8 +119,12 @@ class TrainingBenchmark:
             "end_to_end_pairs_per_s": rate["whole"],
             "yardstick_pairs_per_s": rate["plain"],
             "end_to_end_ratio": ratio(wall["plain"], wall["whole"]),
+            "lightly_pairs_per_s": rate.get("lightly"),
+            "lightly_ratio": ratio(wall["lightly"], wall["whole"]) if "lightly" in wall else None,
             "end_to_end_fp32_pairs_per_s": rate.get("whole_fp32"),
-            "compiled_step_pairs_per_s": rate.get("step_compiled"),
+            "eager_step_pairs_per_s": rate.get("step_eager"),
+            "end_to_end_eager_pairs_per_s": rate.get("whole_eager"),
+            "end_to_end_jpeg_pairs_per_s": rate.get("whole_jpeg"),
             "end_to_end_streamed_pairs_per_s": rate.get("whole_streamed"),
             "loader_cpu_ratio": ratio(cpu["plain_loader"], cpu["resident"]),
             "loader_and_augmentation_cpu_ratio": ratio(cpu["plain_loader"], fair),
@@ -143,37 +155,49 @@ class TrainingBenchmark:
         shape = (self.setting.batch_size, 3, self.setting.view_size, self.setting.view_size)
         return torch.randn(shape, device=self.device).contiguous(memory_format=torch.channels_last)
 
-    def _new_trainer(self, batches: ViewBatches, **changes: Any) -> Trainer:
+    def _new_trainer(self, batches: ViewBatches, compile: bool = True, **changes: Any) -> Trainer:
         recipe = self.setting.recipe() | {"images_seen": ENDLESS * self.setting.batch_size} | changes
         torch.manual_seed(0)
         method = methods.build(recipe, np.zeros((len(batches.photos), 1)))
         state = State(self.states / "state", recipe, "benchmark")
         return Trainer(
-            recipe, method, batches, state, device=self.setting.device, workers=self.workers, checkpoint_seconds=1e9
+            recipe,
+            method,
+            batches,
+            state,
+            device=self.setting.device,
+            checkpoint_seconds=1e9,
+            compile="on" if self.on_gpu and compile else "off",
         )
 
-    def _alternative(self) -> dict[str, Job]:
-        """What the machine could do in another way: float32 where a CPU has bfloat16, a compiled step on a GPU."""
+    def _alternatives(self) -> dict[str, Job]:
+        """Other ways: float32 where a CPU has bfloat16; on a GPU uncompiled, and its other sources of pixels."""
         if self.on_gpu:
-            streamed = self._whole(self.streamed, workers=self.setting.threads)
-            return {"step_compiled": self._step_alone(compiled=True), "whole_streamed": streamed}
+            jpeg = self._batches(JpegPhotos(self.photos, self.images, self.device))
+            again = self._batches(open_photos(self.photos, self.images, self.device, threads=self.setting.threads))
+            return {
+                "step_eager": self._step_alone(compile=False),
+                "whole_eager": self._whole(again, compile=False),
+                "whole_jpeg": self._whole(jpeg, workers=0),
+                "whole_streamed": self._whole(self.streamed, workers=self.setting.threads),
+            }
         return {"whole_fp32": self._whole(precision="fp32")} if self.setting.precision == "bf16" else {}
 
-    def _step_alone(self, *, compiled: bool = False) -> Job:
+    def _step_alone(self, *, compile: bool = True) -> Job:
         """The loop's step on views that lie ready: no loader, no augmentation."""
-        trainer = self._new_trainer(self.resident)
+        trainer = self._new_trainer(self.resident, compile)
         query, key, batch = self._views(), self._views(), self.resident[0]
         trainer._augmented = lambda batch: (query, key)  # type: ignore[method-assign]
-        if compiled:
-            compile_backbones(trainer.method)
         return Job(lambda: trainer._train_step(batch), self.setting.steps)
 
-    def _whole(self, batches: ViewBatches | None = None, *, workers: int | None = None, **changes: Any) -> Job:
+    def _whole(
+        self, batches: ViewBatches | None = None, *, workers: int | None = None, compile: bool = True, **changes: Any
+    ) -> Job:
         """The whole loop from the store to the optimiser, as `Trainer` runs it; no log, no checkpoint."""
         usual = batches is None and not changes
         batches = batches or self.resident
         workers = self.workers if workers is None else workers
-        trainer = self._new_trainer(batches, **changes)
+        trainer = self._new_trainer(batches, compile, **changes)
 
         def timed_stream() -> Iterator[Batch]:
             source = stream(batches, 0, ENDLESS, workers=workers, pin=self.on_gpu)
@@ -221,6 +245,23 @@ class TrainingBenchmark:
             self.setting.steps,
             ahead=2 * workers,  # PyTorch's default
         )
+
+    def _lightly(self) -> dict[str, Job]:
+        """lightly's training of the same photos, where it is installed."""
+        if importlib.util.find_spec("lightly") is None:
+            return {}
+        import lightly_yardstick
+
+        options = MoCoOptions(queue=self.setting.queue)
+        moco = lightly_yardstick.LightlyMoCo(self.setting.recipe()["backbone"], options, self.device)
+        size, batch, workers = self.setting.view_size, self.setting.batch_size, self.setting.threads
+        job = stream_job(
+            lambda: lightly_yardstick.batches(self.raw, size, batch, workers),
+            lambda views: moco.step(*views),
+            self.setting.steps,
+            ahead=2 * workers,
+        )
+        return {"lightly": job}
 
     def _mean_kilobytes(self) -> float:
         index = pd.read_parquet(next(self.photos.rglob("*.index.parquet")))

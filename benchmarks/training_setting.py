@@ -26,6 +26,7 @@ class Setting:
     steps: int  # of one turn
     turns: int
     precision: str = "auto"
+    photo_size: tuple[int, int] = (512, 341)  # as the full study stores them
 
     @classmethod
     def of_machine(cls) -> Setting:
@@ -49,5 +50,5 @@ class Setting:
             "view_size": self.view_size,
             "precision": self.precision,
             "augment": {},
-            "options": {"batch_size": self.batch_size, "lr": 0.03, "queue": self.queue, "bn_splits": 1},
+            "options": {"batch_size": self.batch_size, "lr": 0.03, "queue": self.queue, "bn_splits": 8},
         }

@@ -99,6 +99,15 @@ def test_a_run_of_several_gpus_takes_a_share_of_each(jobs):
     assert waits(jobs(1, names, runs_per_gpu=2)[1])
 
 
+def test_a_job_that_takes_no_gpu_computes_on_the_cpu_and_another_on_its_one_gpu(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    monkeypatch.setattr(gpus, "lock_folder", lambda: tmp_path)
+    with gpus.one_device(0) as device:
+        assert device == "cpu"
+    with gpus.one_device(1) as device:
+        assert (device, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda", "3")
+
+
 def test_jobs_that_each_want_all_gpus_get_them_in_turn(jobs):
     """None may hold a part for ever while it waits for the rest."""
     names = ["0", "1", "2"]

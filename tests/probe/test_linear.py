@@ -47,6 +47,23 @@ def test_lbfgs_is_logistic_regression(standardize, weight_decay):
         np.testing.assert_allclose(scores[:, c], oracle.decision_function(inputs), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize(("images", "width"), [(400, 10), (30, 50)])
+def test_lbfgs_ends_where_the_gradient_is_zero_whatever_the_classes(images, width, standardize):
+    """More features than photos, a feature without spread, and classes that all photos or none show."""
+    features, targets = problem(images, width)
+    features[:, 3] = 7.0
+    targets[:, 0], targets[:, 1] = 1, 0
+    weight_decay = 1e-3
+    probe = fit(features, targets, solver="lbfgs", weight_decay=weight_decay, standardize=standardize)
+    inputs = ((features - probe.mean) / probe.scale).double()
+    weight, bias = (part.double().requires_grad_() for part in (probe.weight, probe.bias))
+    loss = binary_cross_entropy_with_logits(inputs @ weight.T + bias, targets.double())
+    (loss + 0.5 * weight_decay * weight.square().sum()).backward()
+    assert weight.grad.abs().max() < 1e-5
+    assert bias.grad.abs().max() < 1e-5
+
+
 def single_problem(images=400, width=10, classes=4, noise=2.0):
     """The same features, each of one class: that of the largest noisy logit."""
     generator = torch.Generator().manual_seed(7)

@@ -198,7 +198,7 @@ def _ap_at_once(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     images are looked up, because numpy sorts bare values twenty times as fast as it sorts their places.
     """
     images, classes = scores.shape
-    own = np.sort(_keys(*np.nonzero(positive.T)[:1], scores.T[positive.T]))
+    own = np.sort(_keys(np.nonzero(positive.T)[0], scores.T[positive.T]))
     every = _keys(np.arange(classes)[:, None], np.sort(scores.T, axis=1)).ravel()
     row = own.real.astype(np.int64)
     # Images of the class with this score or a higher one, and the positive ones among them.

@@ -27,7 +27,7 @@ from oac.atomic import writing
 from oac.proposals.box_regression import BORDER_FEATURES, apply_regression, regression_inputs
 from oac.proposals.gradients import WINDOW, Layout, layout, normed_gradients, window_scores
 from oac.proposals.score_maps import POSITION_TERMS, ScoreMaps, position_terms, score_maps
-from oac.proposals.suppression import suppress_boxes, suppress_windows
+from oac.proposals.suppression import distinct, suppress_boxes, suppress_windows
 
 PER_SIZE = 250
 """Windows kept of each size after suppression; the original code has 130 for its single-colour run and 250 else."""
@@ -218,8 +218,7 @@ class Bing:
         if self.regression is not None:
             inputs = regression_inputs(windows.cells(), boxes, windows.sizes(), len(self.sizes))
             boxes = apply_regression(boxes, inputs, self.regression, mosaic.width, mosaic.height)
-        # As the table of proposals stores them, so that none comes twice there either.
-        first = np.sort(np.unique(boxes.astype(np.float32), axis=0, return_index=True)[1])
+        first = distinct(boxes)
         return boxes[first], windows.scores[first].astype(np.float64)
 
     def mosaic(self, image: np.ndarray) -> Layout:

@@ -136,6 +136,14 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return common / np.maximum(areas - common, np.finfo(np.float64).tiny)
 
 
+def distinct(boxes: np.ndarray) -> np.ndarray:
+    """Indices, rising, of the boxes (n, 4) that are none of those before them.
+
+    Compared is what the table of proposals stores, float32, so that none comes twice there either.
+    """
+    return np.sort(np.unique(boxes.astype(np.float32), axis=0, return_index=True)[1])
+
+
 def suppress_boxes(boxes: np.ndarray, threshold: float, count: int) -> np.ndarray:
     """Greedy suppression of boxes (n, 4) given best first: indices of up to `count`, no two overlapping by
     more than `threshold` (intersection over union).

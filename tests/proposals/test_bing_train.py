@@ -13,7 +13,7 @@ from oac.data.tables import boxes_by_image
 from oac.proposals.bing_train import linear_svm, logistic_regression, train
 from oac.proposals.box_regression import BORDER_FEATURES, apply_regression, fit_regression, regression_inputs
 from oac.proposals.box_sources import ground_truth, random_boxes
-from oac.proposals.recall import detection_rate
+from oac.proposals.comparison import detection_rate
 from oac.proposals.suppression import pairwise_iou
 
 

@@ -52,15 +52,20 @@ def best_overlaps(proposals: np.ndarray, truth: np.ndarray, counts: Sequence[int
     return best[:, np.minimum(counts, best.shape[1]) - 1]
 
 
-def _best_by_photo(
+def _best_of_objects(
     proposals: Sequence[np.ndarray], truth: Sequence[np.ndarray], counts: Sequence[int]
-) -> list[np.ndarray]:
-    """`best_overlaps` of each photo. Raises ValueError where the two lists differ in length."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The photo of each object (n,), counted from 0, and its best overlaps (n, len(counts)).
+
+    Raises ValueError where the two lists differ in length.
+    """
     if len(proposals) != len(truth):
         raise ValueError(
             f"{len(proposals)} photos have proposals and {len(truth)} have ground-truth boxes: pass one array each"
         )
-    return [best_overlaps(boxes, objects, counts) for boxes, objects in zip(proposals, truth, strict=True)]
+    best = [best_overlaps(boxes, objects, counts) for boxes, objects in zip(proposals, truth, strict=True)]
+    photo = np.repeat(np.arange(len(best)), [len(part) for part in best])
+    return photo, np.concatenate([np.zeros((0, len(counts))), *best])
 
 
 def detection_rate(
@@ -81,13 +86,11 @@ def detection_rate(
     """
     if average not in ("image", "object"):
         raise ValueError(f'average is {average!r}, expected "image" or "object"')
-    best = [part for part in _best_by_photo(proposals, truth, counts) if len(part)]
-    if not best:
-        return {int(count): float("nan") for count in counts}
-    if average == "object":
-        best = [np.concatenate(best)]
-    rates = [np.mean([(part[:, column] >= iou).mean() for part in best]) for column in range(len(counts))]
-    return {int(count): float(rate) for count, rate in zip(counts, rates, strict=True)}
+    photo, best = _best_of_objects(proposals, truth, counts)
+    found = pd.DataFrame(best >= iou, columns=list(counts))
+    if average == "image":
+        found = found.groupby(photo).mean()
+    return {int(count): float(rate) for count, rate in found.mean().items()}
 
 
 def score_proposals(
@@ -101,9 +104,7 @@ def score_proposals(
     that. Photos without objects count in `boxes` and `mean_area` alone; figures of nothing are NaN. Raises
     ValueError where the two lists differ in length.
     """
-    best = _best_by_photo(proposals, truth.boxes, counts)
-    photo = np.repeat(np.arange(len(best)), [len(part) for part in best])
-    table = np.concatenate([np.zeros((0, len(counts))), *best])
+    photo, table = _best_of_objects(proposals, truth.boxes, counts)
     labels = np.concatenate([np.zeros(0, dtype=object), *truth.labels])
     rates = [f"detection_rate_{iou:g}" for iou in IOUS]
     rows = []

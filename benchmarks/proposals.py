@@ -28,8 +28,8 @@ from machine import machine, peak_mib, save
 from oac.allocation import keep_freed_memory
 from oac.command import plain_errors
 from oac.data.store import stored_images, write_shard
+from oac.proposals import opencv
 from oac.proposals.bing import Bing
-from oac.proposals.opencv import OpenCVBing
 from synthetic_photos import shard_files
 from timing import Job, interleave, ratio
 
@@ -88,7 +88,7 @@ def photo_times(images: list[np.ndarray], opencv_model: str | None) -> dict[str,
             "ours_1000": Job(partial(bing.propose, image, 1000)),
         }
         if opencv_model:
-            jobs["opencv"] = Job(partial(OpenCVBing(opencv_model).propose, image, 10))
+            jobs["opencv"] = Job(partial(opencv.propose, "opencv_bing", image, 10, model=opencv_model))
         for name, timed in interleave(jobs, TURNS, warm_up=number < 10, cpu=time.thread_time).items():
             times.setdefault(name, []).append(timed)
     result: dict[str, Any] = {}
@@ -97,8 +97,8 @@ def photo_times(images: list[np.ndarray], opencv_model: str | None) -> dict[str,
         for name, photos in seconds.items():
             result[f"{name}_{clock}_ms"] = 1000 * statistics.median(map(min, photos))
         if opencv_model:
-            opencv, ours = (list(chain(*seconds[name])) for name in ("opencv", "ours_10"))
-            result[f"times_opencv_{clock}"] = ratio(opencv, ours)
+            theirs, ours = (list(chain(*seconds[name])) for name in ("opencv", "ours_10"))
+            result[f"times_opencv_{clock}"] = ratio(theirs, ours)
     return result
 
 

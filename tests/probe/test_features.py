@@ -13,7 +13,7 @@ from torch import nn
 from torchvision import transforms
 
 from oac.data.store import Store, write_shard
-from oac.probe.features import Features, extract, load_features, readable, save_features, single_view
+from oac.probe.features import Features, extract, load_features, save_features, single_view
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -58,7 +58,7 @@ def encoder() -> nn.Module:
 def test_features_are_those_of_torchvisions_test_transform(photos):
     net = encoder()
     ids = ["p3", "p0", "p4"]
-    features = extract(net, photos, ids, size=28, batch_size=2, device="cpu")
+    features, kept = extract(net, photos, ids, size=28, batch_size=2, device="cpu")
     transform = transforms.Compose(
         [
             transforms.Resize(32),
@@ -70,17 +70,17 @@ def test_features_are_those_of_torchvisions_test_transform(photos):
     with torch.no_grad():
         expected = net.eval()(torch.stack([transform(photos.image(name)) for name in ids]))
     assert features.dtype == torch.float32
+    assert kept == ids
     torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_batches_and_workers_do_not_change_features(photos):
     net, ids = encoder(), photos.image_ids
-    one = extract(net, photos, ids, size=20, batch_size=1, device="cpu")
+    one = extract(net, photos, ids, size=20, batch_size=1, device="cpu").values
     assert not one.requires_grad
-    torch.testing.assert_close(
-        extract(net, photos, ids, size=20, batch_size=4, device="cpu"), one, rtol=1e-4, atol=1e-5
-    )
-    workers = extract(net, photos, ids, size=20, batch_size=1, device="cpu", workers=2)
+    four = extract(net, photos, ids, size=20, batch_size=4, device="cpu").values
+    torch.testing.assert_close(four, one, rtol=1e-4, atol=1e-5)
+    workers = extract(net, photos, ids, size=20, batch_size=1, device="cpu", workers=2).values
     assert torch.equal(workers, one)
 
 
@@ -93,12 +93,16 @@ def test_a_squeezed_view_keeps_the_border():
     assert centre.max() == 0
 
 
-def test_damaged_photos_are_counted_named_and_marked(photos, caplog):
+@pytest.mark.parametrize("views", [0, 2])
+def test_damaged_photos_are_counted_named_and_left_out(photos, caplog, views):
+    net, ids = encoder(), photos.image_ids
+    options = {"size": 20, "batch_size": 1, "device": "cpu", "views": views}
+    whole = extract(net, photos, ids, **options).values
     damage(photos, "p1", "p3")
-    ids = photos.image_ids
     with caplog.at_level(logging.WARNING):
-        features = extract(encoder(), photos, ids, size=20, batch_size=2, device="cpu")
-    assert readable(features).tolist() == [True, False, True, False, True]
+        features, kept = extract(net, photos, ids, **options)
+    assert kept == ["p0", "p2", "p4"]
+    assert torch.equal(features, whole[..., [0, 2, 4], :])
     assert "2 of 5 photos cannot be decoded" in caplog.text
     assert "p1, p3" in caplog.text
 

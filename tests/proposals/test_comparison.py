@@ -12,12 +12,13 @@ from oac.proposals.box_sources import proposal_table
 from oac.proposals.comparison import (
     COUNTS,
     GroundTruth,
+    best_overlaps,
+    detection_rate,
     first_photos,
     proposals_by_source,
     score_proposals,
     without_difficult,
 )
-from oac.proposals.recall import best_overlaps, detection_rate
 
 BOX = ["xmin", "ymin", "xmax", "ymax"]
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from oac.proposals.bing import Bing
-from oac.proposals.recall import detection_rate
+from oac.proposals.comparison import detection_rate
 from oac.proposals.suppression import pairwise_iou
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oac.proposals.recall import detection_rate
+from oac.proposals.comparison import detection_rate
 
 
 def brute_force(proposals, truth, count, iou, average):
@@ -49,7 +49,7 @@ def test_averages_differ_as_documented():
 
 
 def test_wrong_arguments_are_refused():
-    with pytest.raises(ValueError, match="2 images have proposals and 1"):
+    with pytest.raises(ValueError, match="2 photos have proposals and 1"):
         detection_rate([np.zeros((0, 4))] * 2, [np.zeros((0, 4))], [1])
     with pytest.raises(ValueError, match="'mean'"):
         detection_rate([], [], [1], average="mean")

@@ -11,7 +11,7 @@ from oac import gpus
 from oac.command import plain_errors
 from oac.data.store import Store
 from oac.pretrain.nn import encoder_recipe, load_encoder
-from oac.probe.features import TRAIN_VIEWS, Features, extract, readable, save_features
+from oac.probe.features import TRAIN_VIEWS, extract, save_features
 
 BATCH_SIZE = 128
 
@@ -51,11 +51,9 @@ def embed(options: argparse.Namespace, device: str) -> None:
         images = images[images["split"] == "train"]
     splits = {}
     for split, part in images.groupby("split", sort=False):
-        ids = part["image_id"].tolist()
-        values = extract(encoder, store, ids, **shared)
-        good = readable(values).view(-1, len(ids)).all(0)
-        kept = [name for name, keep in zip(ids, good.tolist(), strict=True) if keep]
-        splits[TRAIN_VIEWS if options.views else str(split)] = Features(values[..., good, :], kept)
+        splits[TRAIN_VIEWS if options.views else str(split)] = extract(
+            encoder, store, part["image_id"].tolist(), **shared
+        )
     save_features(options.out, splits)
 
 

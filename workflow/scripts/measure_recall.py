@@ -10,7 +10,7 @@ import pandas as pd
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.data.tables import boxes_by_image
-from oac.proposals.recall import detection_rate
+from oac.proposals.comparison import detection_rate
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,14 @@ class Evaluation:
     ap_by_size: pd.DataFrame
 
 
+class _Split(NamedTuple):
+    """Features (N, D), or (V, N, D), of the photos of a split, and targets (N, C)."""
+
+    values: Tensor
+    image_ids: list[str]
+    targets: Tensor
+
+
 def evaluate(
     features: Mapping[str, Features],
     boxes: pd.DataFrame,
@@ -68,29 +76,30 @@ def evaluate(
     AP values are fractions in [0, 1]; a class without a test image has no AP and does not count.
     """
     labels = classes["label"].tolist()
-    targets = {
-        split: torch.from_numpy(label_matrix(boxes, part.image_ids, labels)) for split, part in features.items()
+    splits = {
+        name: _Split(part.values, part.image_ids, torch.from_numpy(label_matrix(boxes, part.image_ids, labels)))
+        for name, part in features.items()
     }
     single_label = options.get("task") == "single_label"
-    _check(features, targets, study, single_label)
-    choice = _choose(features, targets, recipe["seed"], options, device)
-    test = features["test"]
+    _check(splits, study, single_label)
+    settings = {key: options[key] for key in _FIT_OPTIONS} | {"seed": recipe["seed"]}
+    choice, train = _choose(splits, settings, options, device)
+    test = splits["test"]
     scores = choice.probe.scores(test.values).cpu()
-    ap = average_precision(scores, targets["test"])
+    ap = average_precision(scores, test.targets)
     if bool(ap.isnan().all()):
         raise ValueError(f"study {study}: no class has a test photo, so there is no mean average precision")
     table = classes[["label", "name"]].assign(
-        ap=ap.numpy(), train_images=classes["train_images"], test_images=targets["test"].sum(0).numpy()
+        ap=ap.numpy(), train_images=classes["train_images"], test_images=test.targets.sum(0).numpy()
     )
     chosen_by = "validation_top1" if single_label else "validation_map"
-    tops = {f"top{k}": top_k_accuracy(scores, targets["test"], k) for k in TOPS} if single_label else {}
     metrics = {
         **_run(recipe, study, crops),
-        **tops,
+        **({f"top{k}": top_k_accuracy(scores, test.targets, k) for k in TOPS} if single_label else {}),
         "map": float(ap.nanmean()),
-        "map_batch": {str(size): batch_averaged_map(scores, targets["test"], size) for size in BATCH_SIZES},
+        "map_batch": {str(size): batch_averaged_map(scores, test.targets, size) for size in BATCH_SIZES},
         "classes": int((~ap.isnan()).sum()),
-        "train_images": len(features["train"].image_ids),
+        "train_images": len(splits["train"].image_ids),
         "test_images": len(test.image_ids),
         "images_seen": images_seen(recipe),
         "recipe": recipe,
@@ -99,10 +108,9 @@ def evaluate(
         "versions": versions(),
         "commit": commit(),
     }
-    metrics |= _optional_metrics(features, targets, scores, choice, recipe["seed"], options)
-    return Evaluation(
-        metrics, table, _by_size(scores, targets["test"], boxes, test.image_ids, labels, options["size_edges"])
-    )
+    settings["weight_decay"] = choice.weight_decay
+    metrics |= _optional_metrics(splits, train, scores, settings, options)
+    return Evaluation(metrics, table, _by_size(scores, test, boxes, labels, options["size_edges"]))
 
 
 def _run(recipe: Mapping[str, Any], study: str, crops: str) -> dict[str, Any]:
@@ -111,40 +119,15 @@ def _run(recipe: Mapping[str, Any], study: str, crops: str) -> dict[str, Any]:
     return run | {key: recipe.get("crops", {}).get(key) for key in ("policy", "boxes")}
 
 
-def _check(features: Mapping[str, Features], targets: Mapping[str, Tensor], study: str, single_label: bool) -> None:
+def _check(splits: Mapping[str, _Split], study: str, single_label: bool) -> None:
     """Raise ValueError, naming the study, where views are of other photos or a photo has not one label as it must."""
-    if TRAIN_VIEWS in features and features[TRAIN_VIEWS].image_ids != features["train"].image_ids:
+    if TRAIN_VIEWS in splits and splits[TRAIN_VIEWS].image_ids != splits["train"].image_ids:
         raise ValueError(f"study {study}: the augmented views are of other photos than train's; extract both again")
-    for split, labels in targets.items() if single_label else ():
+    for name, split in splits.items() if single_label else ():
         try:
-            check_one_label(labels)
+            check_one_label(split.targets)
         except ValueError as error:
-            raise ValueError(f"study {study}, {split}: {error}") from None
-
-
-def _optional_metrics(
-    features: Mapping[str, Features],
-    targets: Mapping[str, Tensor],
-    scores: Tensor,
-    choice: Choice,
-    seed: int,
-    options: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Metrics that a study can have beside the probe itself: the best epoch, a ridge path, a bootstrap interval."""
-    metrics: dict[str, Any] = {}
-    test = features["test"]
-    if options.get("best_epoch"):
-        settings = {key: options[key] for key in _FIT_OPTIONS} | {"seed": seed, "weight_decay": choice.weight_decay}
-        metrics["best_epoch"] = best_epoch(
-            _all_of_train(features, targets), (test.values, targets["test"]), **settings
-        )
-    if options.get("ridge"):
-        path = ridge_path(features["train"].values, targets["train"])
-        ridge_map = mean_average_precision(path.probe.scores(test.values), targets["test"])
-        metrics["ridge"] = {"map": ridge_map, "penalty": path.penalty}
-    if options.get("bootstrap"):
-        metrics["bootstrap"] = _bootstrap(scores, targets["test"], test.image_ids, options["bootstrap"])
-    return metrics
+            raise ValueError(f"study {study}, {name}: {error}") from None
 
 
 def images_seen(recipe: Mapping[str, Any]) -> int:
@@ -166,58 +149,66 @@ def versions() -> dict[str, str]:
     return result
 
 
-def _bootstrap(scores: Tensor, targets: Tensor, image_ids: list[str], resamples: int) -> dict[str, Any]:
+def _choose(
+    splits: Mapping[str, _Split], settings: Mapping[str, Any], options: Mapping[str, Any], device: str
+) -> tuple[Choice, tuple[Tensor, Tensor]]:
+    """The classifier with the weight decay that suits validation, and the features and targets it is trained on.
+
+    Without augmented views it is trained on the view that it is tested on. Without a validation split the photos that
+    are held out to choose the weight decay come last in what it is trained on again; they are the same for every run
+    of a study, so that all variants are chosen alike.
+    """
+    settings = {**settings, "task": options.get("task", "multi_label"), "device": device}
+    settings |= {key: options[key] for key in ("solver", "weight_decays")}
+    train = splits["train"]
+    views, targets = splits.get(TRAIN_VIEWS, train).values, train.targets
+    if "validation" in splits:
+        validation = splits["validation"]
+        return choose(views, targets, validation.values, validation.targets, **settings), (views, targets)
+    kept, held = hold_out(len(targets), seed=0)
+    order = np.concatenate([kept, held])
+    whole = views[..., order, :], targets[order]
+    rest, held_out = (views[..., kept, :], targets[kept]), (train.values[held], targets[held])
+    return choose(*rest, *held_out, refit=whole, **settings), whole
+
+
+def _optional_metrics(
+    splits: Mapping[str, _Split],
+    train: tuple[Tensor, Tensor],
+    scores: Tensor,
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Metrics that a study can have beside the probe itself: the best epoch, a ridge path, a bootstrap interval."""
+    metrics: dict[str, Any] = {}
+    test = splits["test"]
+    if options.get("best_epoch"):
+        metrics["best_epoch"] = best_epoch(train, (test.values, test.targets), **settings)
+    if options.get("ridge"):
+        path = ridge_path(splits["train"].values, splits["train"].targets)
+        ridge_map = mean_average_precision(path.probe.scores(test.values), test.targets)
+        metrics["ridge"] = {"map": ridge_map, "penalty": path.penalty}
+    if options.get("bootstrap"):
+        metrics["bootstrap"] = _bootstrap(scores, test, options["bootstrap"])
+    return metrics
+
+
+def _bootstrap(scores: Tensor, test: _Split, resamples: int) -> dict[str, Any]:
     """The 95 % percentile interval of the mAP over test photos, and the resamples, to compare runs in pairs.
 
     images: a hash of the test photos in their order; runs are paired where theirs are equal.
     """
-    maps = bootstrap_map(scores, targets, resamples)
+    maps = bootstrap_map(scores, test.targets, resamples)
     low, high = np.quantile(maps, [0.025, 0.975])
-    images = hashlib.sha256("\n".join(image_ids).encode()).hexdigest()[:12]
+    images = hashlib.sha256("\n".join(test.image_ids).encode()).hexdigest()[:12]
     return {"low": float(low), "high": float(high), "images": images, "maps": [round(float(m), 6) for m in maps]}
 
 
-def _choose(
-    features: Mapping[str, Features],
-    targets: Mapping[str, Tensor],
-    seed: int,
-    options: Mapping[str, Any],
-    device: str,
-) -> Choice:
-    settings = {key: options[key] for key in (*_FIT_OPTIONS, "solver", "weight_decays")}
-    settings |= {"seed": seed, "task": options.get("task", "multi_label"), "device": device}
-    views, labels = _all_of_train(features, targets)
-    if "validation" in features:
-        return choose(views, labels, features["validation"].values, targets["validation"], **settings)
-    kept, held = _held_out(features)
-    rest = views[..., : len(kept), :], labels[: len(kept)]
-    chosen_on = features["train"].values[held], targets["train"][held]
-    return choose(*rest, *chosen_on, refit=(views, labels), **settings)
-
-
-def _all_of_train(features: Mapping[str, Features], targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """What the classifier is trained on in the end: features (N, D) or (V, N, D), and targets (N, C).
-
-    Without augmented views they are of the view that it is tested on. Without a validation split the photos that are
-    held out to choose the weight decay come last.
-    """
-    views = features[TRAIN_VIEWS if TRAIN_VIEWS in features else "train"].values
-    if "validation" in features:
-        return views, targets["train"]
-    order = np.concatenate(_held_out(features))
-    return views[..., order, :], targets["train"][order]
-
-
-def _held_out(features: Mapping[str, Features]) -> tuple[np.ndarray, np.ndarray]:
-    """The same photos for every run of a study, so that all variants are chosen alike."""
-    return hold_out(len(features["train"].values), seed=0)
-
-
 def _by_size(
-    scores: Tensor, targets: Tensor, boxes: pd.DataFrame, ids: list[str], labels: list[str], edges: list[float]
+    scores: Tensor, test: _Split, boxes: pd.DataFrame, labels: list[str], edges: list[float]
 ) -> pd.DataFrame:
-    area = torch.from_numpy(largest_area(boxes, ids, labels))
-    result = average_precision_by_size(scores, targets, area, edges)
+    area = torch.from_numpy(largest_area(boxes, test.image_ids, labels))
+    result = average_precision_by_size(scores, test.targets, area, edges)
     return pd.DataFrame(
         {
             "bin": np.arange(len(edges) - 1),

@@ -86,8 +86,8 @@ def extract(
     views: int = 0,
     seed: int = 0,
     workers: int = 0,
-) -> Tensor:
-    """Features float32 on the CPU, in the order of `image_ids`: (N, D), or (views, N, D) of augmented views.
+) -> Features:
+    """Features of photos, float32 on the CPU, in the order of `image_ids`; those that cannot be decoded are left out.
 
     The encoder is put in evaluation mode on `device` and stays so; on CUDA it runs in bf16 autocast.
 
@@ -100,8 +100,8 @@ def extract(
         workers: processes that decode photos; 0 decodes in this one.
 
     Returns:
-        A photo that cannot be decoded has a row of NaN (`readable` finds the others); how many there are,
-        and the first few by name, is logged as a warning.
+        Features (N, D), or (views, N, D) of augmented views, and the ids of their photos. How many photos cannot be
+        decoded, and the first few by name, is logged as a warning.
 
     Raises:
         KeyError: a photo is not in the store.
@@ -123,13 +123,8 @@ def extract(
         flags.append(decoded)
     features, good = torch.cat(rows).transpose(0, 1), torch.cat(flags)
     _check(features, good, image_ids)
-    features[:, ~good] = torch.nan
-    return features if views else features[0]
-
-
-def readable(features: Tensor) -> Tensor:
-    """(N,) bool, or (V, N): the rows of `extract` that belong to photos which could be decoded."""
-    return ~features.isnan().all(-1)
+    kept = [image_id for image_id, decoded in zip(image_ids, good.tolist(), strict=True) if decoded]
+    return Features(features[:, good] if views else features[0, good], kept)
 
 
 def save_features(path: str | Path, splits: dict[str, Features]) -> None:

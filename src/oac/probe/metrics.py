@@ -155,14 +155,12 @@ def average_precision_by_size(
     bounds = np.asarray(edges, np.float64)
     if bounds.ndim != 1 or len(bounds) < 2 or not (np.diff(bounds) > 0).all():
         raise ValueError(f"edges must be at least two increasing numbers, not {bounds.tolist()}")
-    every, classes = _positive_images(values, positive), values.shape[1]
-    size = share[every.image, every.row]
     ap, counts = [], []
     for index, (low, high) in enumerate(pairwise(bounds)):
-        inside = (size >= low) & (size <= high if index == len(bounds) - 2 else size < high)
-        kept = _Positives(*(part[inside] for part in every))
-        ap.append(_mean_precision(kept, classes))
-        counts.append(np.bincount(kept.row, minlength=classes))
+        inside = (share >= low) & (share <= high if index == len(bounds) - 2 else share < high)
+        kept = inside | ~positive
+        ap.append([_ap(values[kept[:, c], c, None], inside[kept[:, c], c, None])[0] for c in range(values.shape[1])])
+        counts.append(inside.sum(0))
     return SizeAP(*(torch.from_numpy(np.stack(part)).to(scores.device) for part in (ap, counts)))
 
 
@@ -186,67 +184,33 @@ def _checked(scores: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return values, positive
 
 
-class _Positives(NamedTuple):
-    """The positive images of n classes, one entry each, sorted by class and within it by score."""
-
-    row: np.ndarray
-    """(P,) int64: the class"""
-    image: np.ndarray
-    """(P,) int64"""
-    score: np.ndarray
-    """(P,)"""
-    absent: np.ndarray
-    """(P,) int64: images without the class that have this score or a higher one"""
-
-
 def _ap(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """AP (C,) of each class; both arguments (N, C), the second boolean."""
     width = max(1, _BLOCK_ELEMENTS // max(1, len(scores)))
     blocks = [slice(start, start + width) for start in range(0, scores.shape[1], width)]
-    parts = [
-        _mean_precision(_positive_images(scores[:, part], positive[:, part]), scores[:, part].shape[1])
-        for part in blocks
-    ]
-    return np.concatenate([np.empty(0), *parts])
+    return np.concatenate([np.empty(0), *(_ap_at_once(scores[:, part], positive[:, part]) for part in blocks)])
 
 
-def _positive_images(scores: np.ndarray, positive: np.ndarray) -> _Positives:
-    """Look up every positive image of each class in the sorted scores of its class.
+def _ap_at_once(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """AP (C,): the mean over a class's positive images of the precision down to the score of each.
 
-    In numpy, because it sorts bare values twenty times as fast as torch, whose sort always carries the places along.
+    Grouped by equal scores this is the sum of (recall gained at a score) * (precision down to it). Only positive
+    images are looked up, because numpy sorts bare values twenty times as fast as it sorts their places.
     """
     images, classes = scores.shape
-    columns = np.array(scores.T, order="C")  # a copy in any case: it is sorted below
-    row, image = np.nonzero(positive.T)
-    score = columns[row, image]
-    order = np.lexsort((score, row))
-    row, image, score = row[order], image[order], score[order]
-    columns.sort(axis=1)
-    ordered = columns.ravel()
-    # A search by halves for all positives at once: of a class's scores, those before `low` are known to be smaller.
-    low, high = row * images, (row + 1) * images
-    for _ in range(images.bit_length()):
-        middle = (low + high) // 2
-        smaller = (ordered[np.minimum(middle, len(ordered) - 1)] < score) & (low < high)
-        low, high = np.where(smaller, middle + 1, low), np.where(smaller, high, middle)
-    at_least = (row + 1) * images - low
-    return _Positives(row, image, score, at_least - _hits(row, score, classes))
-
-
-def _mean_precision(positives: _Positives, classes: int) -> np.ndarray:
-    """AP (classes,): the mean over a class's positive images of the precision down to the score of each.
-
-    Grouped by equal scores this is the sum of (recall gained at a score) * (precision down to it).
-    """
-    hits = _hits(positives.row, positives.score, classes)
-    total = np.bincount(positives.row, hits / (hits + positives.absent), classes)
+    own = np.sort(_keys(np.nonzero(positive.T)[0], scores.T[positive.T]))
+    every = _keys(np.arange(classes)[:, None], np.sort(scores.T, axis=1)).ravel()
+    row = own.real.astype(np.int64)
+    # Images of the class with this score or a higher one, and the positive ones among them.
+    shown = (row + 1) * images - np.searchsorted(every, own)
+    hits = np.searchsorted(row, row, side="right") - np.searchsorted(own, own)
+    total = np.bincount(row, hits / shown, classes)
     with np.errstate(invalid="ignore"):
-        return total / np.bincount(positives.row, minlength=classes)  # 0 / 0 = NaN without positives
+        return total / np.bincount(row, minlength=classes)  # 0 / 0 = NaN without positives
 
 
-def _hits(row: np.ndarray, score: np.ndarray, classes: int) -> np.ndarray:
-    """How many entries of the same class have this score or a higher one; sorted as in `_Positives`."""
-    first = np.ones(len(row), bool)
-    first[1:] = (row[1:] != row[:-1]) | (score[1:] != score[:-1])
-    start = np.maximum.accumulate(np.where(first, np.arange(len(row)), 0))
-    return np.bincount(row, minlength=classes).cumsum()[row] - start
+def _keys(row: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Numbers that are in order of class and, within a class, of score: numpy orders complex ones so."""
+    keys = np.empty(score.shape, np.complex128)
+    keys.real, keys.imag = row, score
+    return keys

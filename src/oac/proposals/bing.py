@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from oac.atomic import writing
 from oac.proposals.box_regression import BORDER_FEATURES, apply_regression, regression_inputs
 from oac.proposals.gradients import WINDOW, Layout, layout, normed_gradients, window_scores
 from oac.proposals.score_maps import POSITION_TERMS, ScoreMaps, position_terms, score_maps
-from oac.proposals.suppression import suppress_boxes, suppress_windows
+from oac.proposals.suppression import distinct, suppress_boxes, suppress_windows
 
 PER_SIZE = 250
 """Windows kept of each size after suppression; the original code has 130 for its single-colour run and 250 else."""
@@ -36,8 +37,6 @@ FORMAT = "oac-bing-3"
 
 DIVERSE = 100
 """Boxes at the head of a list that do not repeat a better one; behind them all are ranked by score."""
-
-_MAX_MAPS = 64  # photo sizes whose maps of stage II are kept; each takes about a megabyte
 
 
 class WeightsError(ValueError):
@@ -69,7 +68,7 @@ class Windows:
         return views[self.y, self.x].reshape(-1, WINDOW * WINDOW)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bing:
     """A trained BING model.
 
@@ -89,7 +88,6 @@ class Bing:
     position: np.ndarray | None = None
     regression: np.ndarray | None = None
     nms_iou: float | None = None
-    _maps: dict[tuple[int, int], ScoreMaps] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.sizes or self.weights.shape != (WINDOW, WINDOW) or self.calibration.shape != (len(self.sizes), 2):
@@ -153,8 +151,8 @@ class Bing:
         """Stage I: the best windows of every size after suppression, before calibration, by size and best first."""
         mosaic = self.mosaic(image)
         gradients = normed_gradients(image, mosaic)
-        keep = np.full(len(mosaic.blocks), self.per_size)
-        return Windows(gradients, mosaic, *suppress_windows(window_scores(gradients, self.weights), mosaic, keep))
+        scores = window_scores(gradients, self.weights)
+        return Windows(gradients, mosaic, *suppress_windows(scores, mosaic, self.per_size))
 
     def propose(
         self, image: np.ndarray, count: int, *, nms_iou: float | None = None
@@ -181,7 +179,7 @@ class Bing:
         """The second half of `propose`: boxes and scores from the maps of stage I (see oac.proposals.gradients)."""
         limit = next((value for value in (nms_iou, self.nms_iou) if value is not None), 1.0)
         suppressing = limit < 1
-        maps, head = self._maps_of(mosaic), min(count, DIVERSE)
+        maps, head = _maps(self, mosaic), min(count, DIVERSE)
         calibrated = maps.apply(scores)
         # Some boxes are suppressed or come twice, so more than `count` windows are looked at, in growing numbers.
         total = count + 3 * head + 20 if suppressing else count
@@ -198,8 +196,7 @@ class Bing:
         self, calibrated: np.ndarray, gradients: np.ndarray, mosaic: Layout, maps: ScoreMaps, total: int
     ) -> tuple[Windows, bool]:
         """Up to `total` windows of all sizes by score, best first, and whether these are all there are."""
-        keep = np.full(len(mosaic.blocks), self.per_size)
-        y, x, block, values = suppress_windows(calibrated, mosaic, keep, total=total, comparable=maps.rising)
+        y, x, block, values = suppress_windows(calibrated, mosaic, self.per_size, total=total, comparable=maps.rising)
         falling = ~maps.rising[block]
         if falling.any():
             values = values.astype(np.float64)
@@ -221,17 +218,8 @@ class Bing:
         if self.regression is not None:
             inputs = regression_inputs(windows.cells(), boxes, windows.sizes(), len(self.sizes))
             boxes = apply_regression(boxes, inputs, self.regression, mosaic.width, mosaic.height)
-        # As the table of proposals stores them, so that none comes twice there either.
-        first = np.sort(np.unique(boxes.astype(np.float32), axis=0, return_index=True)[1])
+        first = distinct(boxes)
         return boxes[first], windows.scores[first].astype(np.float64)
-
-    def _maps_of(self, mosaic: Layout) -> ScoreMaps:
-        key = (mosaic.height, mosaic.width)
-        if key not in self._maps:
-            if len(self._maps) >= _MAX_MAPS:
-                del self._maps[next(iter(self._maps))]
-            self._maps[key] = score_maps(mosaic, self.calibration, self.position)
-        return self._maps[key]
 
     def mosaic(self, image: np.ndarray) -> Layout:
         """Where the windows of an image lie in the mosaic of its resized gradients (`oac.proposals.gradients`).
@@ -243,6 +231,12 @@ class Bing:
                 f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3): convert it to RGB first"
             )
         return layout(image.shape[0], image.shape[1], self.sizes)
+
+
+@lru_cache(maxsize=64)
+def _maps(model: Bing, mosaic: Layout) -> ScoreMaps:
+    """The maps of stage II, kept for as many sizes of photos as layouts are; each takes about a megabyte."""
+    return score_maps(mosaic, model.calibration, model.position)
 
 
 def _json_rows(table: Any) -> str:

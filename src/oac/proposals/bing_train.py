@@ -18,8 +18,9 @@ and repeatable.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from scipy.optimize import minimize
@@ -30,6 +31,9 @@ from oac.proposals.box_regression import fit_regression, regression_inputs
 from oac.proposals.gradients import WINDOW, Layout, layout, normed_gradients
 from oac.proposals.score_maps import position_terms
 from oac.proposals.suppression import pairwise_iou
+
+Examples = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
+"""Reads the photos that are trained on once more, each with its boxes."""
 
 SIDES = (16, 32, 64, 128, 256, 512)
 """Quantised widths and heights in pixels (base 2), all pairs of which are window sizes."""
@@ -61,13 +65,12 @@ PENALTY = 1.0
 
 
 def train(
-    images: Iterable[np.ndarray],
-    boxes: Iterable[np.ndarray],
+    images: Sequence[np.ndarray | None],
+    boxes: Sequence[np.ndarray],
     *,
     seed: int,
     sides: Sequence[int] = SIDES,
     max_images: int | None = MAX_IMAGES,
-    min_positives: int | None = None,
     negatives: int = 100,
     position: bool = True,
     regression: bool = True,
@@ -76,30 +79,27 @@ def train(
 ) -> Bing:
     """Train BING on images and their ground-truth boxes; the same arguments give the same weights.
 
-    images: uint8 (H, W, 3) RGB each. They are read twice: a sequence (which may decode photos when indexed)
-    is indexed twice, anything else is held in memory. boxes: (n, 4) xmin, ymin, xmax, ymax in [0, 1] each.
-    sides: quantised lengths. max_images: a seeded sample of so many where there are more; None uses all.
-    min_positives: sizes with that many or fewer positives (mirror images not counted) are dropped; None takes
-    the paper's 50, scaled by the number of images used to its 2,501. negatives: random windows per image.
+    images: uint8 (H, W, 3) RGB each, None for one that cannot be read; each is indexed twice and may be decoded then.
+    boxes: (n, 4) xmin, ymin, xmax, ymax in [0, 1] each. sides: quantised lengths. max_images: a seeded sample of so
+    many where there are more; None uses all. negatives: random windows per image.
     position, regression, nms_iou: the additions to the published method (see `oac.proposals.bing`); False, False and
     None give that method, whose stage II is a support vector machine on the score. source: name of the photos, kept
-    in the weights. Raises ValueError where no size is left.
+    in the weights. Sizes with few positives (mirror images not counted) are dropped: up to the paper's 50, scaled by
+    the number of images used to its 2,501. Raises ValueError where no size is left.
     """
     rng = np.random.default_rng(seed)
-    images = images if isinstance(images, Sequence) else list(images)
     boxes = [np.reshape(box, (-1, 4)) for box in boxes]
     if len(images) != len(boxes):
         raise ValueError(f"{len(images)} images and {len(boxes)} arrays of boxes: pass one array per image")
     chosen = _choose(boxes, max_images, rng)
-    examples = _Examples(images, boxes, chosen)
+    examples = partial(_examples, images, boxes, chosen)
     features, labels, counts = _samples(examples, tuple(itertools.product(sides, sides)), negatives, rng)
-    if min_positives is None:
-        min_positives = round(50 * len(chosen) / 2501)
+    min_positives = round(50 * len(chosen) / 2501)
     sizes = tuple(size for size, n in zip(itertools.product(sides, sides), counts, strict=True) if n > min_positives)
     if not sizes:
         raise ValueError(
             f"no window size has more than {min_positives} positives in {len(chosen)} images with boxes: "
-            "train on more boxes or lower min_positives"
+            "train on more boxes or give other sides"
         )
     if len(features) > MAX_SAMPLES:
         some = np.sort(rng.choice(len(features), MAX_SAMPLES, replace=False))
@@ -164,28 +164,23 @@ def _minimum(
     return np.asarray(minimize(objective, np.zeros(variables), jac=True, method="L-BFGS-B", options=options).x)
 
 
-@dataclass(frozen=True)
-class _Examples:
-    """Iterates over the chosen photos with their boxes; None stands for a photo that could not be read."""
-
-    images: Sequence[np.ndarray | None]
-    boxes: Sequence[np.ndarray]
-    chosen: np.ndarray
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for index in self.chosen:
-            image = self.images[index]
-            if image is not None:
-                yield image, self.boxes[index]
+def _examples(
+    images: Sequence[np.ndarray | None], boxes: Sequence[np.ndarray], chosen: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The chosen photos with their boxes, without those that could not be read."""
+    for index in chosen:
+        image = images[index]
+        if image is not None:
+            yield image, boxes[index]
 
 
 def _samples(
-    examples: _Examples, sizes: tuple[tuple[int, int], ...], negatives: int, rng: np.random.Generator
+    examples: Examples, sizes: tuple[tuple[int, int], ...], negatives: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Stage I: features (n, 64) uint8, labels (n,), and positives of every size, mirror images not counted."""
     features, labels = [], []
     counts = np.zeros(len(sizes), dtype=np.int64)
-    for image, truth in examples:
+    for image, truth in examples():
         mosaic = layout(image.shape[0], image.shape[1], sizes)
         gradients = normed_gradients(image, mosaic)
         views = np.lib.stride_tricks.sliding_window_view(gradients, (WINDOW, WINDOW))
@@ -234,10 +229,10 @@ def _negatives(
     return y[good], x[good]
 
 
-def _with_stage_two(model: Bing, examples: _Examples, position: bool, regression: bool) -> Bing:
+def _with_stage_two(model: Bing, examples: Examples, position: bool, regression: bool) -> Bing:
     """The model with stage II, and the regression, learnt from the windows that its stage I proposes."""
     parts: list[tuple[np.ndarray, ...]] = []
-    for image, objects in examples:
+    for image, objects in examples():
         windows = model.windows(image)
         proposed, size = windows.boxes(), windows.sizes()
         ious = pairwise_iou(proposed, objects)

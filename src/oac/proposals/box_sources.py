@@ -98,7 +98,7 @@ def from_csv(file: str | Path, image_ids: Sequence[str], *, count: int) -> pd.Da
     if table.empty:
         raise ValueError(f"{file} has no box of any photo of the study: do its image_id belong to this data set?")
     table = table.groupby("image_id", sort=False).head(count)
-    scores = table["score"] if "score" in table else 1.0 - table.groupby("image_id").cumcount() / count
-    ids = sorted(set(table["image_id"]))
-    by_image = scores.groupby(table["image_id"].to_numpy())
-    return proposal_table(ids, boxes_by_image(table, ids), [by_image.get_group(i).to_numpy() for i in ids])
+    rank = table.groupby("image_id").cumcount()
+    scores = table["score"] if "score" in table else 1.0 - rank / count
+    table = table.assign(rank=rank.astype(np.int32), score=scores.astype(np.float32))[PROPOSAL_COLUMNS]
+    return table.sort_values(["image_id", "rank"], ignore_index=True)

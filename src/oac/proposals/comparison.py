@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from oac.proposals.box_sources import random_boxes
-from oac.proposals.recall import best_overlaps
+from oac.proposals.suppression import pairwise_iou
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Numbers of boxes at which sources are compared."""
@@ -41,6 +41,58 @@ class GroundTruth:
     labels: Sequence[np.ndarray]
 
 
+def best_overlaps(proposals: np.ndarray, truth: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """(m, len(counts)) IoU of each ground-truth box (m, 4) with the best of the first N proposals (n, 4), best first.
+
+    0 where there is no proposal; where there are fewer than N, that of all of them.
+    """
+    if len(proposals) == 0 or len(truth) == 0:
+        return np.zeros((len(truth), len(counts)))
+    best = np.maximum.accumulate(pairwise_iou(truth, proposals[: max(counts)]), axis=1)
+    return best[:, np.minimum(counts, best.shape[1]) - 1]
+
+
+def _best_of_objects(
+    proposals: Sequence[np.ndarray], truth: Sequence[np.ndarray], counts: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The photo of each object (n,), counted from 0, and its best overlaps (n, len(counts)).
+
+    Raises ValueError where the two lists differ in length.
+    """
+    if len(proposals) != len(truth):
+        raise ValueError(
+            f"{len(proposals)} photos have proposals and {len(truth)} have ground-truth boxes: pass one array each"
+        )
+    best = [best_overlaps(boxes, objects, counts) for boxes, objects in zip(proposals, truth, strict=True)]
+    photo = np.repeat(np.arange(len(best)), [len(part) for part in best])
+    return photo, np.concatenate([np.zeros((0, len(counts))), *best])
+
+
+def detection_rate(
+    proposals: Sequence[np.ndarray],
+    truth: Sequence[np.ndarray],
+    counts: Sequence[int],
+    iou: float = 0.5,
+    average: str = "image",
+) -> dict[int, float]:
+    """Share of the ground-truth boxes that one of the first N proposals overlaps by `iou` or more, for each N in
+    `counts`.
+
+    proposals, truth: one (n, 4) array xmin, ymin, xmax, ymax per image, in any one unit; proposals best
+    first. average: "image" is the mean over images of the share found in each, as in the original BING code
+    (Cheng et al., CVPR 2014); "object" is the share of all boxes of all images. Images without ground-truth boxes
+    do not count. NaN where no image has one. Raises ValueError for lists of different length or an unknown
+    average.
+    """
+    if average not in ("image", "object"):
+        raise ValueError(f'average is {average!r}, expected "image" or "object"')
+    photo, best = _best_of_objects(proposals, truth, counts)
+    found = pd.DataFrame(best >= iou, columns=list(counts))
+    if average == "image":
+        found = found.groupby(photo).mean()
+    return {int(count): float(rate) for count, rate in found.mean().items()}
+
+
 def score_proposals(
     proposals: Sequence[np.ndarray], truth: GroundTruth, counts: Sequence[int] = COUNTS
 ) -> pd.DataFrame:
@@ -52,14 +104,7 @@ def score_proposals(
     that. Photos without objects count in `boxes` and `mean_area` alone; figures of nothing are NaN. Raises
     ValueError where the two lists differ in length.
     """
-    if len(proposals) != len(truth.boxes):
-        raise ValueError(
-            f"{len(proposals)} photos have proposals and {len(truth.boxes)} have ground-truth boxes: "
-            "pass one array each"
-        )
-    best = [best_overlaps(boxes, objects, counts) for boxes, objects in zip(proposals, truth.boxes, strict=True)]
-    photo = np.repeat(np.arange(len(best)), [len(part) for part in best])
-    table = np.concatenate([np.zeros((0, len(counts))), *best])
+    photo, table = _best_of_objects(proposals, truth.boxes, counts)
     labels = np.concatenate([np.zeros(0, dtype=object), *truth.labels])
     rates = [f"detection_rate_{iou:g}" for iou in IOUS]
     rows = []

@@ -37,7 +37,7 @@ class Axis:
     weight: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """Where the blocks of the mosaic lie for one image size and one list of window sizes.
 

@@ -4,22 +4,23 @@ OpenCV is an optional extra: `pip install "oac[proposals]"`. Selective search (U
 Boxes (Zitnick and Dollar, ECCV 2014) need no boxes for training; Edge Boxes needs edges, which a structured forest
 trained on contours gives where its model file is at hand, and the gradient of the image otherwise.
 
-All functions take a uint8 RGB image (H, W, 3) and return boxes (n, 4) xmin, ymin, xmax, ymax in [0, 1], best first,
-none twice, and scores (n,), of which no two sources' compare.
+`propose` takes a uint8 RGB image (H, W, 3) and returns boxes (n, 4) xmin, ymin, xmax, ymax in [0, 1], best first,
+none twice, and scores (n,), of which no two sources' compare. The functions of the sources give boxes in pixels.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from oac.proposals.suppression import distinct
 
 MIN_SIDE = 16
 """Smallest side in pixels of a photo that is handed to OpenCV; a smaller photo gets no boxes."""
@@ -47,53 +48,54 @@ def import_opencv(module: str) -> ModuleType:
     return cv2
 
 
-@dataclass(frozen=True)
-class SelectiveSearch:
-    """Selective search; quality: more colour spaces and scales, five times slower, more boxes."""
-
-    quality: bool = False
-
-    def propose(self, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first `count` boxes in its order, which is random in part; the seed is fixed, so photos repeat."""
-        cv2 = import_opencv("ximgproc")
-        if min(image.shape[:2]) < MIN_SIDE:
-            return np.zeros((0, 4)), np.zeros(0)
-        ctypes.CDLL(None).srand(0)  # it ranks by C's rand(), which cv2.setRNGSeed does not reach
-        search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
-        search.setBaseImage(np.ascontiguousarray(image[:, :, ::-1]))
-        if self.quality:
-            search.switchToSelectiveSearchQuality()
-        else:
-            search.switchToSelectiveSearchFast()
-        return _ranked(_corners(search.process()), image, count)
+def propose(source: str, image: np.ndarray, count: int, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` best boxes of a photo and scores falling from 1 to 0; source, options: see SOURCES."""
+    if min(image.shape[:2]) < MIN_SIDE:
+        return np.zeros((0, 4)), np.zeros(0)
+    boxes = SOURCES[source](image, count, **options) / np.tile(image.shape[1::-1], 2)
+    boxes = np.clip(boxes, 0.0, 1.0)
+    boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    boxes = boxes[distinct(boxes)[:count]]
+    return boxes, 1.0 - np.arange(len(boxes)) / max(len(boxes), 1)
 
 
-@dataclass(frozen=True)
-class EdgeBoxes:
-    """Edge Boxes; model: file of the structured edge detector (ximgproc's model.yml.gz), None takes gradients."""
+def selective_search(image: np.ndarray, count: int, quality: bool = False) -> np.ndarray:
+    """All boxes in its order, which is random in part; the seed is fixed, so photos repeat.
 
-    model: str | None = None
+    quality: more colour spaces and scales, five times slower, more boxes.
+    """
+    cv2 = import_opencv("ximgproc")
+    ctypes.CDLL(None).srand(0)  # it ranks by C's rand(), which cv2.setRNGSeed does not reach
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(np.ascontiguousarray(image[:, :, ::-1]))
+    if quality:
+        search.switchToSelectiveSearchQuality()
+    else:
+        search.switchToSelectiveSearchFast()
+    return _corners(search.process())
 
-    def propose(self, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The `count` best boxes. Raises FileNotFoundError where the model file is absent."""
-        cv2 = import_opencv("ximgproc")
-        if min(image.shape[:2]) < MIN_SIDE:
-            return np.zeros((0, 4)), np.zeros(0)
-        edges, orientation = self._edges(cv2, image)
-        finder = cv2.ximgproc.createEdgeBoxes()
-        finder.setMaxBoxes(count)
-        return _ranked(_corners(finder.getBoundingBoxes(edges, orientation)[0]), image, count)
 
-    def _edges(self, cv2: ModuleType, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Thinned edge strength in [0, 1] and the direction across the edge in [0, pi), float32 (H, W)."""
-        if self.model is None:
-            return gradient_edges(cv2, image)
-        if not Path(self.model).is_file():
-            raise FileNotFoundError(f"{self.model}, the model of the structured edge detector, does not exist")
-        detector = cv2.ximgproc.createStructuredEdgeDetection(self.model)
-        strength = detector.detectEdges(image.astype(np.float32) / np.float32(255))
-        orientation = detector.computeOrientation(strength)
-        return detector.edgesNms(strength, orientation), orientation
+def edge_boxes(image: np.ndarray, count: int, model: str | None = None) -> np.ndarray:
+    """The `count` best boxes of Edge Boxes.
+
+    model: file of the structured edge detector (ximgproc's model.yml.gz), None takes gradients. Raises
+    FileNotFoundError where it is absent.
+    """
+    cv2 = import_opencv("ximgproc")
+    edges, orientation = gradient_edges(cv2, image) if model is None else _structured_edges(cv2, image, model)
+    finder = cv2.ximgproc.createEdgeBoxes()
+    finder.setMaxBoxes(count)
+    return _corners(finder.getBoundingBoxes(edges, orientation)[0])
+
+
+def _structured_edges(cv2: ModuleType, image: np.ndarray, model: str) -> tuple[np.ndarray, np.ndarray]:
+    """Thinned edge strength in [0, 1] and the direction across the edge in [0, pi), float32 (H, W)."""
+    if not Path(model).is_file():
+        raise FileNotFoundError(f"{model}, the model of the structured edge detector, does not exist")
+    detector = cv2.ximgproc.createStructuredEdgeDetection(model)
+    strength = detector.detectEdges(image.astype(np.float32) / np.float32(255))
+    orientation = detector.computeOrientation(strength)
+    return detector.edgesNms(strength, orientation), orientation
 
 
 def gradient_edges(cv2: ModuleType, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -114,41 +116,35 @@ def gradient_edges(cv2: ModuleType, image: np.ndarray) -> tuple[np.ndarray, np.n
     return np.minimum(thin, 1).astype(np.float32), np.mod(np.arctan2(y, x), np.float32(np.pi)).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class OpenCVBing:
-    """BING as in OpenCV's saliency module; model: the folder with its nine files ObjNessB2W8*.yml.gz."""
+def opencv_bing(image: np.ndarray, count: int, model: str) -> np.ndarray:
+    """All boxes of BING as in OpenCV's saliency module, best first, of its three colour spaces together.
 
-    model: str
+    model: the folder with its nine files ObjNessB2W8*.yml.gz. Raises FileNotFoundError without them.
+    """
+    cv2 = import_opencv("saliency")
+    # With a wrong path OpenCV says nothing and finds nothing.
+    if not (Path(model) / "ObjNessB2W8MAXBGR.wS1.yml.gz").is_file():
+        raise FileNotFoundError(f"{model} holds no BING model of OpenCV (ObjNessB2W8MAXBGR.wS1.yml.gz)")
+    with _silenced_stdout():
+        finder = cv2.saliency.ObjectnessBING_create()
+        finder.setTrainingPath(model)
+        _, result = finder.computeSaliency(np.ascontiguousarray(image[:, :, ::-1]))
+    boxes: Any = np.zeros((0, 4)) if result is None else np.reshape(result, (-1, 4)).astype(np.float64)
+    return boxes - [1, 1, 0, 0]  # pixels from 1 on, both ends included
 
-    def propose(self, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The `count` best boxes of the three colour spaces together. Raises FileNotFoundError without a model."""
-        cv2 = import_opencv("saliency")
-        # With a wrong path OpenCV says nothing and finds nothing.
-        if not (Path(self.model) / "ObjNessB2W8MAXBGR.wS1.yml.gz").is_file():
-            raise FileNotFoundError(f"{self.model} holds no BING model of OpenCV (ObjNessB2W8MAXBGR.wS1.yml.gz)")
-        if min(image.shape[:2]) < MIN_SIDE:
-            return np.zeros((0, 4)), np.zeros(0)
-        with _silenced_stdout():
-            finder = cv2.saliency.ObjectnessBING_create()
-            finder.setTrainingPath(str(self.model))
-            _, result = finder.computeSaliency(np.ascontiguousarray(image[:, :, ::-1]))
-        boxes: Any = np.zeros((0, 4)) if result is None else np.reshape(result, (-1, 4)).astype(np.float64)
-        return _ranked(boxes - [1, 1, 0, 0], image, count)  # pixels from 1 on, both ends included
+
+SOURCES: dict[str, Callable[..., np.ndarray]] = {
+    "opencv_bing": opencv_bing,
+    "edge_boxes": edge_boxes,
+    "selective_search": selective_search,
+}
+"""The sources and what finds their boxes; options are those of proposals.{source} in a study file."""
 
 
 def _corners(rectangles: Any) -> np.ndarray:
     """Boxes (n, 4) xmin, ymin, xmax, ymax of OpenCV's rectangles x, y, width, height."""
     rectangles = np.asarray(rectangles, dtype=np.float64).reshape(-1, 4)
     return np.concatenate([rectangles[:, :2], rectangles[:, :2] + rectangles[:, 2:]], axis=1)
-
-
-def _ranked(boxes: np.ndarray, image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel boxes, best first, as the first `count` distinct ones in [0, 1], with scores falling from 1 to 0."""
-    boxes = np.clip(boxes / np.tile(image.shape[1::-1], 2), 0.0, 1.0)
-    boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
-    _, first = np.unique(boxes.astype(np.float32), axis=0, return_index=True)
-    boxes = boxes[np.sort(first)[:count]]
-    return boxes, 1.0 - np.arange(len(boxes)) / max(len(boxes), 1)
 
 
 @contextmanager

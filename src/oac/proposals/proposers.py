@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from oac.proposals import opencv
 from oac.proposals.bing import Bing
-from oac.proposals.opencv import EdgeBoxes, OpenCVBing, SelectiveSearch
 
 Proposer = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 """Takes a uint8 RGB image (H, W, 3) and the number of boxes; returns boxes (n, 4) xmin, ymin, xmax, ymax in [0, 1],
@@ -24,12 +24,6 @@ def proposer(source: str, options: Mapping[str, Any], weights: str | None = None
     """
     if source == "bing":
         return functools.partial(Bing.load(weights).propose, nms_iou=options.get("nms_iou"))
-    if source == "opencv_bing":
-        return OpenCVBing(options["model"]).propose
-    if source == "edge_boxes":
-        return EdgeBoxes(options.get("model")).propose
-    if source == "selective_search":
-        return SelectiveSearch(bool(options.get("quality", False))).propose
-    raise ValueError(
-        f"{source} is no source that proposes from pixels: bing, opencv_bing, edge_boxes, selective_search"
-    )
+    if source in opencv.SOURCES:
+        return functools.partial(opencv.propose, source, **options)
+    raise ValueError(f"{source} is no source that proposes from pixels: bing, {', '.join(opencv.SOURCES)}")

@@ -21,42 +21,38 @@ _STRIP = 48  # rows whose maxima are looked for at a time: all their intermediat
 def suppress_windows(
     scores: np.ndarray,
     mosaic: Layout,
-    keep: np.ndarray,
+    keep: int,
     *,
     total: int | None = None,
     comparable: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Greedy 5 x 5 suppression of every block of a score mosaic at once.
 
-    scores: float32 (rows - 7, columns - 7); keep: (blocks,) how many windows to keep of each block. total: leave
+    scores: float32 (rows - 7, columns - 7); keep: how many windows to keep of each block. total: leave
     out windows of the `comparable` (blocks, bool) blocks that cannot be among the best `total` of all of these.
     Returns y, x, block and score of the kept windows, by block and within it best first. The 7 cells between
     the windows of two blocks are wider than the neighbourhood, so blocks never suppress each other.
     """
     rows, columns = scores.shape
     grid = np.full((rows + 2 * RADIUS, columns + 2 * RADIUS), -np.inf, dtype=np.float32)
-    np.copyto(grid[RADIUS:-RADIUS, RADIUS:-RADIUS], scores, where=mosaic.block_of >= 0)
+    inner = np.s_[RADIUS:-RADIUS, RADIUS:-RADIUS]
+    np.copyto(grid[inner], scores, where=mosaic.block_of >= 0)
     maxima = _local_maxima(grid)
     first = np.flatnonzero(maxima)
-    block = _block(mosaic, first, columns)
-    values = grid.ravel()[first]
-    best, floor = _best(values, block, keep)
-    if total is not None and comparable is not None:
-        ranked = values[best & comparable[block]]
-        if len(ranked) > total:
-            # Local maxima are all accepted, so whatever is below so many of them is not needed.
-            floor = np.where(comparable, np.maximum(floor, np.partition(ranked, -total)[-total]), floor)
-    first = first[grid.ravel()[first] >= floor[block]]
-    # Local maxima are greedy's choice whatever the rest is. Where a block has enough of them, nothing below
-    # the last one needed can be among those kept.
-    alive = _above(grid, mosaic, floor)
-    alive[RADIUS:-RADIUS, RADIUS:-RADIUS] &= ~_neighbourhoods(maxima)
-    rest = _greedy(grid, np.flatnonzero(alive))
-    accepted = np.concatenate([first, rest])
+    values, block = grid.ravel()[first], _block(mosaic, first, columns)
+    floor = _floors(values, block, len(mosaic.blocks), keep, total, comparable)
+    first = first[values >= floor[block]]
+    # Local maxima are greedy's choice whatever the rest is, so only cells around none of them are still open.
+    alive = np.zeros(grid.shape, dtype=bool)
+    uniform = np.isfinite(floor[0]) and (floor == floor[0]).all()  # then no cell's block need be looked up
+    alive[inner] = grid[inner] >= (floor[0] if uniform else np.append(floor, np.float32(np.inf))[mosaic.block_of])
+    alive[inner] &= ~_neighbourhoods(maxima)
+    accepted = np.concatenate([first, _greedy(grid, np.flatnonzero(alive))])
     values, block = grid.ravel()[accepted], _block(mosaic, accepted, columns)
     order = np.lexsort((accepted, -values, block))
     accepted, values, block = accepted[order], values[order], block[order]
-    chosen = _rank(block, len(keep)) < keep[block]
+    rank = np.arange(len(block)) - np.searchsorted(block, block)
+    chosen = rank < keep
     y, x = np.divmod(accepted[chosen], columns + 2 * RADIUS)
     return y - RADIUS, x - RADIUS, block[chosen], values[chosen]
 
@@ -67,33 +63,21 @@ def _block(mosaic: Layout, cells: np.ndarray, columns: int) -> np.ndarray:
     return mosaic.block_of[y - RADIUS, x - RADIUS]
 
 
-def _above(grid: np.ndarray, mosaic: Layout, floor: np.ndarray) -> np.ndarray:
-    """Cells of a grid that reach the floor of their block; bool, shape of `grid`."""
-    if (floor == floor[0]).all() and np.isfinite(floor[0]):
-        return grid >= floor[0]
-    result = np.zeros(grid.shape, dtype=bool)
-    for index, (_, top, left, tall, wide) in enumerate(mosaic.blocks):
-        part = np.s_[top + RADIUS : top + RADIUS + tall - 7, left + RADIUS : left + RADIUS + wide - 7]
-        result[part] = grid[part] >= floor[index]
-    return result
+def _floors(
+    values: np.ndarray, block: np.ndarray, blocks: int, keep: int, total: int | None, comparable: np.ndarray | None
+) -> np.ndarray:
+    """Score of each block below which no window can be among those kept, given its local maxima: float32 (blocks,).
 
-
-def _rank(block: np.ndarray, blocks: int) -> np.ndarray:
-    """Rank of every entry among those of its block, from 0; `block` is sorted."""
-    counts = np.bincount(block, minlength=blocks)
-    return np.arange(len(block)) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
-def _best(values: np.ndarray, block: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which are the `keep` largest values of their block, and the last of these, -inf for a block with fewer."""
-    order = np.lexsort((-values, block))
-    rank = _rank(block[order], len(keep))
-    best = np.empty(len(values), dtype=bool)
-    best[order] = rank < keep[block[order]]
-    last = order[rank == keep[block[order]] - 1]
-    floor = np.full(len(keep), -np.inf, dtype=np.float32)
-    floor[block[last]] = values[last]
-    return best, floor
+    All local maxima are accepted, so that is the last one needed, or -inf where a block has fewer.
+    """
+    best = [np.sort(values[block == index])[-keep:] for index in range(blocks)]
+    floor = np.array([part[0] if len(part) == keep else -np.inf for part in best], dtype=np.float32)
+    if total is None or comparable is None:
+        return floor
+    ranked = np.concatenate([values[:0], *(best[index] for index in np.flatnonzero(comparable))])
+    if len(ranked) <= total:
+        return floor
+    return np.where(comparable, np.maximum(floor, np.partition(ranked, -total)[-total]), floor)
 
 
 def _local_maxima(grid: np.ndarray) -> np.ndarray:
@@ -127,38 +111,13 @@ def _neighbourhoods(maxima: np.ndarray) -> np.ndarray:
 
 
 def _greedy(grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Greedy suppression among some cells of a grid (flat indices, rising): the cells it accepts.
-
-    Rounds of local maxima among the cells left, all at once; the last few, and plateaus on which a round
-    accepts next to nothing, one by one.
-    """
+    """Greedy suppression among some cells of a grid (flat indices, rising): the cells it accepts."""
     width = grid.shape[1]
-    around = np.add.outer(np.arange(-RADIUS, RADIUS + 1) * width, np.arange(-RADIUS, RADIUS + 1)).ravel()
-    left = np.full(grid.size, -np.inf, dtype=np.float32)
-    left[cells] = grid.ravel()[cells]
-    accepted = []
-    while len(cells) > 100:
-        values = left[cells]
-        best = np.arange(len(cells))
-        for offset in around[around != 0]:
-            others, own = left[cells[best] + offset], values[best]
-            best = best[own > others if offset < 0 else own >= others]
-        if len(best) * 100 < len(cells):
-            break
-        accepted.append(cells[best])
-        left[np.add.outer(cells[best], around)] = -np.inf
-        cells = cells[left[cells] > -np.inf]
-    accepted.append(_one_by_one(left, cells, width))
-    return np.concatenate(accepted)
-
-
-def _one_by_one(left: np.ndarray, cells: np.ndarray, width: int) -> np.ndarray:
-    """Greedy suppression in the order of the definition; for few cells."""
-    blocked = bytearray(left.size)
+    blocked = bytearray(grid.size)
     side = 2 * RADIUS + 1
     mark = b"\1" * side
     accepted = []
-    for cell in cells[np.argsort(-left[cells], kind="stable")].tolist():
+    for cell in cells[np.argsort(-grid.ravel()[cells], kind="stable")].tolist():
         if not blocked[cell]:
             accepted.append(cell)
             corner = cell - RADIUS * width - RADIUS
@@ -175,6 +134,14 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     common = np.clip(high - low, 0.0, None).prod(axis=-1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None] + (others[:, 2:] - others[:, :2]).prod(axis=1)
     return common / np.maximum(areas - common, np.finfo(np.float64).tiny)
+
+
+def distinct(boxes: np.ndarray) -> np.ndarray:
+    """Indices, rising, of the boxes (n, 4) that are none of those before them.
+
+    Compared is what the table of proposals stores, float32, so that none comes twice there either.
+    """
+    return np.sort(np.unique(boxes.astype(np.float32), axis=0, return_index=True)[1])
 
 
 def suppress_boxes(boxes: np.ndarray, threshold: float, count: int) -> np.ndarray:

@@ -17,11 +17,10 @@ from typing import Any
 from oac.crop_options import AUDITED, OPTIONS, published
 from oac.report.formats import Column, Table, shown
 from oac.report.results import BATCH, BATCH_MAP, MAP, Results, Variant, value_name
-from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted, difference
+from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted_columns, difference
 from oac.report.variant_tables import recipes_note
 
 NOTHING = "no two variants of this study differ in one option of the audit: see config/studies/audit.yaml"
-OVER_SCENE_CROPS = "Object crops over scene crops"
 EQUAL_STEPS, MORE_STEPS = "equal steps", "more steps"
 NAMES = {key: OPTIONS[key].label for key in (*AUDITED, "budget")} | {"metric": "Metric", "picked": "Model picked"}
 # What has no meaning beside some value of an option.
@@ -162,10 +161,7 @@ def audit_table(results: Results) -> Table:
 
     Raises ValueError where no two variants differ in one option.
     """
-    rows = [_row(step) for step in every_step(results)]
-    for key in ("map", "batch", "reported"):
-        changes = adjusted([row[key] for row in rows])
-        rows = [row | {key: change} for row, change in zip(rows, changes, strict=True)]
+    rows = adjusted_columns([_row(step) for step in every_step(results)])
     caption = (
         f"Effect of each difference between paper and released code on {results.study}: change of the mAP of a linear"
         f" probe over {results.test_images} test images, with 95 % t-interval"

@@ -17,7 +17,7 @@ import numpy as np
 from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.formats import MISSING, Column, Row, Table, change, interval_text, p_value, p_words, points
 from oac.report.results import MAP, METHOD_NAMES, Metric, Results, Variant, method_name
-from oac.report.statistics import SMALLEST_SAMPLE, Difference, adjusted, difference
+from oac.report.statistics import SMALLEST_SAMPLE, Difference, adjusted
 
 Resamples = Mapping[int, Mapping[str, Any] | None]
 
@@ -47,7 +47,7 @@ def comparisons(results: Results) -> list[Comparison]:
         baseline = sorted(scenes, key=lambda other: other.crops != "scene-scene")[:1]
         pairs += [(variant, other) for other in [*baseline, *untrained] if other is not variant]
     key = results.metric.key
-    changes = adjusted([difference(variant.values(key), against.values(key)) for variant, against in pairs])
+    changes = adjusted([variant.difference_to(against, key) for variant, against in pairs])
     return [Comparison(*pair, change) for pair, change in zip(pairs, changes, strict=True)]
 
 

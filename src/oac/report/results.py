@@ -14,7 +14,7 @@ from typing import Any
 from oac import crop_options
 from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.paper import UNBOXED_POLICIES, is_as_published
-from oac.report.statistics import Interval, t_interval
+from oac.report.statistics import NO_DIFFERENCE, Difference, Interval, difference, t_interval
 
 METHOD_NAMES = {
     "supervised": "Supervised",
@@ -143,6 +143,12 @@ class Variant:
     def estimate(self, key: str = MAP.key) -> Interval:
         """Mean of `values` and its 95 % t-interval, from three seeds on. Raises ValueError where no run has it."""
         return t_interval(self.values(key).values())
+
+    def difference_to(self, reference: Variant | None, key: str = MAP.key) -> Difference:
+        """Its `values` less those of a reference; NO_DIFFERENCE to itself and where there is no reference."""
+        if reference is None or reference is self:
+            return NO_DIFFERENCE
+        return difference(self.values(key), reference.values(key))
 
 
 @dataclass(frozen=True)

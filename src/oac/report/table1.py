@@ -9,7 +9,7 @@ from oac.report.check import ELSEWHERE, has_metric, on_papers_data, variant_of
 from oac.report.formats import MISSING, Column, Row, Table, interval_text, points, shown
 from oac.report.paper import TABLE_1, VALUES, Key
 from oac.report.results import MAP, TOP1, Metric, Results
-from oac.report.statistics import NO_DIFFERENCE, NO_ESTIMATE, Interval, adjusted, difference
+from oac.report.statistics import NO_DIFFERENCE, NO_ESTIMATE, Interval, adjusted_columns
 from oac.report.variant_tables import recipes_note, variant_columns
 
 COLUMNS = {"ohms": MAP, "imagenet": TOP1}
@@ -28,10 +28,7 @@ def table1(ohms: Results | None, imagenet: Results | None) -> Table:
             f"the runs of {imagenet.study} have no top1, which the column imagenet is of: set `probe.task` of the"
             " study to single_label and probe again"
         )
-    rows = [_row(key, studies) for key in TABLE_1]
-    for column in COLUMNS:
-        gaps = adjusted([row[f"{column}_gap"] for row in rows])
-        rows = [row | {f"{column}_gap": gap} for row, gap in zip(rows, gaps, strict=True)]
+    rows = adjusted_columns([_row(key, studies) for key in TABLE_1])
     caption = (
         "Table 1 of the paper beside ours: mAP of a linear probe on OHMS and top-1 accuracy on ImageNet, with the"
         " difference to supervised training; ours is the mean over n seeds with 95 % t-interval, p after Holm"
@@ -53,15 +50,12 @@ def _cells(key: Key, results: Results | None, column: str, metric: Metric) -> di
     paper, supervised = VALUES[key].percent(metric.key), VALUES[_REFERENCE].percent(metric.key)
     ours, reference = (variant_of(results, row) if results else None for row in (key, _REFERENCE))
     own = ours.estimate(metric.key) if ours else NO_ESTIMATE
-    gap = NO_DIFFERENCE
-    if ours and reference and key != _REFERENCE:
-        gap = difference(ours.values(metric.key), reference.values(metric.key))
     return {
         f"paper_{column}_percent": paper,
         f"paper_{column}_gap_points": paper - supervised if paper and supervised and key != _REFERENCE else None,
         f"{column}_n": ours.n if ours else 0,
         column: own,
-        f"{column}_gap": gap,
+        f"{column}_gap": ours.difference_to(reference, metric.key) if ours else NO_DIFFERENCE,
         # The paper gives no interval, so that the difference has ours.
         f"{column}_less_paper_points": own.mean - paper if paper else None,
         f"{column}_images_seen": ours.images_seen if ours else None,

@@ -10,7 +10,7 @@ from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.formats import MISSING, Column, Table, points, shown
 from oac.report.paper import PaperValue, paper_value
 from oac.report.results import BATCH, BOX_NAMES, MAP, METHOD_NAMES, Metric, Results, Variant, method_name
-from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted, difference
+from oac.report.statistics import NO_DIFFERENCE, adjusted_columns
 
 BATCH_SIZES = (32, 64, 256)
 
@@ -22,14 +22,14 @@ def crops_table(results: Results) -> Table:
 
 def methods_table(results: Results) -> Table:
     """The rows of the paper's table 1: every method, MoCo-v2 with scene-scene and object-dilate crops."""
-    shown = [
+    chosen = [
         variant
         for variant in results.variants
         if variant.method != "moco_v2" or variant.policy in ("scene-scene", "object-dilate")
     ]
     order = [*METHOD_NAMES, *(variant.method for variant in results.variants)]
-    shown = sorted(shown or results.variants, key=lambda variant: order.index(variant.method))
-    return _table(results, shown, "Methods")
+    chosen = sorted(chosen or results.variants, key=lambda variant: order.index(variant.method))
+    return _table(results, chosen, "Methods")
 
 
 def variant_cells(variant: Variant) -> dict[str, Any]:
@@ -57,10 +57,8 @@ def _table(results: Results, variants: Sequence[Variant], title: str) -> Table:
     if not variants:
         raise ValueError("there is no run of moco_v2, of random initialisation or of supervised to tabulate")
     metric = results.metric
-    rows = [
-        _row(variant, metric, change)
-        for variant, change in zip(variants, _to_supervised(variants, metric), strict=True)
-    ]
+    supervised = next((variant for variant in variants if variant.method == "supervised"), None)
+    rows = adjusted_columns([_row(variant, metric, supervised) for variant in variants])
     caption = (
         f"{title} on {results.study}: {metric.words} of a linear probe over {results.test_images} test images and"
         f" {results.classes} classes, mean over n seeds with 95 % t-interval"
@@ -68,25 +66,13 @@ def _table(results: Results, variants: Sequence[Variant], title: str) -> Table:
     return Table(rows, _columns(metric), caption, _notes(variants, metric))
 
 
-def _to_supervised(variants: Sequence[Variant], metric: Metric) -> list[Difference]:
-    """The difference of each variant to the first of supervised training."""
-    reference = next((variant for variant in variants if variant.method == "supervised"), None)
-    return adjusted(
-        [
-            NO_DIFFERENCE
-            if reference is None or variant.method == "supervised"
-            else difference(variant.values(metric.key), reference.values(metric.key))
-            for variant in variants
-        ]
-    )
-
-
-def _row(variant: Variant, metric: Metric, change: Difference) -> dict[str, Any]:
+def _row(variant: Variant, metric: Metric, supervised: Variant | None) -> dict[str, Any]:
     """One variant at full precision; mAP or accuracy in percent, differences in points."""
     others = {f"map_batch_{size}": f"map_batch.{size}" for size in BATCH_SIZES}
     others = others if metric is MAP else {"top5": "top5", "map": "map"}
     paper = _paper(variant)
     value = paper.percent(metric.key) if paper else None
+    change = NO_DIFFERENCE if variant.method == "supervised" else variant.difference_to(supervised, metric.key)
     return {
         **variant_cells(variant),
         metric.key: variant.estimate(metric.key),

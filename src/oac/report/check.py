@@ -17,7 +17,7 @@ from typing import Any
 from oac.crop_options import ASYMMETRIC_POLICIES
 from oac.report.formats import MISSING, Column, Row, Table, interval_text, points, shown
 from oac.report.paper import DELTAS, TABLE_1, VALUES, Key, PaperDelta
-from oac.report.results import BATCH, BATCH_MAP, MAP, REFERENCE_METHODS, TOP1, Metric, Results, Variant
+from oac.report.results import BATCH, BATCH_MAP, MAP, TOP1, Metric, Results, Variant
 from oac.report.statistics import Interval, difference
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
@@ -121,15 +121,10 @@ def variant_of(results: Results, key: Key, heads: int | None = None) -> Variant 
     Of several, that with the paper's number of heads, and of those the one with most seeds. Variants with an option
     of the released code, with another value of an ablation or a longer budget are others.
     """
-    method, policy, boxes = key
     fitting = [
-        variant
-        for variant in results.of(method)
-        if variant.as_published
-        and heads in (None, variant.heads)
-        and (method in REFERENCE_METHODS or (variant.policy, variant.boxes) == (policy, boxes))
+        variant for variant in results.variants if variant.paper is VALUES[key] and heads in (None, variant.heads)
     ]
-    papers_heads = 1 + (policy in ASYMMETRIC_POLICIES)
+    papers_heads = 1 + (key[1] in ASYMMETRIC_POLICIES)
     return max(fitting, key=lambda variant: (variant.heads == papers_heads, variant.n), default=None)
 
 

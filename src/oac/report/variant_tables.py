@@ -8,7 +8,6 @@ from typing import Any
 
 from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.formats import MISSING, Column, Table, points, shown
-from oac.report.paper import PaperValue, paper_value
 from oac.report.results import BATCH, BOX_NAMES, MAP, METHOD_NAMES, Metric, Results, Variant, method_name
 from oac.report.statistics import NO_DIFFERENCE, adjusted_columns
 
@@ -70,7 +69,7 @@ def _row(variant: Variant, metric: Metric, supervised: Variant | None) -> dict[s
     """One variant at full precision; mAP or accuracy in percent, differences in points."""
     others = {f"map_batch_{size}": f"map_batch.{size}" for size in BATCH_SIZES}
     others = others if metric is MAP else {"top5": "top5", "map": "map"}
-    paper = _paper(variant)
+    paper = variant.paper
     value = paper.percent(metric.key) if paper else None
     change = NO_DIFFERENCE if variant.method == "supervised" else variant.difference_to(supervised, metric.key)
     return {
@@ -113,7 +112,7 @@ def _notes(variants: Sequence[Variant], metric: Metric) -> list[str]:
         # The paper's notes are of its mAPs.
         f"Paper's {points(percent)}: {value.source}" + (f", {value.note}" if value.note and metric is MAP else "")
         for variant in variants
-        if (value := _paper(variant)) and (percent := value.percent(metric.key)) is not None
+        if (value := variant.paper) and (percent := value.percent(metric.key)) is not None
     }
     return [
         *(f"{source}." for source in sorted(sources)),
@@ -121,11 +120,6 @@ def _notes(variants: Sequence[Variant], metric: Metric) -> list[str]:
         recipes_note(variants),
         f"Versions: {software}.",
     ]
-
-
-def _paper(variant: Variant) -> PaperValue | None:
-    """The paper's value for a variant that is as the paper has it."""
-    return paper_value(variant.method, variant.policy, variant.boxes) if variant.as_published else None
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -76,7 +76,7 @@ class Variant:
     runs: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     """contents of metrics.json by seed"""
     paper: PaperValue | None = None
-    """the paper's row of its method, policy and boxes; None where its options or its budget are not those of the row"""
+    """the paper's row of its method, policy and boxes; None where its options or its budget are not the row's"""
     only: bool = True
     """whether its method has no other variant in the study"""
 

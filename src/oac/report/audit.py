@@ -21,7 +21,6 @@ from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted_columns, d
 from oac.report.variant_tables import recipes_note
 
 NOTHING = "no two variants of this study differ in one option of the audit: see config/studies/audit.yaml"
-EQUAL_STEPS, MORE_STEPS = "equal steps", "more steps"
 NAMES = {key: OPTIONS[key].label for key in (*AUDITED, "budget")} | {"metric": "Metric", "picked": "Model picked"}
 # What has no meaning beside some value of an option.
 IDLE_BESIDE = {"scales": ("scale_lower", "scale_cap"), "scale_lower": ("scale_cap",)}
@@ -150,7 +149,7 @@ def over_scene_crops(variants: Sequence[Variant]) -> list[Step]:
         for before in (variant for variant in variants if variant.policy == "scene-scene"):
             if before.images_seen <= after.images_seen:
                 name = "as released" if is_released(after) else "as published"
-                budget = EQUAL_STEPS if before.images_seen == after.images_seen else MORE_STEPS
+                budget = "equal steps" if before.images_seen == after.images_seen else "more steps"
                 words = f"{before.images_seen:,} photos", f"{after.images_seen:,} photos"
                 found.append(Step("comparison", f"{name}, {budget}", before, after, words))
     return found

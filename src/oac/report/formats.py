@@ -117,17 +117,10 @@ def points(value: Any, signed: bool = False) -> str:
     return f"{rounded:{'+' if signed and rounded else ''}.1f}".replace("-", MINUS)
 
 
-def half_width(value: Any) -> str:
-    """± and one decimal, or two where one would leave nothing of it."""
-    if is_missing(value):
-        return MISSING
-    return f"± {value:.{1 if value >= 0.1 else 2}f}"
-
-
 def interval_text(estimate: Interval, signed: bool = False) -> str:
-    """A mean with the half width of its interval, where it has one."""
-    mean = points(estimate.mean, signed)
-    return mean if estimate.half_width is None else f"{mean} {half_width(estimate.half_width)}"
+    """A mean with the half width of its interval, where it has one: one decimal, or two where one would be 0.0."""
+    mean, half = points(estimate.mean, signed), estimate.half_width
+    return mean if half is None else f"{mean} ± {half:.{1 if half >= 0.1 else 2}f}"
 
 
 def change(difference: Interval) -> str:
@@ -193,7 +186,7 @@ def html(table: Table) -> str:
     ]
     header = "".join(f"<th>{escape(column.header)}</th>" for column in table.columns)
     rows = "\n".join(f"<tr>{row}</tr>" for row in cells)
-    notes = "\n".join([*(f"<p>{escape(note)}</p>" for note in table.notes), *([table.below] if table.below else [])])
+    notes = "\n".join(filter(None, [*(f"<p>{escape(note)}</p>" for note in table.notes), table.below]))
     return html_page(
         table.caption,
         f"<div><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n{notes}",

@@ -49,7 +49,13 @@ def variant_columns() -> list[Column]:
 
 def recipes_note(variants: Iterable[Variant]) -> str:
     """The recipe of every run of some variants."""
-    return "Recipes: " + "; ".join(f"{variant.key} {_distinct(variant.hashes)}" for variant in variants) + "."
+    return f"Recipes: {of_runs(variants, 'recipe_hash')}."
+
+
+def of_runs(variants: Iterable[Variant], key: str) -> str:
+    """What the runs of each variant have under a key of metrics.json; what several have is named once."""
+    found = {variant.key: dict.fromkeys(str(run[key]) for run in variant.runs.values()) for variant in variants}
+    return "; ".join(f"{name} {', '.join(values)}" for name, values in found.items())
 
 
 def _table(results: Results, variants: Sequence[Variant], title: str) -> Table:
@@ -101,9 +107,6 @@ def _columns(metric: Metric) -> list[Column]:
 def _notes(variants: Sequence[Variant], metric: Metric) -> list[str]:
     """Where the paper's values stand; provenance of ours: images seen, recipe of every run, versions."""
     runs = [run for variant in variants for run in variant.runs.values()]
-    seen = "; ".join(
-        f"{variant.key} {_distinct(run['images_seen'] for run in variant.runs.values())}" for variant in variants
-    )
     versions: dict[str, set[str]] = {}
     for package, version in sorted({pair for run in runs for pair in run["versions"].items()}):
         versions.setdefault(package, set()).add(str(version))
@@ -116,7 +119,7 @@ def _notes(variants: Sequence[Variant], metric: Metric) -> list[str]:
     }
     return [
         *(f"{source}." for source in sorted(sources)),
-        f"Images seen in pretraining: {seen}.",
+        f"Images seen in pretraining: {of_runs(variants, 'images_seen')}.",
         recipes_note(variants),
         f"Versions: {software}.",
     ]
@@ -125,7 +128,3 @@ def _notes(variants: Sequence[Variant], metric: Metric) -> list[str]:
 def _mean(values: Iterable[float]) -> float | None:
     found = list(values)
     return fmean(found) if found else None
-
-
-def _distinct(values: Iterable[Any]) -> str:
-    return ", ".join(dict.fromkeys(map(str, values)))

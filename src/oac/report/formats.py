@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -177,15 +176,10 @@ def latex(table: Table) -> str:
 
 def html(table: Table) -> str:
     """A page with the caption, the table and the notes, which a browser shows inside the HTML report."""
-    cells = [
-        "".join(
-            f'<td class="{"number" if column.number else "name"}">{escape(cell)}</td>'
-            for column, cell in zip(table.columns, row, strict=True)
-        )
-        for row in table.cells()
-    ]
     header = "".join(f"<th>{escape(column.header)}</th>" for column in table.columns)
-    rows = "\n".join(f"<tr>{row}</tr>" for row in cells)
+    tags = [f'<td class="{"number" if column.number else "name"}">' for column in table.columns]
+    cells = [[f"{tag}{escape(cell)}</td>" for tag, cell in zip(tags, row, strict=True)] for row in table.cells()]
+    rows = "\n".join(f"<tr>{''.join(row)}</tr>" for row in cells)
     notes = "\n".join(filter(None, [*(f"<p>{escape(note)}</p>" for note in table.notes), table.below]))
     return html_page(
         table.caption,
@@ -204,7 +198,7 @@ def html_page(title: str, body: str) -> str:
 
 def escape_tex(plain: str) -> str:
     """Plain text as LaTeX that prints it."""
-    return re.sub("[" + re.escape("".join(_TEX)) + "]", lambda match: _TEX[match.group()], plain)
+    return "".join(_TEX.get(character, character) for character in plain)
 
 
 def write(table: Table, stem: str | Path) -> list[Path]:

@@ -69,12 +69,8 @@ def _row(comparison: Comparison, metric: Metric) -> dict[str, Any]:
     # The resamples are of the mAP.
     low, high = (photo_interval(variant.runs, against.runs, seeds) if metric is MAP else None) or (None, None)
     return {
-        "method": variant.method,
-        "crops": variant.crops,
-        "boxes": variant.boxes,
-        "against_method": against.method,
-        "against_crops": against.crops,
-        "against_boxes": against.boxes,
+        **{key: getattr(variant, key) for key in ("method", "crops", "boxes")},
+        **{f"against_{key}": getattr(against, key) for key in ("method", "crops", "boxes")},
         "n": found.n,
         "paired": found.paired,
         "seeds": " ".join(map(str, seeds)),
@@ -111,12 +107,8 @@ def _columns(metric: Metric) -> list[Column]:
 
     return [
         Column("Method", lambda row: method_name(row["method"]), number=False),
-        Column("Variant", lambda row: _in_words(row["method"], row["crops"], row["boxes"]), number=False),
-        Column(
-            "Against",
-            lambda row: _in_words(row["against_method"], row["against_crops"], row["against_boxes"]),
-            number=False,
-        ),
+        Column("Variant", _in_words, number=False),
+        Column("Against", lambda row: _in_words(row, "against_"), number=False),
         Column("n", lambda row: f"{row['n']}" + ("" if row["paired"] else " (unpaired)")),
         Column(
             f"Difference in {metric.name} (points), 95 % interval over seeds", lambda row: change(row["difference"])
@@ -127,8 +119,9 @@ def _columns(metric: Metric) -> list[Column]:
     ]
 
 
-def _in_words(method: str, crops: str, boxes: str | None) -> str:
-    """A variant in words; the method stands beside it."""
+def _in_words(row: Row, side: str = "") -> str:
+    """The variant of a side in words; the method stands beside it."""
+    method, crops, boxes = (row[f"{side}{key}"] for key in ("method", "crops", "boxes"))
     return method_name(method) if method == RANDOM_INIT else Variant(method, crops, None, boxes).crops_name
 
 

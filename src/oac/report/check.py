@@ -65,7 +65,7 @@ def _check_value(results: Results, key: Key, metric: Metric) -> dict[str, Any]:
     name = "mAP" if metric is MAP else "ImageNet top-1"
     value = VALUES[key].percent(metric.key)
     entry = EMPTY | {"what": f"{', '.join(filter(None, key))}, {name}", "paper": value, "source": VALUES[key].source}
-    if not has_metric(results, metric.key):
+    if metric not in (MAP, results.metric):
         return entry | {"reason": NO_TOP1}
     variant = variant_of(results, key)
     if variant is None or value is None:
@@ -84,7 +84,7 @@ def _check_value(results: Results, key: Key, metric: Metric) -> dict[str, Any]:
 def _check_delta(results: Results, delta: PaperDelta) -> dict[str, Any]:
     """One difference of the paper: its value in our interval, or elsewhere than on the paper's data its sign."""
     entry = EMPTY | {"what": delta.what, "paper": delta.points, "source": delta.source}
-    if not has_metric(results, delta.metric):
+    if delta.metric not in (MAP.key, results.metric.key):
         return entry | {"reason": NO_TOP1}
     heads = delta.heads or (None, None)
     first = variant_of(results, delta.first, heads[0])
@@ -123,11 +123,6 @@ def variant_of(results: Results, key: Key, heads: int | None = None) -> Variant 
     ]
     papers_heads = 1 + (key[1] in ASYMMETRIC_POLICIES)
     return max(fitting, key=lambda variant: (variant.heads == papers_heads, variant.n), default=None)
-
-
-def has_metric(results: Results, metric: str) -> bool:
-    """Whether the runs have a mean AP ("map"), as all have, or a top-1 accuracy ("top1")."""
-    return metric != TOP1.key or results.metric is TOP1
 
 
 def on_papers_data(results: Results, metric: str) -> bool:

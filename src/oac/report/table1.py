@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from oac.report.check import ELSEWHERE, has_metric, on_papers_data, variant_of
+from oac.report.check import ELSEWHERE, on_papers_data, variant_of
 from oac.report.formats import MISSING, Column, Row, Table, interval_text, points, shown
 from oac.report.paper import SUPERVISED, TABLE_1, VALUES, Key
 from oac.report.results import MAP, TOP1, Metric, Results
@@ -22,7 +22,7 @@ def table1(ohms: Results | None, imagenet: Results | None) -> Table:
     Raises ValueError where the runs of `imagenet` have no top-1 accuracy.
     """
     studies = {"ohms": ohms, "imagenet": imagenet}
-    if imagenet and not has_metric(imagenet, TOP1.key):
+    if imagenet and imagenet.metric is not TOP1:
         raise ValueError(
             f"the runs of {imagenet.study} have no top1, which the column imagenet is of: set `probe.task` of the"
             " study to single_label and probe again"

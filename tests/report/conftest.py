@@ -46,6 +46,28 @@ def check_texts():
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def run_metrics(method, crops, seed, value, policy="none", boxes="none", **changes):
+    """metrics.json of a run as the probe writes it; value: its mAP in [0, 1]."""
+    recipe = {"method": method, "crops": {"policy": policy, "boxes": boxes}, "options": {}}
+    return {
+        "study": "demo",
+        "method": method,
+        "crops": crops,
+        "seed": seed,
+        "policy": policy,
+        "boxes": boxes,
+        "map": value,
+        "map_batch": {"32": value + 0.2, "64": value + 0.1, "256": value + 0.05},
+        "classes": 12,
+        "train_images": 600,
+        "test_images": 300,
+        "images_seen": 0 if method == "random_init" else 9000,
+        "recipe": {} if method == "random_init" else recipe,
+        "recipe_hash": f"{method}-{crops}-{seed}",
+        "versions": {"torch": "2.14.1", "oac": "0.1.0"},
+    } | changes
+
+
 def _metrics_of(name: str, score: Callable[[str, str, int], float], best: bool = True) -> list[dict[str, Any]]:
     """metrics.json of every run of a study, its mAP being score(method, crops, seed); batches give 0.2 more."""
     known, _ = studies.load((ROOT / "config/studies").glob("*.yaml"))
@@ -54,23 +76,18 @@ def _metrics_of(name: str, score: Callable[[str, str, int], float], best: bool =
     for method, crops, seed in studies.runs(study):
         recipe = recipes.build(study, method, crops, seed)
         value = score(method, crops, seed)
-        entry = {
+        line = recipe.get("crops", {})
+        changes = {
             "study": name,
-            "method": method,
-            "crops": crops,
-            "seed": seed,
-            "policy": recipe.get("crops", {}).get("policy"),
-            "boxes": recipe.get("crops", {}).get("boxes"),
-            "map": value,
             "map_batch": {"32": value + 0.3, "64": value + 0.25, "256": value + 0.2},
             "test_images": 1500,
-            "classes": 12,
             "train_images": 2704,
             "images_seen": recipe.get("images_seen", 0),
             "recipe": recipe,
             "recipe_hash": recipes.digest(recipe),
             "versions": {"oac": "0.1.0"},
         }
+        entry = run_metrics(method, crops, seed, value, line.get("policy"), line.get("boxes"), **changes)
         if best:
             last, picked = (
                 {"map": value - 0.01, "map_batch_256": value},

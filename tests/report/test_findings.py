@@ -12,6 +12,8 @@ from oac.report.proposal_comparison import recall_curve
 from oac.report.results import load
 from oac.report.style import MAX_CURVES, TITLE_LENGTH, entitle, readable
 
+from .conftest import run_metrics
+
 VARIANTS = {
     "scene": ("scene-scene", "none", [0.2, 0.22, 0.21]),
     "dilate": ("object-dilate", "bing", [0.5, 0.6, 0.4]),
@@ -21,14 +23,10 @@ VARIANTS = {
 
 def runs(variants):
     return [
-        {
-            "study": "some", "method": "moco_v2", "crops": crops, "seed": seed, "policy": policy, "boxes": boxes,
-            "map": value, "map_batch": {}, "classes": 3, "train_images": 9, "test_images": 9, "images_seen": 9,
-            "recipe": {}, "recipe_hash": "x", "versions": {},
-        }
+        run_metrics("moco_v2", crops, seed, value, policy, boxes, study="some")
         for crops, (policy, boxes, values) in variants.items()
         for seed, value in enumerate(values)
-    ]  # fmt: skip
+    ]
 
 
 def stack(runs, tables):

@@ -173,7 +173,7 @@ def test_paired_resamples_leave_less_than_unpaired_ones():
 
     def resampled(by, seed=0):
         maps = bootstrap_map(scores + by * torch.randn(150, 3, generator=generator), targets, 300, seed=seed)
-        return {"images": "abc", "maps": maps.tolist()}
+        return {"bootstrap": {"images": "abc", "maps": maps.tolist()}}
 
     seeds = (0, 1, 2)
     first = {seed: resampled(0.05) for seed in seeds}

@@ -11,6 +11,8 @@ from oac.report.formats import write
 from oac.report.paper import VALUES
 from oac.report.results import load
 
+from .conftest import run_metrics
+
 PAPER = {  # as in the README of the paper's authors: mAP and gap, top-1 and gap
     "Supervised": ("66.3", "–", "76.2", "–"),
     "CMC": ("48.7", "−17.6", "60.0", "−16.2"),
@@ -24,13 +26,8 @@ SPREAD = (-0.4, 0.0, 0.7)
 
 def entry(study, method, crops, seed, value, policy, boxes=None, single=False, **recipe):
     """A metrics.json; value in percent is the top-1 accuracy or the mAP."""
-    line = {"policy": policy, "boxes": boxes} if boxes else {"policy": policy}
-    made = {"method": method, "crops": line, "options": {}, "backbone": {"name": "narrow"}}
-    made |= {"data": {"source": "synthetic", "subset": {}}} | recipe
-    found = {"study": study, "method": method, "crops": crops, "seed": seed, "map": value / 100}
-    found |= {"policy": policy, "boxes": boxes, "map_batch": {}, "train_images": 90, "versions": {}}
-    found |= {"test_images": 50, "classes": 10, "images_seen": 1000, "recipe": made}
-    found |= {"recipe_hash": f"{method}-{crops}-{seed}"}
+    found = run_metrics(method, crops, seed, value / 100, policy, boxes, study=study)
+    found["recipe"] |= {"backbone": {"name": "narrow"}, "data": {"source": "synthetic", "subset": {}}} | recipe
     return found | ({"top1": value / 100, "map": 0.01, "top5": 0.9} if single else {})
 
 

@@ -13,33 +13,11 @@ from oac.report.pairs import verdicts
 from oac.report.results import load
 from oac.report.variant_tables import crops_table, methods_table
 
-
-def metrics(method, crops, seed, value, policy="none", boxes="none", **changes):
-    """A metrics.json as the probe writes it."""
-    return {
-        "study": "demo",
-        "method": method,
-        "crops": crops,
-        "seed": seed,
-        "policy": policy,
-        "boxes": boxes,
-        "map": value,
-        "map_batch": {"32": value + 0.2, "64": value + 0.1, "256": value + 0.05},
-        "classes": 12,
-        "train_images": 600,
-        "test_images": 300,
-        "images_seen": 0 if method == "random_init" else 9000,
-        "recipe": {}
-        if method == "random_init"
-        else {"method": method, "crops": {"policy": policy, "boxes": boxes}, "options": {}},
-        "recipe_hash": f"{method}-{crops}-{seed}",
-        "probe": {},
-        "versions": {"torch": "2.14.1", "oac": "0.1.0"},
-    } | changes
+from .conftest import run_metrics
 
 
 def variant(method, crops, values, policy="none", boxes="none"):
-    return [metrics(method, crops, seed, value, policy, boxes) for seed, value in enumerate(values)]
+    return [run_metrics(method, crops, seed, value, policy, boxes) for seed, value in enumerate(values)]
 
 
 SCENE, DILATE, GROUND_TRUTH, REFERENCE = [0.18, 0.19, 0.2], [0.25, 0.26, 0.28], [0.18, 0.2, 0.3], [0.5, 0.52, 0.51]
@@ -164,7 +142,7 @@ def test_provenance_stands_under_the_markdown_and_in_the_tex(runs, tmp_path):
 
 
 def test_different_versions_are_all_named(runs):
-    other = metrics("moco_v2", "later", 0, 0.3, "scene-scene", versions={"torch": "2.15.0"})
+    other = run_metrics("moco_v2", "later", 0, 0.3, "scene-scene", versions={"torch": "2.15.0"})
     notes = crops_table(load([*runs, other])).notes
     assert "torch 2.14.1 and 2.15.0" in notes[-1]
 
@@ -204,10 +182,10 @@ def test_a_study_of_single_labels_shows_accuracies(runs, tmp_path):
 
 
 def test_runs_with_and_without_accuracies_are_not_one_study():
-    one = metrics("moco_v2", "a", 0, 0.3, "scene-scene", top1=0.4, top5=0.8)
+    one = run_metrics("moco_v2", "a", 0, 0.3, "scene-scene", top1=0.4, top5=0.8)
     assert load([one]).variants[0].values("top1") == {0: 40.0}
     with pytest.raises(ValueError, match="metrics of run demo/moco_v2/b/0 lack the key 'top1'"):
-        load([one, metrics("moco_v2", "b", 0, 0.3)])
+        load([one, run_metrics("moco_v2", "b", 0, 0.3)])
 
 
 def test_verdicts_say_what_the_numbers_say(runs):
@@ -303,16 +281,16 @@ def test_the_papers_value_stands_beside_the_papers_variant_alone(changes, shown)
 
 
 def test_wrong_input_is_refused(runs):
-    lacking = metrics("moco_v2", "a", 0, 0.1)
+    lacking = run_metrics("moco_v2", "a", 0, 0.1)
     del lacking["map"]
     with pytest.raises(ValueError, match=r"demo/moco_v2/a/0 lack the key 'map'"):
         load([lacking])
     with pytest.raises(ValueError, match="demo/moco_v2/a/1 is given twice"):
-        load([metrics("moco_v2", "a", 1, 0.1), metrics("moco_v2", "a", 1, 0.2)])
+        load([run_metrics("moco_v2", "a", 1, 0.1), run_metrics("moco_v2", "a", 1, 0.2)])
     with pytest.raises(ValueError, match="no runs"):
         load([])
     with pytest.raises(ValueError, match="no run of moco_v2"):
         crops_table(load([run for run in runs if run["method"] == "byol"]))
-    other = metrics("moco_v2", "b", 0, 0.1, "scene-scene", test_images=299)
+    other = run_metrics("moco_v2", "b", 0, 0.1, "scene-scene", test_images=299)
     with pytest.raises(ValueError, match="different test_images cannot be compared: 300, 299"):
         load([*runs, other])

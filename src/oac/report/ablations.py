@@ -12,7 +12,7 @@ from oac.crop_options import ABLATIONS, published
 from oac.report.audit import others
 from oac.report.formats import Column, Table
 from oac.report.results import BATCH, BATCH_MAP, Results, Variant, value_name
-from oac.report.statistics import NO_DIFFERENCE, adjusted, difference
+from oac.report.statistics import adjusted_columns
 from oac.report.variant_tables import recipes_note
 
 
@@ -61,9 +61,6 @@ def ablation_table(results: Results, option: str) -> Table:
     """mAP for each value of an option, and the difference to the paper's value."""
     variants, ablation = sweep(results, option), ABLATIONS[option]
     base = reference(variants, option)
-    changes = [
-        NO_DIFFERENCE if variant is base else difference(variant.values(), base.values()) for variant in variants
-    ]
     rows = [
         {
             "option": option,
@@ -72,11 +69,11 @@ def ablation_table(results: Results, option: str) -> Table:
             "n": variant.n,
             "map": variant.estimate(),
             "reference": base.crops,
-            "difference": change,
+            "difference": variant.difference_to(base),
             "map_batch_256_percent": variant.estimate(BATCH_MAP).mean,
             "paper": ablation.paper,
         }
-        for variant, change in zip(variants, adjusted(changes), strict=True)
+        for variant in variants
     ]
     columns = [
         Column(ablation.label, "value", number=False),
@@ -88,4 +85,4 @@ def ablation_table(results: Results, option: str) -> Table:
     ]
     notes = [f"Paper: {ablation.paper}.", f"Differences are to {base.crops}.", recipes_note(variants)]
     caption = f"{ablation.label} on {results.study}: mAP of a linear probe"
-    return Table(rows, columns, caption, notes)
+    return Table(adjusted_columns(rows), columns, caption, notes)

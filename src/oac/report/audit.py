@@ -17,12 +17,10 @@ from typing import Any
 from oac.crop_options import AUDITED, OPTIONS, published
 from oac.report.formats import Column, Table, shown
 from oac.report.results import BATCH, BATCH_MAP, MAP, Results, Variant, value_name
-from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted, difference
+from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted_columns, difference
 from oac.report.variant_tables import recipes_note
 
 NOTHING = "no two variants of this study differ in one option of the audit: see config/studies/audit.yaml"
-OVER_SCENE_CROPS = "Object crops over scene crops"
-EQUAL_STEPS, MORE_STEPS = "equal steps", "more steps"
 NAMES = {key: OPTIONS[key].label for key in (*AUDITED, "budget")} | {"metric": "Metric", "picked": "Model picked"}
 # What has no meaning beside some value of an option.
 IDLE_BESIDE = {"scales": ("scale_lower", "scale_cap"), "scale_lower": ("scale_cap",)}
@@ -151,7 +149,7 @@ def over_scene_crops(variants: Sequence[Variant]) -> list[Step]:
         for before in (variant for variant in variants if variant.policy == "scene-scene"):
             if before.images_seen <= after.images_seen:
                 name = "as released" if is_released(after) else "as published"
-                budget = EQUAL_STEPS if before.images_seen == after.images_seen else MORE_STEPS
+                budget = "equal steps" if before.images_seen == after.images_seen else "more steps"
                 words = f"{before.images_seen:,} photos", f"{after.images_seen:,} photos"
                 found.append(Step("comparison", f"{name}, {budget}", before, after, words))
     return found
@@ -162,10 +160,7 @@ def audit_table(results: Results) -> Table:
 
     Raises ValueError where no two variants differ in one option.
     """
-    rows = [_row(step) for step in every_step(results)]
-    for key in ("map", "batch", "reported"):
-        changes = adjusted([row[key] for row in rows])
-        rows = [row | {key: change} for row, change in zip(rows, changes, strict=True)]
+    rows = adjusted_columns([_row(step) for step in every_step(results)])
     caption = (
         f"Effect of each difference between paper and released code on {results.study}: change of the mAP of a linear"
         f" probe over {results.test_images} test images, with 95 % t-interval"

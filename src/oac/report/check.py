@@ -17,7 +17,7 @@ from typing import Any
 from oac.crop_options import ASYMMETRIC_POLICIES
 from oac.report.formats import MISSING, Column, Row, Table, interval_text, points, shown
 from oac.report.paper import DELTAS, TABLE_1, VALUES, Key, PaperDelta
-from oac.report.results import BATCH, BATCH_MAP, MAP, REFERENCE_METHODS, TOP1, Metric, Results, Variant
+from oac.report.results import BATCH, BATCH_MAP, MAP, TOP1, Metric, Results, Variant
 from oac.report.statistics import Interval, difference
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
@@ -30,20 +30,19 @@ OHMS_IMAGES = 212_753  # of train, section 3; within WITHIN of it, for photos ca
 WITHIN = 0.05
 TOO_FEW = "fewer than 3 seeds, so there is no interval"
 UNDECIDED = "our interval holds 0: the study cannot tell the sign"
-TOO_WIDE = "our interval is wider than the gain that the paper reports, 8.8 points: the study cannot tell"
 GAIN = 8.8  # object-dilate over scene-scene, table 1
+TOO_WIDE = f"our interval is wider than the gain that the paper reports, {GAIN} points: the study cannot tell"
 ELSEWHERE = {
-    metric: f"the paper's value is for {data} with a ResNet-50; this study has other data or another network"
-    for metric, data in (("map", "OHMS"), ("top1", "ImageNet"))
+    metric.key: f"the paper's value is for {metric.data} with a ResNet-50;"
+    " this study has other data or another network"
+    for metric in (MAP, TOP1)
 }
 NO_TOP1 = "the probe of this study is for many labels (probe.task) and has no top-1 accuracy"
 NOT_KNOWN = "not known"
 NO_NUMBER = "the paper has no number for this variant, or only a point in a figure"
-SHORTER = {  # the csv has the whole
-    ELSEWHERE["map"]: "not OHMS with a ResNet-50",
-    ELSEWHERE["top1"]: "not ImageNet with a ResNet-50",
-    NO_NUMBER: "no number in the paper",
-}
+# The csv has the whole.
+SHORTER = {ELSEWHERE[metric.key]: f"not {metric.data} with a ResNet-50" for metric in (MAP, TOP1)}
+SHORTER[NO_NUMBER] = "no number in the paper"
 
 
 def check(results: Results) -> dict[str, Any]:
@@ -54,29 +53,27 @@ def check(results: Results) -> dict[str, Any]:
     `ours_batch` (an mAP's, averaged over batches of 256), `n`, `variants` (method/crops), `compared` (value or sign)
     and a `reason`.
     """
-    found = [_check_value(results, key, "map") for key in VALUES]
-    found += [_check_value(results, key, "top1") for key in TABLE_1]
+    found = [_check_value(results, key, MAP) for key in VALUES]
+    found += [_check_value(results, key, TOP1) for key in TABLE_1]
     found += [_check_delta(results, delta) for delta in DELTAS]
     counts = Counter(entry["status"] for entry in found)
     return {"study": results.study, "counts": {status: counts[status] for status in STATUSES}, "values": found}
 
 
-def _check_value(results: Results, key: Key, metric: str) -> dict[str, Any]:
+def _check_value(results: Results, key: Key, metric: Metric) -> dict[str, Any]:
     """One row of the paper: its mAP or top-1 accuracy in our interval, or not."""
-    name = "mAP" if metric == "map" else "ImageNet top-1"
-    value = VALUES[key].percent(metric)
+    name = "mAP" if metric is MAP else "ImageNet top-1"
+    value = VALUES[key].percent(metric.key)
     entry = EMPTY | {"what": f"{', '.join(filter(None, key))}, {name}", "paper": value, "source": VALUES[key].source}
-    if not has_metric(results, metric):
+    if metric not in (MAP, results.metric):
         return entry | {"reason": NO_TOP1}
     variant = variant_of(results, key)
     if variant is None or value is None:
         return entry | {"reason": "no such variant in this study"}
-    ours = variant.estimate(metric)
-    entry |= _ours(ours, variant.n, [variant], "value")
-    if metric == "map":
-        entry["ours_batch"] = variant.estimate(BATCH_MAP).mean
-    if not on_papers_data(results, metric):
-        return entry | {"reason": ELSEWHERE[metric]}
+    ours = variant.estimate(metric.key)
+    entry |= _ours_alone(variant, metric) | {"compared": "value"}
+    if not on_papers_data(results, metric.key):
+        return entry | {"reason": ELSEWHERE[metric.key]}
     if ours.half_width is None:
         return entry | {"reason": TOO_FEW}
     if 2 * ours.half_width > GAIN:
@@ -87,7 +84,7 @@ def _check_value(results: Results, key: Key, metric: str) -> dict[str, Any]:
 def _check_delta(results: Results, delta: PaperDelta) -> dict[str, Any]:
     """One difference of the paper: its value in our interval, or elsewhere than on the paper's data its sign."""
     entry = EMPTY | {"what": delta.what, "paper": delta.points, "source": delta.source}
-    if not has_metric(results, delta.metric):
+    if delta.metric not in (MAP.key, results.metric.key):
         return entry | {"reason": NO_TOP1}
     heads = delta.heads or (None, None)
     first = variant_of(results, delta.first, heads[0])
@@ -99,7 +96,7 @@ def _check_delta(results: Results, delta: PaperDelta) -> dict[str, Any]:
         return entry | {"reason": "these variants have no seed in common"}
     same_data = on_papers_data(results, delta.metric)
     ours = difference(first.values(delta.metric), second)
-    entry |= _ours(ours, ours.n, [first, *others], "value" if same_data else "sign")
+    entry |= _ours(ours, ours.n, [first, *others]) | {"compared": "value" if same_data else "sign"}
     if ours.half_width is None:
         return entry | {"reason": TOO_FEW}
     if not ours.significant:
@@ -121,21 +118,11 @@ def variant_of(results: Results, key: Key, heads: int | None = None) -> Variant 
     Of several, that with the paper's number of heads, and of those the one with most seeds. Variants with an option
     of the released code, with another value of an ablation or a longer budget are others.
     """
-    method, policy, boxes = key
     fitting = [
-        variant
-        for variant in results.of(method)
-        if variant.as_published
-        and heads in (None, variant.heads)
-        and (method in REFERENCE_METHODS or (variant.policy, variant.boxes) == (policy, boxes))
+        variant for variant in results.variants if variant.paper is VALUES[key] and heads in (None, variant.heads)
     ]
-    papers_heads = 1 + (policy in ASYMMETRIC_POLICIES)
+    papers_heads = 1 + (key[1] in ASYMMETRIC_POLICIES)
     return max(fitting, key=lambda variant: (variant.heads == papers_heads, variant.n), default=None)
-
-
-def has_metric(results: Results, metric: str) -> bool:
-    """Whether the runs have a mean AP ("map"), as all have, or a top-1 accuracy ("top1")."""
-    return metric != TOP1.key or results.metric is TOP1
 
 
 def on_papers_data(results: Results, metric: str) -> bool:
@@ -158,9 +145,15 @@ def _on_papers_data(run: Mapping[str, Any], metric: str) -> bool:
     return bool(data["source"] == "imagenet" and run["classes"] == IMAGENET_CLASSES and whole)
 
 
-def _ours(ours: Interval, n: int, variants: Sequence[Variant], compared: str) -> dict[str, Any]:
+def _ours(ours: Interval, n: int, variants: Sequence[Variant]) -> dict[str, Any]:
     names = list(dict.fromkeys(variant.key for variant in variants))
-    return {"ours": ours.mean, "half_width": ours.half_width, "n": n, "variants": names, "compared": compared}
+    return {"ours": ours.mean, "half_width": ours.half_width, "n": n, "variants": names}
+
+
+def _ours_alone(variant: Variant, metric: Metric) -> dict[str, Any]:
+    """The same of one variant; a mAP also averaged over batches, as the paper's most likely is."""
+    batch = variant.estimate(BATCH_MAP).mean if metric is MAP else None
+    return _ours(variant.estimate(metric.key), variant.n, [variant]) | {"ours_batch": batch}
 
 
 def paper_table(checked: Mapping[str, Any], results: Results) -> Table:
@@ -171,35 +164,26 @@ def paper_table(checked: Mapping[str, Any], results: Results) -> Table:
     known = {variant for entry in checked["values"] for variant in entry["variants"]}
     others = [_unknown(variant, results.metric) for variant in results.variants if variant.key not in known]
     caption = f"The paper's numbers (percent of mAP on OHMS, or points) beside those of {checked['study']}"
-    rows = [*map(_row, checked["values"]), *others]
+    rows = [_row(entry) for entry in [*checked["values"], *others]]
     return Table(rows, _columns(), caption, _notes(checked, bool(others)))
 
 
 def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """One number of check.json."""
-    ours = entry["ours"]
+    """One number of check.json, or a variant without one."""
+    ours, paper = entry["ours"], entry["paper"]
     return {
         **entry,
         "variants": " ".join(entry["variants"]),
-        "difference": None if ours is None else ours - entry["paper"],
+        "difference": None if ours is None or paper is None else ours - paper,
         "compared": None if entry["status"] == NOT_RUN else entry["compared"],
     }
 
 
 def _unknown(variant: Variant, metric: Metric) -> dict[str, Any]:
-    """A variant that no number of the paper is about."""
-    ours = variant.estimate(metric.key)
+    """The entry of a variant that no number of the paper is about."""
     crops = [] if variant.crops == "none" else [variant.crops_name]
-    empty = dict.fromkeys(("paper", "difference", "compared", "status", "source"))
-    return empty | {
-        "what": ", ".join([variant.method, *crops, metric.name]),
-        "variants": variant.key,
-        "ours": ours.mean,
-        "half_width": ours.half_width,
-        "ours_batch": variant.estimate(BATCH_MAP).mean if metric is MAP else None,
-        "n": variant.n,
-        "reason": NO_NUMBER,
-    }
+    entry = EMPTY | {"what": ", ".join([variant.method, *crops, metric.name]), "paper": None, "source": None}
+    return entry | _ours_alone(variant, metric) | {"status": None, "reason": NO_NUMBER}
 
 
 def _columns() -> list[Column]:

@@ -14,7 +14,7 @@ from scipy import stats
 
 from oac.report.formats import points, signed_share
 from oac.report.results import BOX_NAMES, Results, Variant
-from oac.report.statistics import SMALLEST_SAMPLE, difference
+from oac.report.statistics import SMALLEST_SAMPLE
 
 MARGIN = 0.01  # of the loss of chance; closer to it a run has learnt nothing that its noise does not hide
 CAUTIONS = {1: " (single seed, not ranked)", 2: " (two seeds, inconclusive)"}
@@ -37,12 +37,12 @@ def highest(results: Results) -> str:
     title = f"{best.name} has the highest {name} of {len(rivals)} variants on {study}"
     scenes = [other for other in rivals[1:] if other.method == best.method and other.policy == "scene-scene"]
     for over in scenes[:1]:
-        gain = difference(best.values(key), over.values(key))
+        gain = best.difference_to(over, key)
         title += f", {points(gain.mean)} points above {over.name}"
         title += f" ({gain.verdict})" if best.n >= SMALLEST_SAMPLE and not gain.significant else ""
     if best.n < SMALLEST_SAMPLE:
         return title + CAUTIONS[best.n]
-    lead = difference(best.values(key), second.values(key))
+    lead = best.difference_to(second, key)
     if lead.significant or second in scenes[:1]:
         return title
     return f"{title}; against {second.name}: {lead.verdict}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -117,17 +116,10 @@ def points(value: Any, signed: bool = False) -> str:
     return f"{rounded:{'+' if signed and rounded else ''}.1f}".replace("-", MINUS)
 
 
-def half_width(value: Any) -> str:
-    """± and one decimal, or two where one would leave nothing of it."""
-    if is_missing(value):
-        return MISSING
-    return f"± {value:.{1 if value >= 0.1 else 2}f}"
-
-
 def interval_text(estimate: Interval, signed: bool = False) -> str:
-    """A mean with the half width of its interval, where it has one."""
-    mean = points(estimate.mean, signed)
-    return mean if estimate.half_width is None else f"{mean} {half_width(estimate.half_width)}"
+    """A mean with the half width of its interval, where it has one: one decimal, or two where one would be 0.0."""
+    mean, half = points(estimate.mean, signed), estimate.half_width
+    return mean if half is None else f"{mean} ± {half:.{1 if half >= 0.1 else 2}f}"
 
 
 def change(difference: Interval) -> str:
@@ -184,16 +176,11 @@ def latex(table: Table) -> str:
 
 def html(table: Table) -> str:
     """A page with the caption, the table and the notes, which a browser shows inside the HTML report."""
-    cells = [
-        "".join(
-            f'<td class="{"number" if column.number else "name"}">{escape(cell)}</td>'
-            for column, cell in zip(table.columns, row, strict=True)
-        )
-        for row in table.cells()
-    ]
     header = "".join(f"<th>{escape(column.header)}</th>" for column in table.columns)
-    rows = "\n".join(f"<tr>{row}</tr>" for row in cells)
-    notes = "\n".join([*(f"<p>{escape(note)}</p>" for note in table.notes), *([table.below] if table.below else [])])
+    tags = [f'<td class="{"number" if column.number else "name"}">' for column in table.columns]
+    cells = [[f"{tag}{escape(cell)}</td>" for tag, cell in zip(tags, row, strict=True)] for row in table.cells()]
+    rows = "\n".join(f"<tr>{''.join(row)}</tr>" for row in cells)
+    notes = "\n".join(filter(None, [*(f"<p>{escape(note)}</p>" for note in table.notes), table.below]))
     return html_page(
         table.caption,
         f"<div><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n{notes}",
@@ -211,7 +198,7 @@ def html_page(title: str, body: str) -> str:
 
 def escape_tex(plain: str) -> str:
     """Plain text as LaTeX that prints it."""
-    return re.sub("[" + re.escape("".join(_TEX)) + "]", lambda match: _TEX[match.group()], plain)
+    return "".join(_TEX.get(character, character) for character in plain)
 
 
 def write(table: Table, stem: str | Path) -> list[Path]:

@@ -45,7 +45,7 @@ def joined(results: Results, overlap: pd.DataFrame) -> pd.DataFrame:
     overlap: a row of `crop_overlap.measure_overlap`'s shares for each, named in the column crops; here they become
     percent. Raises ValueError where there is no MoCo-v2 run, or a variant without a row.
     """
-    return pd.DataFrame([flat(row) for row in _rows(results, overlap)])
+    return pd.DataFrame(map(flat, _rows(results, overlap)))
 
 
 def _rows(results: Results, overlap: pd.DataFrame) -> list[dict[str, Any]]:
@@ -130,7 +130,8 @@ def finding(frame: pd.DataFrame, variants: Mapping[str, Sequence[str]]) -> list[
 
 def overlap_table(results: Results, overlap: pd.DataFrame) -> Table:
     """Every crop variant of MoCo-v2: how its two crops overlap, whether they show one object, and its mAP."""
-    rows, frame = _rows(results, overlap), joined(results, overlap)
+    rows = _rows(results, overlap)
+    frame = pd.DataFrame(map(flat, rows))
     seeds = ", ".join(map(str, overlap.seed[overlap.crops.isin(frame.crops)].unique()))
     peaks = " and ".join(f"{value} % for {policy}" for policy, value in OVERLAP_PEAKS.items())
     notes = [

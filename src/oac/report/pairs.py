@@ -17,9 +17,10 @@ import numpy as np
 from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.formats import MISSING, Column, Row, Table, change, interval_text, p_value, p_words, points
 from oac.report.results import MAP, METHOD_NAMES, Metric, Results, Variant, method_name
-from oac.report.statistics import SMALLEST_SAMPLE, Difference, adjusted, difference
+from oac.report.statistics import SMALLEST_SAMPLE, Difference, adjusted
 
-Resamples = Mapping[int, Mapping[str, Any] | None]
+Runs = Mapping[int, Mapping[str, Any]]
+"""Contents of metrics.json by seed"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def comparisons(results: Results) -> list[Comparison]:
         baseline = sorted(scenes, key=lambda other: other.crops != "scene-scene")[:1]
         pairs += [(variant, other) for other in [*baseline, *untrained] if other is not variant]
     key = results.metric.key
-    changes = adjusted([difference(variant.values(key), against.values(key)) for variant, against in pairs])
+    changes = adjusted([variant.difference_to(against, key) for variant, against in pairs])
     return [Comparison(*pair, change) for pair, change in zip(pairs, changes, strict=True)]
 
 
@@ -65,16 +66,11 @@ def _row(comparison: Comparison, metric: Metric) -> dict[str, Any]:
     """One comparison at full precision, in points."""
     variant, against, found = comparison.variant, comparison.against, comparison.difference
     seeds = sorted(set(variant.runs) & set(against.runs))
-    first, second = ({seed: run.get("bootstrap") for seed, run in side.runs.items()} for side in (variant, against))
     # The resamples are of the mAP.
-    low, high = (photo_interval(first, second, seeds) if metric is MAP else None) or (None, None)
+    low, high = (photo_interval(variant.runs, against.runs, seeds) if metric is MAP else None) or (None, None)
     return {
-        "method": variant.method,
-        "crops": variant.crops,
-        "boxes": variant.boxes,
-        "against_method": against.method,
-        "against_crops": against.crops,
-        "against_boxes": against.boxes,
+        **{key: getattr(variant, key) for key in ("method", "crops", "boxes")},
+        **{f"against_{key}": getattr(against, key) for key in ("method", "crops", "boxes")},
         "n": found.n,
         "paired": found.paired,
         "seeds": " ".join(map(str, seeds)),
@@ -84,15 +80,15 @@ def _row(comparison: Comparison, metric: Metric) -> dict[str, Any]:
     }
 
 
-def photo_interval(first: Resamples, second: Resamples, seeds: Sequence[int]) -> tuple[float, float] | None:
+def photo_interval(first: Runs, second: Runs, seeds: Sequence[int]) -> tuple[float, float] | None:
     """The 95 % percentile interval over test photos of the mean difference of some seeds, in points.
 
-    first, second: by seed what metrics.json has as `bootstrap`: `images`, a hash of the test photos, and `maps`, the
-    mAP of each resample in [0, 1]. The k-th resample of the same photos is the same test set, so the difference is
-    taken resample by resample and then averaged over the seeds. None below three seeds, and where a run has no
-    resamples, or those of other photos or of another number.
+    A run of metrics.json may have `bootstrap`: `images`, a hash of the test photos, and `maps`, the mAP of each
+    resample in [0, 1]. The k-th resample of the same photos is the same test set, so the difference is taken resample
+    by resample and then averaged over the seeds. None below three seeds, and where a run has no resamples, or those
+    of other photos or of another number.
     """
-    found = [side.get(seed) for side in (first, second) for seed in seeds]
+    found = [side[seed].get("bootstrap") for side in (first, second) for seed in seeds]
     whole = [resamples for resamples in found if resamples]
     alike = len({(resamples["images"], len(resamples["maps"])) for resamples in whole}) == 1
     if len(seeds) < SMALLEST_SAMPLE or len(whole) < len(found) or not alike:
@@ -106,18 +102,13 @@ def _columns(metric: Metric) -> list[Column]:
     """How a row reads for people."""
 
     def photos(row: Row) -> str:
-        if row["photos_low_points"] is None:
-            return MISSING
-        return f"{points(row['photos_low_points'], signed=True)} to {points(row['photos_high_points'], signed=True)}"
+        ends = [row["photos_low_points"], row["photos_high_points"]]
+        return MISSING if None in ends else " to ".join(points(end, signed=True) for end in ends)
 
     return [
         Column("Method", lambda row: method_name(row["method"]), number=False),
-        Column("Variant", lambda row: _in_words(row["method"], row["crops"], row["boxes"]), number=False),
-        Column(
-            "Against",
-            lambda row: _in_words(row["against_method"], row["against_crops"], row["against_boxes"]),
-            number=False,
-        ),
+        Column("Variant", _in_words, number=False),
+        Column("Against", lambda row: _in_words(row, "against_"), number=False),
         Column("n", lambda row: f"{row['n']}" + ("" if row["paired"] else " (unpaired)")),
         Column(
             f"Difference in {metric.name} (points), 95 % interval over seeds", lambda row: change(row["difference"])
@@ -128,8 +119,9 @@ def _columns(metric: Metric) -> list[Column]:
     ]
 
 
-def _in_words(method: str, crops: str, boxes: str | None) -> str:
-    """A variant in words; the method stands beside it."""
+def _in_words(row: Row, side: str = "") -> str:
+    """The variant of a side in words; the method stands beside it."""
+    method, crops, boxes = (row[f"{side}{key}"] for key in ("method", "crops", "boxes"))
     return method_name(method) if method == RANDOM_INIT else Variant(method, crops, None, boxes).crops_name
 
 
@@ -170,11 +162,7 @@ def verdicts(results: Results) -> list[str]:
     and "below" mean that the 95 % interval of the difference excludes 0; without an interval there is no verdict.
     """
     found = sorted(comparisons(results), key=lambda comparison: _place(comparison.variant.method))
-    return [
-        _verdict(comparison, results.metric.key, results.metric.name)
-        for comparison in found
-        if _is_asked(comparison, results)
-    ]
+    return [_verdict(comparison, results.metric) for comparison in found if _is_asked(comparison, results)]
 
 
 def _is_asked(comparison: Comparison, results: Results) -> bool:
@@ -189,21 +177,15 @@ def _place(method: str) -> tuple[bool, int]:
     return method != "moco_v2", [*METHOD_NAMES, method].index(method)
 
 
-def _verdict(comparison: Comparison, key: str, metric: str) -> str:
+def _verdict(comparison: Comparison, metric: Metric) -> str:
     """One sentence with the numbers of both variants and their difference."""
-    first, second = (_name(side) for side in (comparison.variant, comparison.against))
-    ours, others = (
-        f"{interval_text(side.estimate(key))} (n = {side.n})" for side in (comparison.variant, comparison.against)
-    )
-    found = comparison.difference
-    numbers = f"{ours} against {others} {metric}, difference {change(found)}"
+    sides, found = (comparison.variant, comparison.against), comparison.difference
+    first, second = (side.name if side.trained else side.name.lower() for side in sides)
+    ours, others = (f"{interval_text(side.estimate(metric.key))} (n = {side.n})" for side in sides)
+    numbers = f"{ours} against {others} {metric.name}, difference {change(found)}"
     if found.half_width is None:
         return f"No verdict on {first} against {second}, fewer than {SMALLEST_SAMPLE} seeds: {numbers}."
     numbers += p_words(found.p_holm) + (" after Holm" if found.p_holm is not None else "")
     if not found.significant:
         return f"There is no significant difference between {first} and {second}: {numbers}."
     return f"{first} is {'above' if found.mean > 0 else 'below'} {second}: {numbers}."
-
-
-def _name(variant: Variant) -> str:
-    return variant.name if variant.trained else variant.name.lower()

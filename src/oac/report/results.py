@@ -13,8 +13,8 @@ from typing import Any
 
 from oac import crop_options
 from oac.pretrain.recipe import RANDOM_INIT
-from oac.report.paper import UNBOXED_POLICIES, is_as_published
-from oac.report.statistics import Interval, t_interval
+from oac.report.paper import UNBOXED_POLICIES, PaperValue, is_as_published, paper_value
+from oac.report.statistics import NO_DIFFERENCE, Difference, Interval, difference, t_interval
 
 METHOD_NAMES = {
     "supervised": "Supervised",
@@ -75,8 +75,8 @@ class Variant:
     images_seen: int = 0
     runs: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     """contents of metrics.json by seed"""
-    as_published: bool = False
-    """whether its options and its budget are those that the paper's value of its method, policy and boxes is of"""
+    paper: PaperValue | None = None
+    """the paper's row of its method, policy and boxes; None where its options or its budget are not the row's"""
     only: bool = True
     """whether its method has no other variant in the study"""
 
@@ -144,6 +144,12 @@ class Variant:
         """Mean of `values` and its 95 % t-interval, from three seeds on. Raises ValueError where no run has it."""
         return t_interval(self.values(key).values())
 
+    def difference_to(self, reference: Variant | None, key: str = MAP.key) -> Difference:
+        """Its `values` less those of a reference; NO_DIFFERENCE to itself and where there is no reference."""
+        if reference is None or reference is self:
+            return NO_DIFFERENCE
+        return difference(self.values(key), reference.values(key))
+
 
 @dataclass(frozen=True)
 class Results:
@@ -204,9 +210,11 @@ def _variant(runs: Mapping[int, Mapping[str, Any]], budgets: Sequence[int]) -> V
     variant = Variant.named(*(first[key] for key in ("method", "crops", "policy", "boxes")))
     options = _options(first["recipe"]) if "crops" in first["recipe"] else {}
     images_seen = max(run["images_seen"] for run in runs.values())
-    published = is_as_published(options, variant.method) and images_seen == min(budgets)
+    paper = None
+    if is_as_published(options, variant.method) and images_seen == min(budgets):
+        paper = paper_value(variant.method, variant.policy, variant.boxes)
     only = len(budgets) == 1
-    return replace(variant, options=options, images_seen=images_seen, runs=runs, as_published=published, only=only)
+    return replace(variant, options=options, images_seen=images_seen, runs=runs, paper=paper, only=only)
 
 
 def _options(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,15 +13,13 @@ from statistics import median
 from typing import Any
 
 from oac.pretrain.recipe import canonical
-from oac.report.formats import MISSING, Column, Table
+from oac.report.formats import MISSING, Column, Row, Table
 from oac.report.results import Metric, Results
 from oac.report.variant_tables import variant_columns
 
-Line = Mapping[str, Any]
-
 
 def runs_table(
-    results: Results, histories: Mapping[str, Iterable[Line]], benchmarks: Mapping[str, Mapping[str, str]]
+    results: Results, histories: Mapping[str, Iterable[Row]], benchmarks: Mapping[str, Mapping[str, str]]
 ) -> Table:
     """One row per run, variant by variant.
 
@@ -34,17 +32,17 @@ def runs_table(
     return Table(rows, _columns(metric), caption, _notes(rows), _recipes(results.runs()))
 
 
-def name(entry: Line) -> str:
+def name(entry: Row) -> str:
     """The run of a metrics.json, as its path has it: method/crops/seed0."""
     return f"{entry['method']}/{entry['crops']}/seed{entry['seed']}"
 
 
-def command(entry: Line) -> str:
+def command(entry: Row) -> str:
     """What rebuilds a run's metrics.json, and what that needs."""
     return f"snakemake results/{entry['study']}/probe/{name(entry)}/metrics.json"
 
 
-def speed(history: Iterable[Line]) -> dict[str, Any]:
+def speed(history: Iterable[Row]) -> dict[str, Any]:
     """`images_per_s`, `training_s` and `device` of a run from the lines of its history.jsonl.
 
     images_per_s: median over the intervals between lines, which a busy minute does not move. training_s: the time of
@@ -85,7 +83,7 @@ def cost(benchmark: Mapping[str, str]) -> dict[str, float | None]:
     return {"job_s": number("s"), "memory_mib": number("max_pss") or rss, "rss_mib": rss}
 
 
-def _row(entry: Line, metric: Metric, history: Iterable[Line], benchmark: Mapping[str, str]) -> dict[str, Any]:
+def _row(entry: Row, metric: Metric, history: Iterable[Row], benchmark: Mapping[str, str]) -> dict[str, Any]:
     return {
         "method": entry["method"],
         "crops": entry["crops"],
@@ -130,7 +128,7 @@ def _rounded(value: float | None, unit: float = 1, decimals: int = 0) -> str:
     return MISSING if value is None else f"{value / unit:,.{decimals}f}"
 
 
-def _notes(rows: Sequence[Line]) -> list[str]:
+def _notes(rows: Sequence[Row]) -> list[str]:
     """What the columns mean."""
     notes = [
         "The command rebuilds the run and only what it needs, in the folder that the workflow runs in; a run that is"
@@ -150,9 +148,9 @@ def _notes(rows: Sequence[Line]) -> list[str]:
     return notes
 
 
-def _recipes(metrics: Sequence[Line]) -> str:
+def _recipes(metrics: Sequence[Row]) -> str:
     """Every recipe as HTML to unfold; of runs that differ in the seed the first, with hashes and commands of all."""
-    groups: dict[tuple[str, str, str], list[Line]] = {}
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for entry in metrics:
         rest = {key: value for key, value in entry["recipe"].items() if key != "seed"}
         groups.setdefault((entry["method"], entry["crops"], canonical(rest)), []).append(entry)

@@ -100,23 +100,21 @@ def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Diffe
         raise ValueError("there is no difference to a side without values")
     seeds = sorted(set(first) & set(second))
     fewest = min(len(first), len(second))
-    if len(seeds) >= SMALLEST_SAMPLE or (seeds and fewest < SMALLEST_SAMPLE):
+    paired = len(seeds) >= SMALLEST_SAMPLE or (bool(seeds) and fewest < SMALLEST_SAMPLE)
+    if paired:
         ours, others = ([side[seed] for seed in seeds] for side in (first, second))
         changes = [a - b for a, b in zip(ours, others, strict=True)]
-        if len(seeds) < SMALLEST_SAMPLE:
-            return Difference(fmean(changes), None, None, len(seeds), paired=True)
-        if _is_constant(changes, [*ours, *others]):
-            return Difference(fmean(changes), 0.0, None, len(seeds), paired=True)
-        test = stats.ttest_rel(ours, others)
-        return Difference(fmean(changes), _half_width(test), float(test.pvalue), len(seeds), paired=True)
-    sides = list(first.values()), list(second.values())
-    mean = fmean(sides[0]) - fmean(sides[1])
-    if fewest < SMALLEST_SAMPLE:
-        return Difference(mean, None, None, fewest, paired=False)
-    if all(_is_constant(side, side) for side in sides):
-        return Difference(mean, 0.0, None, fewest, paired=False)
-    test = stats.ttest_ind(*sides, equal_var=False)
-    return Difference(mean, _half_width(test), float(test.pvalue), fewest, paired=False)
+        mean, n, constant = fmean(changes), len(seeds), _is_constant(changes, [*ours, *others])
+    else:
+        ours, others = list(first.values()), list(second.values())
+        mean, n = fmean(ours) - fmean(others), fewest
+        constant = _is_constant(ours, ours) and _is_constant(others, others)
+    if n < SMALLEST_SAMPLE:
+        return Difference(mean, None, None, n, paired)
+    if constant:
+        return Difference(mean, 0.0, None, n, paired)
+    test = stats.ttest_rel(ours, others) if paired else stats.ttest_ind(ours, others, equal_var=False)
+    return Difference(mean, _half_width(test), float(test.pvalue), n, paired)
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
@@ -138,6 +136,15 @@ def adjusted(differences: Sequence[Difference]) -> list[Difference]:
     """The same differences with p adjusted for all of them."""
     p_holm = holm([change.p for change in differences])
     return [replace(change, p_holm=p) for change, p in zip(differences, p_holm, strict=True)]
+
+
+def adjusted_columns(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a table with the p of every column of differences adjusted for all of that column."""
+    found = [dict(row) for row in rows]
+    for key in [key for key, value in found[0].items() if isinstance(value, Difference)]:
+        for row, change in zip(found, adjusted([row[key] for row in found]), strict=True):
+            row[key] = change
+    return found
 
 
 def _is_constant(values: Sequence[float], inputs: Sequence[float]) -> bool:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from oac.report.check import ELSEWHERE, has_metric, on_papers_data, variant_of
+from oac.report.check import ELSEWHERE, on_papers_data, variant_of
 from oac.report.formats import MISSING, Column, Row, Table, interval_text, points, shown
-from oac.report.paper import TABLE_1, VALUES, Key
+from oac.report.paper import SUPERVISED, TABLE_1, VALUES, Key
 from oac.report.results import MAP, TOP1, Metric, Results
-from oac.report.statistics import NO_DIFFERENCE, NO_ESTIMATE, Interval, adjusted, difference
-from oac.report.variant_tables import recipes_note, variant_columns
+from oac.report.statistics import NO_DIFFERENCE, NO_ESTIMATE, Interval, adjusted_columns
+from oac.report.variant_tables import of_runs, recipes_note, variant_columns
 
 COLUMNS = {"ohms": MAP, "imagenet": TOP1}
 NOT_RUN = "not run"
-_REFERENCE: Key = ("supervised", None, None)
 
 
 def table1(ohms: Results | None, imagenet: Results | None) -> Table:
@@ -23,15 +22,12 @@ def table1(ohms: Results | None, imagenet: Results | None) -> Table:
     Raises ValueError where the runs of `imagenet` have no top-1 accuracy.
     """
     studies = {"ohms": ohms, "imagenet": imagenet}
-    if imagenet and not has_metric(imagenet, TOP1.key):
+    if imagenet and imagenet.metric is not TOP1:
         raise ValueError(
             f"the runs of {imagenet.study} have no top1, which the column imagenet is of: set `probe.task` of the"
             " study to single_label and probe again"
         )
-    rows = [_row(key, studies) for key in TABLE_1]
-    for column in COLUMNS:
-        gaps = adjusted([row[f"{column}_gap"] for row in rows])
-        rows = [row | {f"{column}_gap": gap} for row, gap in zip(rows, gaps, strict=True)]
+    rows = adjusted_columns([_row(key, studies) for key in TABLE_1])
     caption = (
         "Table 1 of the paper beside ours: mAP of a linear probe on OHMS and top-1 accuracy on ImageNet, with the"
         " difference to supervised training; ours is the mean over n seeds with 95 % t-interval, p after Holm"
@@ -50,18 +46,15 @@ def _row(key: Key, studies: Mapping[str, Results | None]) -> dict[str, Any]:
 
 def _cells(key: Key, results: Results | None, column: str, metric: Metric) -> dict[str, Any]:
     """The paper's and our number of one row and one column; None where there is no run, or nothing to subtract."""
-    paper, supervised = VALUES[key].percent(metric.key), VALUES[_REFERENCE].percent(metric.key)
-    ours, reference = (variant_of(results, row) if results else None for row in (key, _REFERENCE))
+    paper, supervised = VALUES[key].percent(metric.key), VALUES[SUPERVISED].percent(metric.key)
+    ours, reference = (variant_of(results, row) if results else None for row in (key, SUPERVISED))
     own = ours.estimate(metric.key) if ours else NO_ESTIMATE
-    gap = NO_DIFFERENCE
-    if ours and reference and key != _REFERENCE:
-        gap = difference(ours.values(metric.key), reference.values(metric.key))
     return {
         f"paper_{column}_percent": paper,
-        f"paper_{column}_gap_points": paper - supervised if paper and supervised and key != _REFERENCE else None,
+        f"paper_{column}_gap_points": paper - supervised if paper and supervised and key != SUPERVISED else None,
         f"{column}_n": ours.n if ours else 0,
         column: own,
-        f"{column}_gap": gap,
+        f"{column}_gap": ours.difference_to(reference, metric.key) if ours else NO_DIFFERENCE,
         # The paper gives no interval, so that the difference has ours.
         f"{column}_less_paper_points": own.mean - paper if paper else None,
         f"{column}_images_seen": ours.images_seen if ours else None,
@@ -90,7 +83,7 @@ def _columns_of(column: str, metric: Metric, results: Results | None) -> list[Co
         return f"{shown(row[column])} (n = {n})" if n else NOT_RUN
 
     def gap(row: Row) -> str:
-        if row["method"] == _REFERENCE[0]:
+        if row["method"] == SUPERVISED[0]:
             return MISSING
         return shown(row[f"{column}_gap"]) if row[f"{column}_gap"].n else NOT_RUN
 
@@ -113,7 +106,7 @@ def _columns_of(column: str, metric: Metric, results: Results | None) -> list[Co
 def _notes(studies: Mapping[str, Results | None]) -> list[str]:
     """What the columns are of, and the recipe of every run."""
     notes = [
-        f"The paper's values: {VALUES[_REFERENCE].source}. Its mAPs most likely are averaged over batches, ours are"
+        f"The paper's values: {VALUES[SUPERVISED].source}. Its mAPs most likely are averaged over batches, ours are"
         " over the whole test set. Its ImageNet values of SwAV and MoCo-v2 are those of the methods' own READMEs.",
         "Ours less paper has our interval, for the paper gives none. Intervals need three seeds.",
     ]
@@ -122,10 +115,10 @@ def _notes(studies: Mapping[str, Results | None]) -> list[str]:
         if results is None:
             notes.append(f"{name}: no run of ours. `table1` of the configuration names its study.")
             continue
-        shown = [variant for key in TABLE_1 if (variant := variant_of(results, key))]
+        variants = [variant for key in TABLE_1 if (variant := variant_of(results, key))]
         if not on_papers_data(results, metric.key):
             notes.append(f"{name}, study {results.study}: {ELSEWHERE[metric.key]}.")
-        seen = "; ".join(f"{variant.key} {variant.images_seen}" for variant in shown)
-        notes.append(f"{name}, study {results.study}, images seen in pretraining: {seen or 'none'}.")
-        notes.append(f"{name}. {recipes_note(shown)}")
+        seen = of_runs(variants, "images_seen") or "none"
+        notes.append(f"{name}, study {results.study}, images seen in pretraining: {seen}.")
+        notes.append(f"{name}. {recipes_note(variants)}")
     return notes

@@ -8,9 +8,8 @@ from typing import Any
 
 from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.formats import MISSING, Column, Table, points, shown
-from oac.report.paper import PaperValue, paper_value
 from oac.report.results import BATCH, BOX_NAMES, MAP, METHOD_NAMES, Metric, Results, Variant, method_name
-from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted, difference
+from oac.report.statistics import NO_DIFFERENCE, adjusted_columns
 
 BATCH_SIZES = (32, 64, 256)
 
@@ -22,14 +21,14 @@ def crops_table(results: Results) -> Table:
 
 def methods_table(results: Results) -> Table:
     """The rows of the paper's table 1: every method, MoCo-v2 with scene-scene and object-dilate crops."""
-    shown = [
+    chosen = [
         variant
         for variant in results.variants
         if variant.method != "moco_v2" or variant.policy in ("scene-scene", "object-dilate")
     ]
     order = [*METHOD_NAMES, *(variant.method for variant in results.variants)]
-    shown = sorted(shown or results.variants, key=lambda variant: order.index(variant.method))
-    return _table(results, shown, "Methods")
+    chosen = sorted(chosen or results.variants, key=lambda variant: order.index(variant.method))
+    return _table(results, chosen, "Methods")
 
 
 def variant_cells(variant: Variant) -> dict[str, Any]:
@@ -50,17 +49,21 @@ def variant_columns() -> list[Column]:
 
 def recipes_note(variants: Iterable[Variant]) -> str:
     """The recipe of every run of some variants."""
-    return "Recipes: " + "; ".join(f"{variant.key} {_distinct(variant.hashes)}" for variant in variants) + "."
+    return f"Recipes: {of_runs(variants, 'recipe_hash')}."
+
+
+def of_runs(variants: Iterable[Variant], key: str) -> str:
+    """What the runs of each variant have under a key of metrics.json; what several have is named once."""
+    found = {variant.key: dict.fromkeys(str(run[key]) for run in variant.runs.values()) for variant in variants}
+    return "; ".join(f"{name} {', '.join(values)}" for name, values in found.items())
 
 
 def _table(results: Results, variants: Sequence[Variant], title: str) -> Table:
     if not variants:
         raise ValueError("there is no run of moco_v2, of random initialisation or of supervised to tabulate")
     metric = results.metric
-    rows = [
-        _row(variant, metric, change)
-        for variant, change in zip(variants, _to_supervised(variants, metric), strict=True)
-    ]
+    supervised = next((variant for variant in variants if variant.method == "supervised"), None)
+    rows = adjusted_columns([_row(variant, metric, supervised) for variant in variants])
     caption = (
         f"{title} on {results.study}: {metric.words} of a linear probe over {results.test_images} test images and"
         f" {results.classes} classes, mean over n seeds with 95 % t-interval"
@@ -68,25 +71,13 @@ def _table(results: Results, variants: Sequence[Variant], title: str) -> Table:
     return Table(rows, _columns(metric), caption, _notes(variants, metric))
 
 
-def _to_supervised(variants: Sequence[Variant], metric: Metric) -> list[Difference]:
-    """The difference of each variant to the first of supervised training."""
-    reference = next((variant for variant in variants if variant.method == "supervised"), None)
-    return adjusted(
-        [
-            NO_DIFFERENCE
-            if reference is None or variant.method == "supervised"
-            else difference(variant.values(metric.key), reference.values(metric.key))
-            for variant in variants
-        ]
-    )
-
-
-def _row(variant: Variant, metric: Metric, change: Difference) -> dict[str, Any]:
+def _row(variant: Variant, metric: Metric, supervised: Variant | None) -> dict[str, Any]:
     """One variant at full precision; mAP or accuracy in percent, differences in points."""
     others = {f"map_batch_{size}": f"map_batch.{size}" for size in BATCH_SIZES}
     others = others if metric is MAP else {"top5": "top5", "map": "map"}
-    paper = _paper(variant)
+    paper = variant.paper
     value = paper.percent(metric.key) if paper else None
+    change = NO_DIFFERENCE if variant.method == "supervised" else variant.difference_to(supervised, metric.key)
     return {
         **variant_cells(variant),
         metric.key: variant.estimate(metric.key),
@@ -116,9 +107,6 @@ def _columns(metric: Metric) -> list[Column]:
 def _notes(variants: Sequence[Variant], metric: Metric) -> list[str]:
     """Where the paper's values stand; provenance of ours: images seen, recipe of every run, versions."""
     runs = [run for variant in variants for run in variant.runs.values()]
-    seen = "; ".join(
-        f"{variant.key} {_distinct(run['images_seen'] for run in variant.runs.values())}" for variant in variants
-    )
     versions: dict[str, set[str]] = {}
     for package, version in sorted({pair for run in runs for pair in run["versions"].items()}):
         versions.setdefault(package, set()).add(str(version))
@@ -127,25 +115,16 @@ def _notes(variants: Sequence[Variant], metric: Metric) -> list[str]:
         # The paper's notes are of its mAPs.
         f"Paper's {points(percent)}: {value.source}" + (f", {value.note}" if value.note and metric is MAP else "")
         for variant in variants
-        if (value := _paper(variant)) and (percent := value.percent(metric.key)) is not None
+        if (value := variant.paper) and (percent := value.percent(metric.key)) is not None
     }
     return [
         *(f"{source}." for source in sorted(sources)),
-        f"Images seen in pretraining: {seen}.",
+        f"Images seen in pretraining: {of_runs(variants, 'images_seen')}.",
         recipes_note(variants),
         f"Versions: {software}.",
     ]
 
 
-def _paper(variant: Variant) -> PaperValue | None:
-    """The paper's value for a variant that is as the paper has it."""
-    return paper_value(variant.method, variant.policy, variant.boxes) if variant.as_published else None
-
-
 def _mean(values: Iterable[float]) -> float | None:
     found = list(values)
     return fmean(found) if found else None
-
-
-def _distinct(values: Iterable[Any]) -> str:
-    return ", ".join(dict.fromkeys(map(str, values)))

@@ -19,10 +19,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/bench/bench.json"))
     parser.add_argument("--turns", type=int, help="how often everything is measured")
+    parser.add_argument("--long-side", type=int, help="of the photos, in pixels; 1024 is Open Images'")
     options = parser.parse_args()
     setting = Setting.of_machine()
     if options.turns:
         setting = replace(setting, turns=options.turns)
+    if options.long_side:
+        setting = replace(setting, photo_size=(options.long_side, options.long_side * 2 // 3))
     with tempfile.TemporaryDirectory() as folder:
         result = TrainingBenchmark(setting, Path(folder)).run()
     save(result, options.out)

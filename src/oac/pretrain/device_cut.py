@@ -50,7 +50,7 @@ class DeviceCut(ABC):
 
     def compile(self) -> None:
         """Have the weights and the rounding compiled when they are next used."""
-        self._weights, self._rounded = torch.compile(resize_weights), torch.compile(rounded)
+        self._weights, self._rounded = (torch.compile(part, dynamic=False) for part in (resize_weights, rounded))
 
     def cut(self, photos: Sequence[DevicePhoto], factor: np.ndarray, box: np.ndarray, side: int) -> Tensor:
         """Cut and resize as `HostPhotos.cut` does, from whole photos whatever their `factor` allows."""

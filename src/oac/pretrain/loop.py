@@ -52,6 +52,7 @@ class Trainer:
         self.recipe, self.batches, self.state = recipe, batches, state
         self.device, self.workers, self.checkpoint_seconds = torch.device(device), workers, checkpoint_seconds
         self.method = method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = distributed.data_parallel(self.method)  # the method itself where one process trains
         options = recipe["options"]
         own = {key: value for key, value in options.items() if key in OptimizerOptions.__dataclass_fields__}
         self.schedule = OptimizerOptions(**own)
@@ -119,12 +120,12 @@ class Trainer:
             group["lr"] = learning_rate(self.schedule, self.step, self.steps)
         self.method.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            loss, monitors = self.method.loss(query, key, batch)
+            loss, monitors = self.model(query, key, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        # Running statistics go along, so that all processes hold the state that the first one saves.
-        gradients = [p.grad for p in self.method.parameters() if p.grad is not None]
-        distributed.average_([*gradients, *self.running])
+        # So that all processes hold the state that the first one saves, wherever it is saved.
+        distributed.average_(self.running)
+        self.method.before_step()
         self.optimizer.step()
         self.method.after_step((self.step + 1) / self.steps)
         return {"loss": loss.detach(), **monitors}
@@ -199,17 +200,17 @@ class Trainer:
         distributed.average_(self.sums.values())
         self._require_finite(float(self.sums.get("loss", 0.0)))
         damaged = self._damaged_by_all()
-        if not self.first:
-            return
-        self.state.save(
-            {
-                "step": self.step,
-                "method": self.method.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "sums": self.sums,
-                "damaged": damaged,
-            }
-        )
+        if self.first:
+            self.state.save(
+                {
+                    "step": self.step,
+                    "method": self.method.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "sums": self.sums,
+                    "damaged": damaged,
+                }
+            )
+        distributed.barrier()  # a machine that has left must not end the others while they write
 
     def _resume(self) -> None:
         # The first process may set a checkpoint of other data aside; the others look when it has.

@@ -84,6 +84,8 @@ def train_run(
     batches, labels = training_batches(recipe, files, torch.device(device), threads)
     torch.manual_seed(recipe["seed"])
     method = methods.build(recipe, labels)
+    if device != "cpu":
+        distributed.convert_sync_batchnorm(method)
     if compiled:
         compile_backbones(method)
     state = State(state_folder, recipe, files.fingerprint())

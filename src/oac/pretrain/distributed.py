@@ -8,6 +8,7 @@ DistributedDataParallel takes, is what one process would have computed from the 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,7 +56,10 @@ def data_parallel(module: nn.Module) -> nn.Module:
     """
     if world_size() == 1:
         return module
-    return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
+    with warnings.catch_warnings():
+        # torch 2.14 calls the option forward_sync_buffers, which 2.11 does not know.
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def convert_sync_batchnorm(module: nn.Module) -> None:

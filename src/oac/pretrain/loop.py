@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from oac.pretrain import augment, distributed
-from oac.pretrain.checkpoint import State
+from oac.pretrain.checkpoint import State, StateError
 from oac.pretrain.loader import Batch, ViewBatches, stream
 from oac.pretrain.methods import Method
 from oac.pretrain.optimizer import OptimizerOptions, build_optimizer, learning_rate
@@ -222,6 +222,12 @@ class Trainer:
             self.optimizer.load_state_dict(content["optimizer"])
             self.step, self.damaged = content["step"], content["damaged"] * self.first
             self.sums = {name: value.to(self.device) for name, value in content["sums"].items()}
+        nearest, farthest = -distributed.all_reduce_max(-self.step), distributed.all_reduce_max(self.step)
+        if nearest < farthest:
+            raise StateError(
+                f"{self.state.folder} is at step {nearest} for one process of the run and at step {farthest} for"
+                " another: put it where all machines of the run see the same files"
+            )
         if self.first:
             self.state.start_history(self.step, device=self.device.type, precision=self.precision)
 

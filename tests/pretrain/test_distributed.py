@@ -28,8 +28,8 @@ def in_process_group(rank, folder, work, *arguments):
         dist.destroy_process_group()
 
 
-def together(folder, work, *arguments):
-    mp.start_processes(in_process_group, (str(folder), work, *arguments), nprocs=PROCESSES, start_method="fork")
+def together(folder, work, *arguments, start_method="fork"):
+    mp.start_processes(in_process_group, (str(folder), work, *arguments), nprocs=PROCESSES, start_method=start_method)
     (folder / "meeting").unlink(missing_ok=True)
 
 
@@ -110,11 +110,14 @@ def test_processes_that_do_not_see_the_same_checkpoint_are_told(recipe, inputs, 
     together(tmp_path, resume_apart, recipe, inputs, tmp_path)
 
 
-def normalise(rank, folder):
+def normalise(rank, device):
     torch.manual_seed(0)
-    x, weight = torch.randn(12, 6, 5, 5) * 3 + 20, torch.randn(12, 6, 5, 5)
-    whole, part = nn.BatchNorm2d(6), SplitBatchNorm2d(6, bn_splits=1)
-    assert part.synchronised
+    x, weight = (torch.randn(12, 6, 5, 5) * 3 + 20).to(device), torch.randn(12, 6, 5, 5).to(device)
+    whole, parts = nn.BatchNorm2d(6).to(device), nn.Sequential(SplitBatchNorm2d(6, bn_splits=1)).to(device)
+    assert parts[0].synchronised
+    if device == "cuda":
+        distributed.convert_sync_batchnorm(parts)
+    (part,) = parts
     own = x.chunk(PROCESSES)[rank].to(memory_format=torch.channels_last).requires_grad_()
     y = part(own)
     (y * weight.chunk(PROCESSES)[rank]).sum().backward()
@@ -132,7 +135,14 @@ def normalise(rank, folder):
 
 
 def test_one_split_over_two_processes_is_batch_norm_of_the_whole_batch_with_its_gradients(tmp_path):
-    together(tmp_path, normalise, tmp_path)
+    together(tmp_path, normalise, "cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="SyncBatchNorm computes on GPUs only")
+def test_batch_norm_over_two_processes_that_share_a_gpu(tmp_path):
+    # NCCL takes one process a GPU, gloo does not mind. A process forked from one that has used CUDA may not use it.
+    together(tmp_path, normalise, "cuda", start_method="spawn")
 
 
 def communicate(rank, folder):
@@ -162,7 +172,6 @@ def convert(rank, folder):
 
 
 def test_batch_norms_of_all_processes_become_torchs_own_and_others_stay(tmp_path):
-    """SyncBatchNorm computes on GPUs only, so that what it computes is not tested here."""
     together(tmp_path, convert, tmp_path)
 
 

@@ -198,6 +198,22 @@ def gpus(setting: str | int) -> int:
     return int(Path("/dev/nvidiactl").exists() if visible is None else visible not in ("", "-1"))
 
 
+def nodes(gpus: int, gpus_per_node: int) -> int:
+    """How many machines a run takes, all of whose GPUs it takes where there are several.
+
+    Raises ConfigError where it would take a part of one.
+    """
+    if gpus <= gpus_per_node:
+        return 1
+    if gpus % gpus_per_node:
+        raise ConfigError(
+            f"`gpu` of the configuration is {gpus}, which is more than the {gpus_per_node} GPUs of one machine"
+            f" (`gpus_per_node`) and not those of several: set gpu to {gpus - gpus % gpus_per_node}, or gpus_per_node"
+            " to what a machine has"
+        )
+    return gpus // gpus_per_node
+
+
 def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) -> None:
     """Check what no schema can say, and fill in the defaults of crop variants."""
     if study["name"] != file.stem:

@@ -49,6 +49,19 @@ class StudyFiles:
         """What a run's recipe has otherwise than the defaults: everything that changes its weights."""
         return recipes.canonical(recipes.differences(self.recipe(method, crops, seed)))
 
+    def shared_recipe_text(self, gpus: int, method: str, crops: str, seed: str) -> str:
+        """The same of a run that several GPUs share. Raises ConfigError where they cannot have equal parts of it."""
+        options = self.recipe(method, crops, seed)["options"]
+        for key in ("batch_size", "bn_splits"):
+            # One split has its statistics over all GPUs.
+            if gpus > 1 and options.get(key, 1) > 1 and options[key] % gpus:
+                raise ConfigError(
+                    f"study {self.name}: {key} of {method} is {options[key]}, which does not divide among the {gpus}"
+                    f" GPUs of a run (`gpu` of the configuration): set {key} to a multiple of {gpus}, or gpu to a"
+                    f" number that divides {options[key]}"
+                )
+        return self.recipe_text(method, crops, seed)
+
     def random_init_text(self, seed: str) -> str:
         """The same of the reference row, whose path has neither method nor crops for wildcards."""
         return self.recipe_text(studies.RANDOM_INIT, studies.UNCROPPED, seed)

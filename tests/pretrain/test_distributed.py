@@ -1,6 +1,7 @@
 """Two processes that share a batch are one process with the whole batch; gloo stands in for the GPUs' network."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from oac.pretrain import distributed
+from oac.pretrain.checkpoint import StateError
+from oac.pretrain.nn import NarrowResNet
 from oac.pretrain.norm import SplitBatchNorm1d, SplitBatchNorm2d
 from oac.pretrain.run import train_run
 
@@ -25,8 +28,8 @@ def in_process_group(rank, folder, work, *arguments):
         dist.destroy_process_group()
 
 
-def together(folder, work, *arguments):
-    mp.start_processes(in_process_group, (str(folder), work, *arguments), nprocs=PROCESSES, start_method="fork")
+def together(folder, work, *arguments, start_method="fork"):
+    mp.start_processes(in_process_group, (str(folder), work, *arguments), nprocs=PROCESSES, start_method=start_method)
     (folder / "meeting").unlink(missing_ok=True)
 
 
@@ -58,6 +61,8 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_same_global_batch(rec
     assert len(curve(one)) == 12
     assert curve(one).std() > 1e-3, "a loss that does not move shows nothing"
     torch.testing.assert_close(curve(two), curve(one), rtol=0, atol=1e-4)
+    states = [torch.load(folder / "state/checkpoint.pt", weights_only=True)["method"] for folder in (one, two)]
+    assert states[0].keys() == states[1].keys(), "either goes on from the other's checkpoint"
 
 
 def test_a_stopped_pair_goes_on_to_the_bits_of_an_undisturbed_pair(recipe, inputs, tmp_path):
@@ -91,11 +96,28 @@ def stop_one_of_two(rank, recipe, inputs, folder):
         train(rank, recipe, inputs, folder)
 
 
-def normalise(rank, folder):
+def resume_apart(rank, recipe, inputs, folder):
+    """Let the second process look into a folder of its own, as on a machine that does not see the first one's."""
+    own = folder if rank == 0 else folder / "elsewhere"
+    own.mkdir(exist_ok=True)
+    with pytest.raises(StateError, match="at step 0 for one process of the run and at step 6 for another"):
+        train(rank, recipe, inputs, own)
+
+
+def test_processes_that_do_not_see_the_same_checkpoint_are_told(recipe, inputs, tmp_path):
+    recipe["images_seen"] = 12 * 16
+    together(tmp_path, stop_one_of_two, recipe, inputs, tmp_path)
+    together(tmp_path, resume_apart, recipe, inputs, tmp_path)
+
+
+def normalise(rank, device):
     torch.manual_seed(0)
-    x, weight = torch.randn(12, 6, 5, 5) * 3 + 20, torch.randn(12, 6, 5, 5)
-    whole, part = nn.BatchNorm2d(6), SplitBatchNorm2d(6, bn_splits=1)
-    assert part.synchronised
+    x, weight = (torch.randn(12, 6, 5, 5) * 3 + 20).to(device), torch.randn(12, 6, 5, 5).to(device)
+    whole, parts = nn.BatchNorm2d(6).to(device), nn.Sequential(SplitBatchNorm2d(6, bn_splits=1)).to(device)
+    assert parts[0].synchronised
+    if device == "cuda":
+        distributed.convert_sync_batchnorm(parts)
+    (part,) = parts
     own = x.chunk(PROCESSES)[rank].to(memory_format=torch.channels_last).requires_grad_()
     y = part(own)
     (y * weight.chunk(PROCESSES)[rank]).sum().backward()
@@ -113,7 +135,14 @@ def normalise(rank, folder):
 
 
 def test_one_split_over_two_processes_is_batch_norm_of_the_whole_batch_with_its_gradients(tmp_path):
-    together(tmp_path, normalise, tmp_path)
+    together(tmp_path, normalise, "cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="SyncBatchNorm computes on GPUs only")
+def test_batch_norm_over_two_processes_that_share_a_gpu(tmp_path):
+    # NCCL takes one process a GPU, gloo does not mind. A process forked from one that has used CUDA may not use it.
+    together(tmp_path, normalise, "cuda", start_method="spawn")
 
 
 def communicate(rank, folder):
@@ -130,6 +159,22 @@ def communicate(rank, folder):
         SplitBatchNorm1d(4, bn_splits=3)
 
 
+def convert(rank, folder):
+    for splits, kind in ((1, nn.SyncBatchNorm), (2, SplitBatchNorm2d)):
+        net = NarrowResNet(8, partial(SplitBatchNorm2d, bn_splits=splits))
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        distributed.convert_sync_batchnorm(net)
+        norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        assert len(norms) == 12
+        assert {type(m) for m in norms} == {kind}
+        assert all(torch.equal(net.state_dict()[name], before[name]) for name in before)
+        assert net.state_dict().keys() == before.keys()
+
+
+def test_batch_norms_of_all_processes_become_torchs_own_and_others_stay(tmp_path):
+    together(tmp_path, convert, tmp_path)
+
+
 def test_collectives_of_two_processes(tmp_path):
     together(tmp_path, communicate, tmp_path)
 
@@ -138,5 +183,7 @@ def test_one_process_keeps_what_it_has():
     x = torch.randn(3)
     assert distributed.all_gather(x) is x
     assert distributed.all_reduce_sum(x) is x
+    module = nn.Linear(2, 2)
+    assert distributed.data_parallel(module) is module
     assert (distributed.world_size(), distributed.rank(), distributed.all_reduce_max(2)) == (1, 0, 2)
     assert not SplitBatchNorm1d(4, bn_splits=1).synchronised

@@ -1,6 +1,10 @@
-"""One job of several processes, as the workflow starts it: through torchrun, on a CPU with gloo."""
+"""One job of several processes, as the workflow starts it: through torchrun, on a CPU with gloo.
+
+Two calls of the script that meet on the loopback address stand in for two machines.
+"""
 
 import signal
+import socket
 import subprocess
 import time
 
@@ -57,7 +61,6 @@ def test_a_stopped_job_leaves_with_75_and_goes_on_to_the_same_bits(pair, long_re
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 75, errors
     assert not (tmp_path / "encoder.safetensors").exists()
-    assert not (tmp_path / "state" / "preempted").exists()
     process = start(long_recipe, inputs, tmp_path, "--processes", "2")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
@@ -97,6 +100,66 @@ def test_a_signal_to_every_process_of_a_job_ends_it_with_75_all_the_same(long_re
     _, errors = process.communicate(timeout=90)
     assert process.returncode == 75, errors
     assert torch.load(tmp_path / "state" / "checkpoint.pt", weights_only=True)["step"] > 0
+
+
+def start_machines(recipe, inputs, folder, processes=2):
+    """Start two calls of the script, each with its half of the run's processes."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        endpoint = f"127.0.0.1:{free.getsockname()[1]}"
+    more = ["--nodes", "2", "--processes", str(processes), "--rendezvous", endpoint]
+    return [start(recipe, inputs, folder, *more) for _ in range(2)]
+
+
+def ends(machines, timeout=120):
+    """How both ended, and what they wrote."""
+    errors = [machine.communicate(timeout=timeout)[1] for machine in machines]
+    return [machine.returncode for machine in machines], "\n".join(errors)
+
+
+def test_two_machines_of_two_processes_have_the_losses_of_one_process(long_recipe, inputs, tmp_path):
+    # As in test_distributed: so small a rate that rounding stays rounding.
+    calm = {"lr": 0.0005, "batch_size": 32, "bn_splits": 4}
+    recipe = long_recipe | {"images_seen": 12 * 32, "options": long_recipe["options"] | calm}
+    alone = start(recipe, inputs, tmp_path / "alone")
+    assert ends([alone])[0] == [0]
+    codes, errors = ends(start_machines(recipe, inputs, tmp_path / "machines", processes=4))
+    assert codes == [0, 0], errors
+    losses = [[line["loss"] for line in lines(tmp_path / name)[1:]] for name in ("alone", "machines")]
+    assert len(losses[0]) == 12
+    assert max(losses[0]) - min(losses[0]) > 1e-3, "a loss that does not move shows nothing"
+    assert losses[1] == pytest.approx(losses[0], rel=0, abs=1e-4)
+
+
+def test_two_machines_of_which_one_is_stopped_leave_with_75_and_go_on_to_the_bits_of_one(
+    pair, long_recipe, inputs, tmp_path
+):
+    machines = start_machines(long_recipe, inputs, tmp_path)
+    wait_for_steps(tmp_path, machines[0])
+    machines[1].send_signal(signal.SIGTERM)
+    codes, errors = ends(machines)
+    assert codes == [75, 75], errors
+    assert not (tmp_path / "encoder.safetensors").exists()
+    codes, errors = ends(start_machines(long_recipe, inputs, tmp_path))
+    assert codes == [0, 0], errors
+    assert_same_run(tmp_path, pair)
+
+
+def test_a_killed_process_of_one_machine_ends_both_with_an_error(long_recipe, inputs, tmp_path):
+    machines = start_machines(long_recipe | {"images_seen": 10**5}, inputs, tmp_path)
+    wait_for_steps(tmp_path, machines[0])
+    families = [psutil.Process(machine.pid).children(recursive=True) for machine in machines]
+    next(p for p in families[1] if "LOCAL_RANK" in p.environ()).kill()
+    assert ends(machines)[0] == [1, 1]
+    _gone, alive = psutil.wait_procs([p for family in families for p in family], timeout=20)
+    assert not alive
+
+
+def test_several_machines_outside_of_a_slurm_job_are_one_sentence(long_recipe, inputs, tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    codes, errors = ends([start(long_recipe, inputs, tmp_path, "--nodes", "2", "--gpus", "16")])
+    assert codes == [1]
+    assert errors.startswith("error: a run on 2 machines")
+    assert "Traceback" not in errors
 
 
 def test_more_gpus_than_there_are_is_one_sentence(long_recipe, inputs, tmp_path, monkeypatch):

@@ -132,6 +132,7 @@ def test_prototypes_have_unit_length_and_rest_while_frozen():
         loss, _ = net.loss(*views(seed=step))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        net.before_step()
         optimizer.step()
         net.after_step((step + 1) / 4)
         torch.testing.assert_close(net.prototypes.weight.norm(dim=1), torch.ones(6))

@@ -1,4 +1,4 @@
-"""A SLURM cluster of one machine on the loopback address, with its own key, ports and folders."""
+"""A SLURM cluster on the loopback address, with its own key, ports and folders; one machine plays two."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+NODES = ("node1", "node2")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 
-# Partition `high` takes the machine from the others. A job in `low` gets SIGTERM and has GraceTime seconds to end by
+# Partition `high` takes the machines from the others. A job in `low` gets SIGTERM and has GraceTime seconds to end by
 # itself; one in `abrupt` is queued again at once, with KillWait seconds between SIGTERM and SIGKILL.
-# No control groups and no accounting, which want a machine of their own. GPUs are counted, not there.
+# No control groups and no accounting, which want a machine of their own. GPUs are counted, not there. %n is the name
+# of a machine: each has a slurmd, which SLURM allows on one host where it was built for that (Debian's is).
 CONFIGURATION = """
 ClusterName=loopback
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
-SlurmdPort={daemon}
 AuthType=auth/munge
 CredType=cred/munge
 AuthInfo=socket={folder}/munge.socket
 SlurmUser=root
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool.%n
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -46,10 +47,11 @@ SlurmdParameters=config_overrides
 MpiDefault=none
 SwitchType=switch/none
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} RealMemory=100000 Gres=gpu:2 State=UNKNOWN
-PartitionName=low Nodes={host} Default=YES PriorityTier=1 GraceTime=120 State=UP
-PartitionName=abrupt Nodes={host} PriorityTier=1 State=UP
-PartitionName=high Nodes={host} PriorityTier=10 PreemptMode=OFF State=UP
+NodeName=DEFAULT CPUs={cpus} CoresPerSocket={cpus} RealMemory=100000 Gres=gpu:2 State=UNKNOWN
+{machines}
+PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime=120 State=UP
+PartitionName=abrupt Nodes=ALL PriorityTier=1 State=UP
+PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF State=UP
 """
 
 
@@ -87,26 +89,29 @@ def wrap_srun(folder: Path, configuration: Path) -> None:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Path]:
-    """Start one in `folder`, wait until its machine is idle, and stop it with all that it runs.
+    """Start one in `folder`, wait until its machines are idle, and stop it with all that it runs.
 
     Gives `folder`, with slurm.conf and the `bin` that belongs in front of PATH.
     """
-    for name in ("state", "spool"):
+    for name in ("state", *(f"spool.{node}" for node in NODES)):
         (folder / name).mkdir()
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
-    controller, daemon = free_ports(2)
+    controller, *ports = free_ports(1 + len(NODES))
     host = socket.gethostname().split(".")[0]
     configuration = folder / "slurm.conf"
-    text = CONFIGURATION.format(host=host, controller=controller, daemon=daemon, folder=folder, cpus=os.cpu_count())
-    configuration.write_text(text)
+    at = f"NodeHostname={host} NodeAddr=127.0.0.1"
+    machines = "\n".join(f"NodeName={node} {at} Port={port}" for node, port in zip(NODES, ports, strict=True))
+    values = {"host": host, "controller": controller, "machines": machines, "folder": folder, "cpus": os.cpu_count()}
+    configuration.write_text(CONFIGURATION.format(**values))
     for number in range(2):
         (folder / f"gpu{number}").touch()
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-1]\n")
     munged = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}"]
     munged += [f"--{name}-file={folder}/munged.{name}" for name in ("pid", "log", "seed")]
-    daemons = [munged, ["slurmctld", "-D", "-f", str(configuration)], ["slurmd", "-D", "-f", str(configuration)]]
+    daemons = [munged, ["slurmctld", "-D", "-f", str(configuration)]]
+    daemons += [["slurmd", "-D", "-N", node, "-f", str(configuration)] for node in NODES]
     wrap_srun(folder / "bin", configuration)
     environment = {**os.environ, "SLURM_CONF": str(configuration)}
     with ExitStack() as started:
@@ -118,7 +123,7 @@ def cluster(folder: Path) -> Iterator[Path]:
         started.callback(subprocess.run, ["scancel", "--state=RUNNING", "--signal=KILL", "--full"], env=environment)
         ask = partial(subprocess.run, ["sinfo", "--noheader", "--format=%T"], env=environment, capture_output=True)
         deadline = time.monotonic() + 30
-        while b"idle" not in ask().stdout:
+        while set(ask().stdout.split()) != {b"idle"}:
             assert time.monotonic() < deadline, "\n".join(p.read_text()[-2000:] for p in folder.glob("*.log"))
             time.sleep(0.5)
         yield folder

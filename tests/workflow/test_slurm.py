@@ -1,4 +1,4 @@
-"""The study on a SLURM cluster: one machine on the loopback address, real daemons, the profile that users take."""
+"""The study on a SLURM cluster: two machines on the loopback address, real daemons, the profile that users take."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import importlib.util
 import json
 import os
 import re
+import shlex
+import subprocess
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+
+from oac.pretrain.nn import encoder_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by path
 import slurm
@@ -37,11 +41,11 @@ def cluster(tmp_path_factory):
         yield
 
 
-def wait_for(what, process, seconds=180):
-    """Return what `what()` returns once it is true; the call of Snakemake must live until then."""
+def wait_for(what, process=None, seconds=180):
+    """Return what `what()` returns once it is true; the call of Snakemake, if there is one, must live until then."""
     deadline = time.monotonic() + seconds
     while not (result := what()):
-        assert process.poll() is None, process.stdout.read()
+        assert process is None or process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.1)
     return result
@@ -75,7 +79,7 @@ def test_a_preempted_job_goes_on_and_ends_with_the_bytes_of_an_undisturbed_one(
         (history,) = wait_for(lambda: set(copied.folder.glob("state/*/history.jsonl")) - known, process)
         wait_for(lambda: '"step"' in history.read_text(), process)
         ours = slurm.command("squeue", "--noheader", "--format=%i", f"--partition={partition}").split()[0]
-        slurm.command("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+        slurm.command("sbatch", "--partition=high", "-N2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
         if partition == "abrupt":
             status = partial(slurm.command, "squeue", "--noheader", "--format=%T", f"--jobs={ours}")
             wait_for(lambda: "PENDING" in status(), process)
@@ -93,21 +97,63 @@ def test_a_preempted_job_goes_on_and_ends_with_the_bytes_of_an_undisturbed_one(
     assert (copied.folder / ENCODER).read_bytes() == undisturbed
 
 
-def test_a_job_asks_for_as_many_gpus_as_a_run_takes(cluster, copied, tmp_path):
-    """The machine has no GPU, so the job ends with that sentence, after SLURM gave it the two it counts."""
-    config = copied.changed({"pretrain.images_seen": 512}, tmp_path)
-    config.write_text(config.read_text().replace("gpu: 0", "gpu: 2"))
+@pytest.mark.parametrize(("gpus", "nodes"), [(2, 1), (4, 2)])
+def test_a_job_asks_for_the_gpus_of_a_run_and_starts_on_each_machine(cluster, copied, tmp_path, gpus, nodes):
+    """The machines have no GPUs, so the job ends with that sentence of each, after SLURM gave it those it counts."""
+    config = copied.changed({"pretrain.images_seen": 512, "methods.moco_v2.bn_splits": gpus}, tmp_path)
+    config.write_text(config.read_text().replace("gpu: 0", f"gpu: {gpus}\ngpus_per_node: 2"))
     process = copied.start(ENCODER, *on_slurm(copied), "--set-threads", "pretrain=1", config=config)
     try:
         job = wait_for(lambda: slurm.command("squeue", "--noheader", "--format=%i"), process).split()[0]
-        assert re.search(r"TresPerJob=gres[:/]gpu[:=]2\b", slurm.command("scontrol", "show", "job", job))
+        description = slurm.command("scontrol", "show", "job", job)
+        assert re.search(rf"TresPerJob=gres[:/]gpu[:=]{gpus}\b", description)
+        assert re.search(rf"NumNodes={nodes}\b", description)
         log = copied.folder / f"logs/tiny/{RUN}.log"
         wait_for(lambda: log.exists() and "2 GPUs asked for and 0 found" in log.read_text(), process)
         wait_for(lambda: "FAILED" in slurm.command("scontrol", "show", "job", job), process)
-        assert log.read_text().count("2 GPUs asked for and 0 found") == 1
+        assert log.read_text().count("2 GPUs asked for and 0 found") == nodes, log.read_text()
     finally:
         process.terminate()
         process.communicate(timeout=120)
+
+
+def test_two_machines_train_one_run_and_one_that_is_stopped_goes_on(cluster, finished, tmp_path):
+    """srun starts the processes; they end with the bytes of two that one machine has."""
+    results = finished.folder / "results/tiny"
+    recipe = encoder_recipe(finished.folder / ENCODER) | {"images_seen": 16 * 800}
+    options = ["--recipe", json.dumps(recipe), "--processes", "2"]
+    for name, file in {"images": "images.parquet", "boxes": "boxes.parquet", "classes": "classes.csv"}.items():
+        options += [f"--{name}", f"{results}/data/{file}"]
+    options += ["--photos", f"{results}/data/photos"]
+
+    def command(folder, *more):
+        files = {"state": "state", "out": "encoder.safetensors", "history": "history.jsonl"}
+        own = [f"--{name}={folder / file}" for name, file in files.items()]
+        return [sys.executable, str(finished.repo / "workflow/scripts/pretrain.py"), *options, *own, *more]
+
+    def submit():
+        text = shlex.join(command(tmp_path / "machines", "--nodes", "2"))
+        size = ["--nodes=2", "--cpus-per-task=1", "--mem=8000"]
+        output = [f"--output={tmp_path}/machines.log", "--open-mode=append"]
+        # The workflow's jobs `exec` as well.
+        return slurm.command("sbatch", "--parsable", *size, *output, f"--wrap=exec {text}").strip()
+
+    def ended(job):
+        state = slurm.command("scontrol", "show", "job", job)
+        return "JobState=RUNNING" not in state and "JobState=PENDING" not in state and state
+
+    alone = subprocess.run(command(tmp_path / "alone"), capture_output=True, text=True, timeout=300)
+    assert alone.returncode == 0, alone.stderr
+    job, history = submit(), tmp_path / "machines/state/history.jsonl"
+    wait_for(lambda: history.exists() and '"step"' in history.read_text())
+    slurm.command("scancel", "--signal=TERM", job)
+    assert "ExitCode=75:0" in wait_for(partial(ended, job)), (tmp_path / "machines.log").read_text()
+    job = submit()
+    assert "JobState=COMPLETED" in wait_for(partial(ended, job)), (tmp_path / "machines.log").read_text()
+    log = (tmp_path / "machines.log").read_text()
+    assert "stopped at step" in log
+    files = [tmp_path / name / "encoder.safetensors" for name in ("alone", "machines")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_a_study_runs_on_a_cluster_and_equals_the_one_run_here(cluster, finished, fresh):

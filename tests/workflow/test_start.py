@@ -29,6 +29,30 @@ def test_a_run_of_several_gpus_wants_to_be_told_how_many_there_are(fresh):
     assert "--gpus 2" in plan.text
 
 
+def test_a_run_of_several_machines_wants_slurm(fresh, tmp_path, monkeypatch):
+    target = "results/tiny/pretrain/moco_v2/scene-scene/seed0/encoder.safetensors"
+    asked = [target, "--config", "gpu=2", "gpus_per_node=1", "--resources", "gpu=2"]
+    programs = tmp_path / "bin"  # as on a machine without SLURM, which this one may have
+    programs.mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if program.name != "sbatch":
+            (programs / program.name).symlink_to(program)
+    monkeypatch.setenv("PATH", str(programs))
+    refused = fresh.run("--dry-run", *asked)
+    assert refused.code != 0
+    assert "there is no sbatch here: set gpus_per_node" in refused.text
+    assert "Traceback" not in refused.text
+    (programs / "sbatch").touch(mode=0o755)
+    assert "--gpus 2 --nodes 2" in fresh.planned(*asked, "--printshellcmds").text
+
+
+def test_gpus_that_cannot_have_equal_parts_of_a_run_are_refused(fresh):
+    target = "results/tiny/pretrain/moco_v2/scene-scene/seed0/encoder.safetensors"
+    refused = fresh.run("--dry-run", target, "--config", "gpu=3", "--resources", "gpu=3")
+    assert refused.code != 0
+    assert re.search("batch_size of moco_v2 is [0-9]+, which does not divide among the 3 GPUs", refused.text)
+
+
 def test_the_randomly_initialised_encoder_needs_no_data(fresh):
     plan = fresh.planned("results/tiny/pretrain/random_init/none/seed3/encoder.safetensors")
     assert plan.jobs == {"initialise_encoder": 1}

@@ -2,6 +2,7 @@
 import inspect
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,6 +33,8 @@ try:
         for column, name in config["table1"].items()
     }
     studies.check_names(config, STUDIES, BROKEN)
+    GPUS = studies.gpus(config["gpu"])
+    NODES = studies.nodes(GPUS, config["gpus_per_node"])
     # What the command asks for is checked here, where Snakemake prints the sentence alone. The call of a job on a
     # cluster names no path, so it would check the configured studies, which the job may have nothing to do with.
     targets = [
@@ -52,7 +55,6 @@ if workflow.is_main_process:
     for message in dict.fromkeys(BROKEN.values()):
         print(f"warning: {message}", file=sys.stderr)
 
-GPUS = studies.gpus(config["gpu"])
 RUNS_PER_GPU = config["runs_per_gpu"]
 os.environ[gpus.RUNS_PER_GPU] = str(RUNS_PER_GPU)  # for the jobs
 if workflow.remote_exec and RUNS_PER_GPU > 1:
@@ -72,7 +74,13 @@ if workflow.is_main_process:
     if GPUS > BUDGET:
         raise WorkflowError(
             f"a run takes {GPUS} GPUs (`gpu` of the configuration), and this call of Snakemake may use {BUDGET}: add"
-            f" --resources gpu={GPUS}, or as many as the machine has"
+            f" --resources gpu={GPUS}, or as many as there are"
+        )
+    if NODES > 1 and shutil.which("sbatch") is None:
+        raise WorkflowError(
+            f"a run takes {GPUS} GPUs (`gpu` of the configuration) of machines of {config['gpus_per_node']}"
+            " (`gpus_per_node`), so of several machines, which SLURM starts, and there is no sbatch here: set"
+            " gpus_per_node to what this machine has, or start on a cluster's login node (docs/cluster.md)"
         )
     # From here on the budget counts places of runs, as the rules do.
     workflow.register_resource("gpu", BUDGET * RUNS_PER_GPU)
@@ -107,12 +115,13 @@ def files_of(name):
 def ask(method, *fixed):
     """Make a function of a job that calls a method of its study's StudyFiles.
 
-    Arguments that are not fixed here are the job's wildcards of the parameter's name.
+    Arguments that are not fixed here, the first ones, are the job's wildcards of the parameter's name.
     """
-    names = list(inspect.signature(getattr(StudyFiles, method)).parameters)[1:]
+    parameters = list(inspect.signature(getattr(StudyFiles, method)).parameters)
+    names = parameters[1 + len(fixed) :]
 
     def look_up(wildcards):
-        given = [] if fixed else [wildcards[name] for name in names]
+        given = [wildcards[name] for name in names]
         try:
             return getattr(files_of(wildcards.study), method)(*fixed, *given)
         except configuration.ConfigError as error:

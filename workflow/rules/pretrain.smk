@@ -4,6 +4,7 @@
 # The recipe is all that makes a run train again. Checkpoints live in params.state, undeclared, because Snakemake
 # removes the outputs of a job that fails; `exec` hands SIGTERM to Python; code 75 and `retries` make a stopped run
 # go on. On a cluster the call that submits tries again, not the one inside the job, whose time is up.
+# Memory and threads are those of a machine, as SLURM counts them: there a job has one task on each.
 rule pretrain:
     input:
         images=rules.collect_images.output.images,
@@ -21,13 +22,18 @@ rule pretrain:
         method="(?!random_init/)[a-z0-9_]+",
     retries: 3 if workflow.is_main_process else 0
     # On a CPU two runs side by side do more than one run on two cores; on a GPU these make the batches.
-    threads: max(1, 8 * GPUS // RUNS_PER_GPU) if GPUS else 1
+    threads: max(1, 8 * GPUS // NODES // RUNS_PER_GPU) if GPUS else 1
     resources:
         gpu=GPUS,
+        # All on one machine, or all GPUs of each of several.
+        nodes=NODES,
+        # SLURM's executor starts a job that has this resource, whatever its value, without srun, which the script then
+        # calls for all machines. 0 rather than `srun`, for which the executor would want several tasks on each.
+        mpi=0 if NODES > 1 else None,
         # No parameter: those make a run train again.
         compile={True: "on", False: "off"}.get(config["compile"], "auto"),
     params:
-        recipe=ask("recipe_text"),
+        recipe=ask("shared_recipe_text", GPUS),
         state=ask("state_folder"),
         photos="results/{study}/data/photos",
     message:
@@ -36,7 +42,7 @@ rule pretrain:
         'exec python "$SCRIPTS"/pretrain.py --images {input.images} --boxes {input.boxes}'
         " --classes {input.classes} --photos {params.photos} --proposals '{input.proposals}'"
         " --recipe {params.recipe:q} --state {params.state} --threads {threads} --gpus {resources.gpu}"
-        " --compile {resources.compile}"
+        " --nodes {resources.nodes} --compile {resources.compile}"
         " --out {output.encoder} --history {output.history} > {log} 2>&1"
 
 

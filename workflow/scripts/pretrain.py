@@ -1,6 +1,7 @@
 """Pretrain one run, from its last checkpoint where there is one; stopped by SIGTERM it ends with code 75.
 
 With several GPUs (or processes) the run is shared by as many processes, which torchrun starts and this one watches.
+Where they are on several machines (nodes) of a SLURM job, srun starts this script once on each.
 """
 
 import argparse
@@ -8,17 +9,20 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from oac import gpus
 from oac.command import plain_errors
 
 EXIT_PREEMPTED = 75  # as oac.pretrain.loop; here nothing that imports torch is needed until training starts
 LEAVE_SECONDS = 30.0  # what processes that were asked to stop may take for their checkpoint
-PREEMPTED = "preempted"  # written into the state folder by a run that stopped on request
+PREEMPTED = "OAC_PREEMPTED"  # the environment's name for the file that processes write which stopped on request
 
 
 def parse() -> argparse.Namespace:
@@ -29,9 +33,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--proposals", default="", help="table of boxes; empty for crop variants without boxes")
     parser.add_argument("--recipe", type=json.loads, required=True, help="JSON of what differs from the defaults")
     parser.add_argument("--state", type=Path, required=True, help="folder of the checkpoints")
-    parser.add_argument("--threads", type=int, default=1, help="compute threads, shared by the run's processes")
-    parser.add_argument("--gpus", type=int, default=0, help="GPUs, each with a process of its own")
-    parser.add_argument("--processes", type=int, default=1, help="processes of a run on a CPU")
+    parser.add_argument("--threads", type=int, default=1, help="compute threads of a machine, for its processes")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs of all machines, each with a process")
+    parser.add_argument("--processes", type=int, default=1, help="processes of a run on CPUs")
+    parser.add_argument("--nodes", type=int, default=1, help="machines, each with an equal part of the processes")
+    parser.add_argument("--rendezvous", help="HOST:PORT where the machines meet; without it srun starts them")
     parser.add_argument("--compile", choices=["auto", "on", "off"], default="off", help="whether to compile networks")
     parser.add_argument("--checkpoint-seconds", type=float, default=120.0, help="time between checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="encoder to write")
@@ -40,23 +46,44 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train here, or watch the processes that do."""
+    """Train here, or watch the processes that do, or have the machines started that watch theirs."""
     options = parse()
     if "LOCAL_RANK" in os.environ:
         train(options)
         return
-    processes = max(options.gpus, options.processes)
+    if options.nodes > 1 and not options.rendezvous:
+        launch(options)
+    work = watch if max(options.gpus, options.processes) > 1 else train
     if not options.gpus:
-        watch(options, processes) if processes > 1 else train(options)
+        work(options)
         return
-    with gpus.acquire_gpus(options.gpus, gpus.visible_gpus(), gpus.lock_folder()) as gpu_ids:
+    with gpus.acquire_gpus(options.gpus // options.nodes, gpus.visible_gpus(), gpus.lock_folder()) as gpu_ids:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
-        watch(options, processes) if processes > 1 else train(options)
+        work(options)
+
+
+def launch(options: argparse.Namespace) -> NoReturn:
+    """Become the srun that starts this script on each machine of the job; they meet at a free port of this one.
+
+    SLURM signals what srun started, so nobody here needs to hand signals on. Raises ValueError outside of a job.
+    """
+    if "SLURM_JOB_ID" not in os.environ:
+        raise ValueError(
+            f"a run on {options.nodes} machines is a job of SLURM, and this is none: use profiles/slurm"
+            " (docs/cluster.md), or set `gpus_per_node` in config/config.yaml to what nvidia-smi lists"
+        )
+    with socket.create_server(("", 0)) as free:
+        rendezvous = f"{socket.gethostname()}:{free.getsockname()[1]}"
+    command = ["srun", f"--nodes={options.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={options.threads}"]
+    command += [f"--gpus-per-node={options.gpus // options.nodes}"] if options.gpus else []
+    # A machine whose processes have stopped does not end those of another, which may be at their checkpoint.
+    command += ["--kill-on-bad-exit=0", "--wait=0"]
+    os.execvp("srun", [*command, sys.executable, __file__, *sys.argv[1:], "--rendezvous", rendezvous])
 
 
 def train(options: argparse.Namespace) -> None:
     """Train in this process, which may be one of several."""
-    from oac.pretrain.distributed import process_group, world_size
+    from oac.pretrain.distributed import process_group
     from oac.pretrain.loop import Preempted
     from oac.pretrain.recipe import complete
     from oac.pretrain.run import TrainingFiles, train_run
@@ -71,25 +98,38 @@ def train(options: argparse.Namespace) -> None:
                 options.state,
                 options.out,
                 options.history,
-                threads=max(1, options.threads // world_size()),
+                threads=max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),
                 device=device,
                 checkpoint_seconds=options.checkpoint_seconds,
                 compile=options.compile,
             )
     except Preempted as stop:
         print(stop, file=sys.stderr)
-        if "LOCAL_RANK" in os.environ:
-            (options.state / PREEMPTED).touch()
+        if PREEMPTED in os.environ:
+            Path(os.environ[PREEMPTED]).touch()
         sys.exit(EXIT_PREEMPTED)
 
 
-def watch(options: argparse.Namespace, processes: int) -> None:
-    """Start the processes through torchrun, hand a signal on to them, and end as they ended.
+def watch(options: argparse.Namespace) -> None:
+    """Start this machine's processes through torchrun, hand a signal on to them, and end as they ended.
 
     torchrun ends with 1 whatever its processes ended with; a file tells that they stopped on request.
     """
-    note = options.state / PREEMPTED
-    note.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="oac-") as folder:
+        note = Path(folder) / "preempted"
+        os.environ[PREEMPTED] = str(note)
+        code, asked = run_torchrun(options)
+        # A scheduler that signals every process can end torchrun before its processes have written their checkpoint.
+        deadline = time.monotonic() + LEAVE_SECONDS * asked
+        while not note.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if note.exists():
+            sys.exit(EXIT_PREEMPTED)
+    sys.exit(min(code, 1) if code >= 0 else 1)
+
+
+def run_torchrun(options: argparse.Namespace) -> tuple[int, bool]:
+    """Run this machine's torchrun to its end; its code, and whether this process was asked to stop meanwhile."""
     asked: list[int] = []
     child: subprocess.Popen[bytes] | None = None
 
@@ -101,7 +141,11 @@ def watch(options: argparse.Namespace, processes: int) -> None:
     # In a session of its own torchrun gets Ctrl-C once, from here; its SIGTERM to the processes they answer.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    meeting = ["--standalone"]
+    if options.nodes > 1:
+        meeting = [f"--nnodes={options.nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={options.rendezvous}"]
+    processes = max(options.gpus, options.processes) // options.nodes
+    command = [sys.executable, "-m", "torch.distributed.run", *meeting, f"--nproc-per-node={processes}"]
     # torchrun inherits the locks of the acquired GPUs (close_fds). If this process is killed and can hand on nothing,
     # the kernel tells torchrun, and its processes write a checkpoint before others get the GPUs.
     child = subprocess.Popen(
@@ -109,15 +153,7 @@ def watch(options: argparse.Namespace, processes: int) -> None:
     )
     if asked:
         child.terminate()
-    code = child.wait()
-    # A scheduler that signals every process can end torchrun before its processes have written their checkpoint.
-    deadline = time.monotonic() + LEAVE_SECONDS * bool(asked)
-    while not note.exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    if note.exists():
-        note.unlink()
-        sys.exit(EXIT_PREEMPTED)
-    sys.exit(min(code, 1) if code >= 0 else 1)
+    return child.wait(), bool(asked)
 
 
 def end_with_parent() -> None:

@@ -1,20 +1,22 @@
 """Communication between the processes of one run, under torch.distributed's names; one process keeps what it has.
 
 The batch of a step is dealt out in equal parts, one to each process of torch's default group (one GPU each).
-Gradients are averaged by hand, once a step: every objective here is a mean over the batch, so that the mean over the
-processes is what one process would have computed from the whole batch.
+Every objective here is a mean over the batch, so that the mean of the processes' gradients, which
+DistributedDataParallel takes, is what one process would have computed from the whole batch.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 @contextmanager
@@ -44,6 +46,29 @@ def world_size() -> int:
 def rank() -> int:
     """The number of this process among them, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def data_parallel(module: nn.Module) -> nn.Module:
+    """Wrap a module so that backward passes average its gradients over the processes; one alone it stays as it is.
+
+    Every parameter that requires a gradient must get one in every backward pass. Buffers are not broadcast: queues
+    and memory banks are equal in all processes, and running statistics are averaged by the training loop.
+    """
+    if world_size() == 1:
+        return module
+    with warnings.catch_warnings():
+        # torch 2.14 calls the option forward_sync_buffers, which 2.11 does not know.
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def convert_sync_batchnorm(module: nn.Module) -> None:
+    """Put torch's SyncBatchNorm, which there is for GPUs only, in the place of a method's batch norms that need it.
+
+    Those have their statistics over all processes (`synchronised`): all of a method's batch norms or none.
+    """
+    if any(getattr(child, "synchronised", False) for child in module.modules()):
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)
 
 
 @torch.no_grad()
@@ -94,8 +119,8 @@ def average_(tensors: Iterable[Tensor]) -> None:
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
     flat /= world_size()
-    for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
-        tensor.copy_(mean.view_as(tensor))
+    means = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [mean.view_as(tensor) for tensor, mean in zip(tensors, means, strict=True)])
 
 
 def all_reduce_max(value: int) -> int:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from oac.pretrain import augment, distributed
-from oac.pretrain.checkpoint import State
+from oac.pretrain.checkpoint import State, StateError
 from oac.pretrain.compilation import Compilation
 from oac.pretrain.device_cut import DeviceCut
 from oac.pretrain.loader import Batch, ViewBatches, stream
@@ -60,6 +60,7 @@ class Trainer:
         self.recipe, self.batches, self.state = recipe, batches, state
         self.device, self.workers, self.checkpoint_seconds = torch.device(device), workers, checkpoint_seconds
         self.method = method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = distributed.data_parallel(self.method)  # the method itself where one process trains
         options = recipe["options"]
         own = {key: value for key, value in options.items() if key in OptimizerOptions.__dataclass_fields__}
         self.schedule = OptimizerOptions(**own)
@@ -133,12 +134,12 @@ class Trainer:
         self.method.train()
         kind = AUTOCAST[self.precision]
         with torch.autocast(self.device.type, kind, enabled=kind is not None):
-            loss, monitors = self.method.loss(query, key, batch)
+            loss, monitors = self.model(query, key, batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
-        # Running statistics go along, so that all processes hold the state that the first one saves.
-        gradients = [p.grad for p in self.method.parameters() if p.grad is not None]
-        distributed.average_([*gradients, *self.running])
+        # So that all processes hold the state that the first one saves, wherever it is saved.
+        distributed.average_(self.running)
+        self.method.before_step()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.method.after_step((self.step + 1) / self.steps)
@@ -221,18 +222,18 @@ class Trainer:
         distributed.average_(self.sums.values())
         self._require_finite(float(self.sums.get("loss", 0.0)))
         damaged = self._damaged_by_all()
-        if not self.first:
-            return
-        self.state.save(
-            {
-                "step": self.step,
-                "method": self.method.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "sums": self.sums,
-                "damaged": damaged,
-            }
-        )
+        if self.first:
+            self.state.save(
+                {
+                    "step": self.step,
+                    "method": self.method.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "scaler": self.scaler.state_dict(),
+                    "sums": self.sums,
+                    "damaged": damaged,
+                }
+            )
+        distributed.barrier()  # a machine that has left must not end the others while they write
 
     def _resume(self) -> None:
         # The first process may set a checkpoint of other data aside; the others look when it has.
@@ -245,6 +246,12 @@ class Trainer:
             self.scaler.load_state_dict(content["scaler"])
             self.step, self.damaged = content["step"], content["damaged"] * self.first
             self.sums = {name: value.to(self.device) for name, value in content["sums"].items()}
+        nearest, farthest = -distributed.all_reduce_max(-self.step), distributed.all_reduce_max(self.step)
+        if nearest < farthest:
+            raise StateError(
+                f"{self.state.folder} is at step {nearest} for one process of the run and at step {farthest} for"
+                " another: put it where all machines of the run see the same files"
+            )
         if self.first:
             self.state.start_history(self.step, device=self.device.type, precision=self.precision)
 

@@ -89,6 +89,8 @@ def train_run(
     batches, labels = training_batches(recipe, files, torch.device(device), threads)
     torch.manual_seed(recipe["seed"])
     method = methods.build(recipe, labels)
+    if device != "cpu":
+        distributed.convert_sync_batchnorm(method)
     state = State(state_folder, recipe, files.fingerprint())
     # Where views are cut on the device there is nothing for workers to do.
     workers = threads if device != "cpu" and isinstance(batches.photos, HostPhotos) else 0

@@ -1,8 +1,8 @@
 """Objectives, a file each, behind one small protocol.
 
-A method is a module that owns its networks and offers what the training loop needs: `loss`, `after_step`, the
-`encoder` that a probe will read and the `chance` level of its loss. The loop knows no method by name. A new method is
-a file here, its branch in `build` and its options in the study schema.
+A method is a module that owns its networks and offers what the training loop needs: `loss`, `before_step`,
+`after_step`, the `encoder` that a probe will read and the `chance` level of its loss. The loop knows no method by
+name. A new method is a file here, its branch in `build` and its options in the study schema.
 """
 
 from __future__ import annotations
@@ -30,7 +30,17 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, query: Tensor, key: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of augmented views (B, 3, S, S) and scalars to watch; nothing is synchronised."""
+        """Return the loss of augmented views (B, 3, S, S) and scalars to watch; nothing is synchronised.
+
+        Every parameter that requires a gradient must have a part in it, for DistributedDataParallel waits for each.
+        """
+
+    def forward(self, query: Tensor, key: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return `loss`: what DistributedDataParallel calls."""
+        return self.loss(query, key, batch)
+
+    def before_step(self) -> None:
+        """Do what precedes the optimiser's step: take the gradients of parameters that are to rest."""
 
     def after_step(self, progress: float) -> None:
         """Do what follows the optimiser's step: momentum encoders, queues.

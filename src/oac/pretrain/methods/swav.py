@@ -70,10 +70,8 @@ class SwAV(Method):
         if batch.small is not None:
             features.append(self.encoder(batch.small))
         z = F.normalize(self.projector(torch.cat(features)).float(), dim=1)
-        frozen = self.progress < self.options.freeze
         with torch.autocast(query.device.type, enabled=False):
-            prototypes = self.prototypes.weight.detach() if frozen else self.prototypes.weight
-            scores = z @ prototypes.T
+            scores = z @ self.prototypes.weight.T
             views = scores.split(len(query))
             codes = self._codes(z.detach().split(len(query))[:2])
             logs = [F.log_softmax(view / self.options.temperature, dim=1) for view in views]
@@ -99,6 +97,11 @@ class SwAV(Method):
         assigned = [sinkhorn(z @ self.prototypes.weight.T, self.options) for z in everyone]
         newest = [codes[-len(full[0]) * world_size() :] for codes in assigned]
         return [codes.chunk(world_size())[rank()] for codes in newest]
+
+    def before_step(self) -> None:
+        """Take the prototypes' gradient while they are frozen: without one no optimiser moves them."""
+        if self.progress < self.options.freeze:
+            self.prototypes.weight.grad = None
 
     @torch.no_grad()
     def after_step(self, progress: float) -> None:

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from oac import gpus
+from oac.configuration import ConfigError
 
 CONTEXT = multiprocessing.get_context("fork")
 
@@ -192,3 +193,20 @@ def test_a_process_that_inherits_the_locks_keeps_the_gpus_when_the_job_is_killed
             except BlockingIOError:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,1", 1)])
+def test_a_gpu_is_asked_for_where_one_is_visible(monkeypatch, visible, count):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus.resolve("auto") == count
+    assert gpus.resolve(1 - count) == 1 - count
+
+
+@pytest.mark.parametrize(("wanted", "per_node", "count"), [(0, 8, 1), (1, 8, 1), (8, 8, 1), (16, 8, 2), (12, 4, 3)])
+def test_a_run_takes_one_machine_or_all_gpus_of_several(wanted, per_node, count):
+    assert gpus.nodes(wanted, per_node) == count
+
+
+def test_a_run_that_would_take_a_part_of_a_machine_is_refused():
+    with pytest.raises(ConfigError, match=r"is 20, .* the 8 GPUs of one machine .* set gpu to 16"):
+        gpus.nodes(20, 8)

@@ -498,23 +498,6 @@ def test_the_remedy_for_a_number_read_as_text_is_a_number_with_its_value(text):
     assert yaml.safe_load(configuration._as_yaml_number(text)) == float(text)
 
 
-@pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,1", 1)])
-def test_a_gpu_is_asked_for_where_one_is_visible(monkeypatch, visible, count):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert studies.gpus("auto") == count
-    assert studies.gpus(1 - count) == 1 - count
-
-
-@pytest.mark.parametrize(("gpus", "per_node", "count"), [(0, 8, 1), (1, 8, 1), (8, 8, 1), (16, 8, 2), (12, 4, 3)])
-def test_a_run_takes_one_machine_or_all_gpus_of_several(gpus, per_node, count):
-    assert studies.nodes(gpus, per_node) == count
-
-
-def test_a_run_that_would_take_a_part_of_a_machine_is_refused():
-    with pytest.raises(configuration.ConfigError, match=r"is 20, .* the 8 GPUs of one machine .* set gpu to 16"):
-        studies.nodes(20, 8)
-
-
 def test_the_variants_of_moco_are_listed_once_and_in_order():
     found = whole((ROOT / "config/studies").glob("*.yaml"))
     demo = found["demo"]

@@ -22,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from oac.configuration import ConfigError
+
 POLL_SECONDS = 1.0
 UNITS = 12  # divides among 1, 2, 3, 4, 6 and 12 runs
 RUNS_PER_GPU = "OAC_RUNS_PER_GPU"  # the variable that hands the workflow's setting to its jobs
@@ -29,6 +31,30 @@ RUNS_PER_GPU = "OAC_RUNS_PER_GPU"  # the variable that hands the workflow's sett
 
 class NoSuchGpuError(ValueError):
     """More GPUs are asked for than there are."""
+
+
+def resolve(setting: str | int) -> int:
+    """Turn the setting `gpu` (auto or a number) into the number of GPUs a run takes, without importing torch."""
+    if setting != "auto":
+        return int(setting)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return int(Path("/dev/nvidiactl").exists() if visible is None else visible not in ("", "-1"))
+
+
+def nodes(gpus: int, gpus_per_node: int) -> int:
+    """How many machines a run takes, all of whose GPUs it takes where there are several.
+
+    Raises ConfigError where it would take a part of one.
+    """
+    if gpus <= gpus_per_node:
+        return 1
+    if gpus % gpus_per_node:
+        raise ConfigError(
+            f"`gpu` of the configuration is {gpus}, which is more than the {gpus_per_node} GPUs of one machine"
+            f" (`gpus_per_node`) and not those of several: set gpu to {gpus - gpus % gpus_per_node}, or gpus_per_node"
+            " to what a machine has"
+        )
+    return gpus // gpus_per_node
 
 
 def visible_gpus() -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -188,30 +187,6 @@ def runs(study: Mapping[str, Any]) -> list[tuple[str, str, int]]:
 def box_sources(study: Mapping[str, Any]) -> list[str]:
     """List the proposal sources that the crop variants of a study use, each once."""
     return list(dict.fromkeys(variant["boxes"] for variant in study["crops"].values() if "boxes" in variant))
-
-
-def gpus(setting: str | int) -> int:
-    """Turn the setting `gpu` (auto or a number) into the number of GPUs a run takes, without importing torch."""
-    if setting != "auto":
-        return int(setting)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return int(Path("/dev/nvidiactl").exists() if visible is None else visible not in ("", "-1"))
-
-
-def nodes(gpus: int, gpus_per_node: int) -> int:
-    """How many machines a run takes, all of whose GPUs it takes where there are several.
-
-    Raises ConfigError where it would take a part of one.
-    """
-    if gpus <= gpus_per_node:
-        return 1
-    if gpus % gpus_per_node:
-        raise ConfigError(
-            f"`gpu` of the configuration is {gpus}, which is more than the {gpus_per_node} GPUs of one machine"
-            f" (`gpus_per_node`) and not those of several: set gpu to {gpus - gpus % gpus_per_node}, or gpus_per_node"
-            " to what a machine has"
-        )
-    return gpus // gpus_per_node
 
 
 def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) -> None:

@@ -33,8 +33,8 @@ try:
         for column, name in config["table1"].items()
     }
     studies.check_names(config, STUDIES, BROKEN)
-    GPUS = studies.gpus(config["gpu"])
-    NODES = studies.nodes(GPUS, config["gpus_per_node"])
+    GPUS = gpus.resolve(config["gpu"])
+    NODES = gpus.nodes(GPUS, config["gpus_per_node"])
     # What the command asks for is checked here, where Snakemake prints the sentence alone. The call of a job on a
     # cluster names no path, so it would check the configured studies, which the job may have nothing to do with.
     targets = [

@@ -95,6 +95,15 @@ def test_the_gpus_of_a_scheduler_are_the_ones_that_count(monkeypatch):
         assert gpus.visible_gpus() == []
 
 
+def test_a_job_sees_the_gpus_that_it_holds_and_a_job_of_none_is_left_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    with gpus.use_gpus(0):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "3,4"
+    with gpus.use_gpus(1):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+
+
 def test_without_a_scheduler_the_driver_lists_them(monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -54,6 +54,20 @@ def lock_folder() -> Path:
 
 
 @contextmanager
+def use_gpus(count: int) -> Iterator[None]:
+    """Hold `count` free GPUs of this machine, the only ones that CUDA then shows this process; wait for them.
+
+    Enter before CUDA is first used. With 0 nothing changes.
+    """
+    if count:
+        with acquire_gpus(count, visible_gpus(), lock_folder()) as gpu_ids:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+            yield
+    else:
+        yield
+
+
+@contextmanager
 def acquire_gpus(count: int, gpus: Sequence[str], locks: Path) -> Iterator[list[str]]:
     """Hold `count` of the `gpus` that no other job holds, and give their ids; wait where too few are free.
 

@@ -36,6 +36,17 @@ class StudyFiles:
         """The part of the study at some keys, without defaults."""
         return studies.given(self.study, *keys)
 
+    def setting(self, *keys: str) -> Any:
+        """The value of the study at some keys, None where the last is absent.
+
+        Keys of a mapping are sorted, so that equal values have one text.
+        """
+        value: Any = self.study
+        for key in keys[:-1]:
+            value = value[key]
+        value = value.get(keys[-1])
+        return dict(sorted(value.items())) if isinstance(value, dict) else value
+
     # Runs.
 
     def recipe(self, method: str, crops: str, seed: str) -> dict[str, Any]:
@@ -174,10 +185,10 @@ class StudyFiles:
         options = studies.given(self.study, "proposals", "bing")
         return json.dumps({key: options[key] for key in options if key not in ("nms_iou", "weights")}, sort_keys=True)
 
-    def bing_weights(self, source: str) -> list[str]:
-        """The weights that a shard's boxes are proposed with; nothing for other sources and for packaged weights."""
+    def bing_weights(self, source: str) -> str | list[str]:
+        """The weights that a shard's boxes are proposed with; no file for other sources and for packaged weights."""
         trained = source == "bing" and self.proposals["bing"]["weights"] != "packaged"
-        return [f"{self.folder}/proposals/bing.json"] if trained else []
+        return f"{self.folder}/proposals/bing.json" if trained else []
 
     def source_options(self, source: str) -> str:
         """The options of a source's use as JSON; those of BING's training are in its weights."""

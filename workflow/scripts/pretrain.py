@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from oac import gpus
 from oac.command import plain_errors
+from oac.gpus import use_gpus
 
 EXIT_PREEMPTED = 75  # as oac.pretrain.loop; here nothing that imports torch is needed until training starts
 LEAVE_SECONDS = 30.0  # what processes that were asked to stop may take for their checkpoint
@@ -46,11 +46,7 @@ def main() -> None:
         train(options)
         return
     processes = max(options.gpus, options.processes)
-    if not options.gpus:
-        watch(options, processes) if processes > 1 else train(options)
-        return
-    with gpus.acquire_gpus(options.gpus, gpus.visible_gpus(), gpus.lock_folder()) as gpu_ids:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+    with use_gpus(options.gpus):
         watch(options, processes) if processes > 1 else train(options)
 
 

@@ -21,10 +21,6 @@ from pathlib import Path
 POLL_SECONDS = 1.0
 
 
-class NoSuchGpuError(ValueError):
-    """More GPUs are asked for than there are."""
-
-
 def visible_gpus() -> list[str]:
     """Ids of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES writes them.
 
@@ -71,10 +67,10 @@ def use_gpus(count: int) -> Iterator[None]:
 def acquire_gpus(count: int, gpus: Sequence[str], locks: Path) -> Iterator[list[str]]:
     """Hold `count` of the `gpus` that no other job holds, and give their ids; wait where too few are free.
 
-    Raises NoSuchGpuError where there are fewer GPUs at all.
+    Raises ValueError where there are fewer GPUs at all.
     """
     if len(gpus) < count:
-        raise NoSuchGpuError(
+        raise ValueError(
             f"{count} GPU{'s' * (count > 1)} asked for and {len(gpus)} found"
             f"{' (' + ', '.join(gpus) + ')' if gpus else ''}: set `gpu` in config/config.yaml to what nvidia-smi"
             " lists, or to 0 for the CPU"

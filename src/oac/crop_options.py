@@ -88,22 +88,6 @@ def crop_params(variant: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key == "policy" or not OPTIONS[key].elsewhere}
 
 
-def schema(seeds: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON schema of a crop variant in a study file. seeds: the schema of its seeds."""
-    properties: dict[str, Any] = {
-        "policy": {"description": "Crop policy (section 3 and figure 2).", "enum": list(POLICIES)},
-        "seeds": dict(seeds),
-    }
-    properties |= {key: {"description": option.description} | option.schema for key, option in OPTIONS.items()}
-    return {
-        "description": "How the two views of a photo are cut.",
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["policy", "seeds"],
-        "properties": properties,
-    }
-
-
 def markdown_table() -> str:
     """The table of docs/crops.md: one row for each option."""
     rows = ["| option | policies | default | released code | meaning |", "| --- | --- | --- | --- | --- |"]

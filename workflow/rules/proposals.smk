@@ -139,7 +139,7 @@ rule compare_proposals:
     message:
         "Scoring the proposals of {wildcards.study} on its {params.options[split]} split"
     script:
-        "../scripts/compare_proposals.py"
+        "../scripts/proposals.py"
 
 
 rule draw_comparison:
@@ -183,7 +183,5 @@ rule comparison:
         rules.draw_top_boxes.output,
     output:
         touch("results/{study}/proposals/comparison/all"),
-    log:
-        "logs/{study}/comparison/all.log",
     message:
         "The comparison of the proposals of {wildcards.study} is in results/{wildcards.study}/proposals/comparison"

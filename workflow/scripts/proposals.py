@@ -16,12 +16,19 @@ from oac.atomic import writing
 from oac.command import plain_errors
 from oac.data.store import DamagedPhotoError, Store
 from oac.data.tables import boxes_by_image
+from oac.data.voc import difficult_objects
 from oac.gpus import use_gpus
 from oac.progress import track
 from oac.proposals.bing import Bing
 from oac.proposals.bing_train import train
 from oac.proposals.box_sources import from_csv, ground_truth, proposal_table, random_boxes
-from oac.proposals.comparison import first_photos
+from oac.proposals.comparison import (
+    GroundTruth,
+    first_photos,
+    proposals_by_source,
+    score_proposals,
+    without_difficult,
+)
 from oac.proposals.proposers import proposer
 from oac.proposals.recall import detection_rate
 
@@ -148,6 +155,36 @@ def recall(proposals: list[np.ndarray], truth: list[np.ndarray], counts: list[in
     }
 
 
+def compare_proposals(smk: "Snakemake") -> None:
+    """Compare sources on one split: all figures of every number of boxes as csv, those to read as a page."""
+    from oac.report.proposal_comparison import page  # loads matplotlib, which no other job here needs
+
+    options, seed = smk.params.options, smk.params.random["seed"]
+    ids = first_photos(pd.read_parquet(smk.input.images), options["split"], options["photos"])["image_id"].tolist()
+    boxes = pd.read_parquet(smk.input.boxes)
+    boxes = boxes[boxes["image_id"].isin(ids)]
+    left_out = 0
+    if smk.params.difficult:
+        kept = without_difficult(boxes, difficult_objects(smk.params.difficult, ids))
+        left_out, boxes = len(boxes) - len(kept), kept
+    labels_of = dict(list(boxes.groupby("image_id")["label"]))
+    labels = [labels_of[name].to_numpy(object) if name in labels_of else np.zeros(0, object) for name in ids]
+    truth = GroundTruth(boxes_by_image(boxes, ids), labels)
+    tables = {Path(path).stem: pd.read_parquet(path) for path in smk.input.tables}
+    parts = []
+    for source, table in proposals_by_source(options["sources"], tables, ids, max(options["counts"]), seed):
+        scores = score_proposals(boxes_by_image(table, ids), truth, options["counts"])
+        scores.insert(0, "source", source)
+        parts.append(scores)
+        print(f"{source}: {len(table)} boxes of {len(ids)} photos", flush=True)
+    result = pd.concat(parts, ignore_index=True)
+    text = page(result, smk.wildcards.study, options["split"], len(ids), len(boxes), left_out)
+    with writing(smk.output.csv) as path:
+        result.to_csv(path, index=False, float_format="%.6g")
+    with writing(smk.output.md) as path:
+        path.write_text(text, encoding="utf-8")
+
+
 JOBS = {
     "train_bing": train_bing,
     "propose_shard": propose_shard,
@@ -156,6 +193,7 @@ JOBS = {
     "collect_long": collect_proposals,
     "propose_from_table": propose_from_table,
     "measure_recall": measure_recall,
+    "compare_proposals": compare_proposals,
 }
 
 if __name__ == "__main__":

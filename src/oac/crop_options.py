@@ -16,7 +16,6 @@ SCHEMAS = Path(__file__).parent / "schemas"
 _TABLE = read_yaml(SCHEMAS / "crops.yaml")
 
 POLICIES: tuple[str, ...] = tuple(_TABLE["policies"]["all"])
-OBJECT_POLICIES: tuple[str, ...] = tuple(_TABLE["policies"]["object"])
 ASYMMETRIC_POLICIES: tuple[str, ...] = tuple(_TABLE["policies"]["asymmetric"])
 FROM_PIXELS: tuple[str, ...] = tuple(_TABLE["box_sources"]["from_pixels"])
 BOX_SOURCES: tuple[str, ...] = tuple(_TABLE["box_sources"]["all"])
@@ -56,9 +55,6 @@ ABLATIONS: dict[str, Ablation] = {
 }
 AUDITED = tuple(key for key, option in OPTIONS.items() if option.released is not None)
 """Options in which the paper and the released code differ, in the order in which the audit switches them."""
-
-AUDIT_ONLY = tuple(key for key, option in OPTIONS.items() if option.audit_only)
-"""Options that only an audit gives."""
 
 
 def published(key: str) -> Any:

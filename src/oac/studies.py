@@ -126,11 +126,9 @@ def completed(part: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 def is_audit(study: Mapping[str, Any]) -> bool:
     """Whether some crop variant of a study switches an option between the paper and the released code."""
-    return any(
-        variant.get(key, crop_options.OPTIONS[key].default) != crop_options.OPTIONS[key].default
-        for variant in study["crops"].values()
-        for key in crop_options.AUDIT_ONLY
-    )
+    audited = {key: option.default for key, option in crop_options.OPTIONS.items() if option.audit_only}
+    variants = study["crops"].values()
+    return any(variant.get(key, default) != default for variant in variants for key, default in audited.items())
 
 
 def moco_variants(study: Mapping[str, Any]) -> list[str]:

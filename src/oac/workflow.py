@@ -69,13 +69,10 @@ class StudyFiles:
         digest = recipes.digest(self.recipe(method, crops, seed))
         return f"state/{self.name}-{method}-{crops}-seed{seed}-{digest}"
 
-    def trained_runs(self) -> list[tuple[str, str, int]]:
-        """The (method, crops, seed) that have a training curve."""
-        return [run for run in studies.runs(self.study) if run[0] != studies.RANDOM_INIT]
-
     def histories(self) -> list[str]:
-        """The histories of those runs."""
-        return [f"{self.folder}/pretrain/{m}/{c}/seed{s}/history.jsonl" for m, c, s in self.trained_runs()]
+        """The histories of the runs that are trained."""
+        trained = [run for run in studies.runs(self.study) if run[0] != studies.RANDOM_INIT]
+        return [f"{self.folder}/pretrain/{m}/{c}/seed{s}/history.jsonl" for m, c, s in trained]
 
     def probe_files(self, file: str) -> list[str]:
         """One file of the probe for every run."""
@@ -248,7 +245,7 @@ class StudyFiles:
         names = ["map_by_policy", "ap_by_size", "ap_by_frequency", "images_per_class", "objects_per_image"]
         names += [f"crops_{crops}" for crops in self.study["crops"]]
         names += ["ap_per_class"] if {"scene-scene"} < policies else []
-        names += ["training_curves"] if self.trained_runs() else []
+        names += ["training_curves"] if self.histories() else []
         names += self._optional_results()
         names += ["recall"] if any(source != "ground_truth" for source in studies.box_sources(self.study)) else []
         return [f"{self.folder}/report/figures/{name}.png" for name in names]

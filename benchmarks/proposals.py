@@ -9,6 +9,7 @@ import argparse
 import math
 import os
 import resource
+import runpy
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ OHMS, CORES, SHARD = 212_753, 16, 1000  # photos of the paper's subset; what its
 LONG_SIDE = 500
 TURNS = 3  # for each photo
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-PROPOSE = Path(__file__).parents[1] / "workflow" / "scripts" / "propose_shard.py"
+JOBS = Path(__file__).parents[1] / "workflow" / "scripts" / "proposals.py"
 
 
 def main() -> None:
@@ -47,7 +49,8 @@ def main() -> None:
     parser.add_argument("--opencv-model", help="folder of ObjNessB2W8*.yml.gz; OpenCV is left out without")
     parser.add_argument("--number", type=int, default=200, help="photos that are timed")
     parser.add_argument("--out", type=Path, default=Path("results/bench/proposals.json"))
-    parser.add_argument("--memory", type=int, default=None, help=argparse.SUPPRESS)  # what a child process is asked
+    parser.add_argument("--memory", type=int, default=None, help=argparse.SUPPRESS)  # what child processes are asked
+    parser.add_argument("--shard", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if any(os.environ.get(name) != "1" for name in THREADS):  # they are read when numpy is loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | dict.fromkeys(THREADS, "1"))
@@ -57,6 +60,9 @@ def main() -> None:
         raise ValueError(f"{options.photos} holds no *.jpg: name a folder of photos")
     if options.memory is not None:
         print(peak_memory(files, options.memory))
+        return
+    if options.shard is not None:
+        propose_shard(options.shard)
         return
     result: dict[str, Any] = {"machine": machine(), "photos": len(files)}
     result |= photo_times(list(decoded(files)), options.opencv_model)
@@ -121,9 +127,7 @@ def shard_times(files: list[Path]) -> dict[str, float]:
         table = pd.DataFrame({"image_id": [f"{n:04d}" for n in range(SHARD)], "path": names, "rotation": 0})
         write_shard(table, files[0].parent, *shard_files(store), long_side=512)
         stored_images(store).to_parquet(images, index=False)
-        command = [sys.executable, str(PROPOSE), "--images", str(images), "--photos", str(store)]
-        command += ["--shard", "train-000", "--source", "bing", "--options", "{}", "--count", "10"]
-        command += ["--out", f"{folder}/boxes.parquet"]
+        command = [sys.executable, __file__, str(files[0].parent), "--shard", folder]
         job = Job(lambda: subprocess.run(command, check=True, stderr=subprocess.DEVNULL))
         times = interleave({"shard": job}, TURNS, cpu=children_seconds)["shard"]
         assert len(pd.read_parquet(f"{folder}/boxes.parquet")) == 10 * SHARD
@@ -136,6 +140,18 @@ def shard_times(files: list[Path]) -> dict[str, float]:
         "ohms_minutes_16_cores": rounds * cpu / 60,  # on cores that nothing else uses
         "ohms_minutes_16_cores_as_loaded": rounds * wall / 60,
     }
+
+
+def propose_shard(folder: Path) -> None:
+    """Run the workflow's job on the shard under a folder, as Snakemake would."""
+    job = SimpleNamespace(
+        input=SimpleNamespace(images=folder / "images.parquet", weights=None),
+        output=[folder / "boxes.parquet"],
+        params=SimpleNamespace(photos=folder / "photos", options="{}", number=10, first=None),
+        wildcards=SimpleNamespace(source="bing", shard="train-000"),
+        resources=SimpleNamespace(gpu=0),
+    )
+    runpy.run_path(str(JOBS))["propose_shard"](job)
 
 
 def children_seconds() -> float:

@@ -100,15 +100,6 @@ def test_a_run_of_several_gpus_takes_a_share_of_each(jobs):
     assert waits(jobs(1, names, runs_per_gpu=2)[1])
 
 
-def test_a_job_that_takes_no_gpu_computes_on_the_cpu_and_another_on_its_one_gpu(monkeypatch, tmp_path):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
-    monkeypatch.setattr(gpus, "lock_folder", lambda: tmp_path)
-    with gpus.one_device(0) as device:
-        assert device == "cpu"
-    with gpus.one_device(1) as device:
-        assert (device, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda", "3")
-
-
 def test_jobs_that_each_want_all_gpus_get_them_in_turn(jobs):
     """None may hold a part for ever while it waits for the rest."""
     names = ["0", "1", "2"]
@@ -126,10 +117,10 @@ def test_jobs_that_each_want_all_gpus_get_them_in_turn(jobs):
 
 
 def test_a_gpu_that_is_not_there_is_named_with_what_to_do(tmp_path):
-    with pytest.raises(gpus.NoSuchGpuError, match=r"2 GPUs asked for and 1 found \(0\): set `gpu` in config"):  # noqa: SIM117
+    with pytest.raises(ValueError, match=r"2 GPUs asked for and 1 found \(0\): set `gpu` in config"):  # noqa: SIM117
         with gpus.acquire_gpus(2, ["0"], tmp_path):
             pass
-    with pytest.raises(gpus.NoSuchGpuError, match="1 GPU asked for and 0 found: set"):  # noqa: SIM117
+    with pytest.raises(ValueError, match="1 GPU asked for and 0 found: set"):  # noqa: SIM117
         with gpus.acquire_gpus(1, [], tmp_path):
             pass
 
@@ -140,6 +131,15 @@ def test_the_gpus_of_a_scheduler_are_the_ones_that_count(monkeypatch):
     for none in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
         assert gpus.visible_gpus() == []
+
+
+def test_a_job_sees_the_gpus_that_it_holds_and_a_job_of_none_computes_on_the_cpu(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    with gpus.use_gpus(0) as device:
+        assert (device, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cpu", "3,4")
+    with gpus.use_gpus(1) as device:
+        assert (device, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda", "3")
 
 
 def test_without_a_scheduler_the_driver_lists_them(monkeypatch, tmp_path):

@@ -206,13 +206,13 @@ def test_the_imagenet_study_is_of_the_published_size():
 
 def test_an_unknown_study_is_answered_with_the_nearest_name_and_all_there_are():
     known = {"demo": {"name": "demo"}, "voc07": {}}
-    assert studies.find(known, "demo") == {"name": "demo"}
+    assert studies.find(known, "demo", {}) == {"name": "demo"}
     with pytest.raises(
         configuration.ConfigError, match=r"no study 'dmeo' \(did you mean demo\?\): there are demo, voc07$"
     ):
-        studies.find(known, "dmeo")
+        studies.find(known, "dmeo", {})
     with pytest.raises(configuration.ConfigError, match=r"no study 'imagenet': there are demo, voc07$"):
-        studies.find(known, "imagenet")
+        studies.find(known, "imagenet", {})
 
 
 def test_a_study_takes_from_its_base_what_it_lacks(tmp_path):

@@ -16,7 +16,6 @@ SCHEMAS = Path(__file__).parent / "schemas"
 _TABLE = read_yaml(SCHEMAS / "crops.yaml")
 
 POLICIES: tuple[str, ...] = tuple(_TABLE["policies"]["all"])
-OBJECT_POLICIES: tuple[str, ...] = tuple(_TABLE["policies"]["object"])
 ASYMMETRIC_POLICIES: tuple[str, ...] = tuple(_TABLE["policies"]["asymmetric"])
 FROM_PIXELS: tuple[str, ...] = tuple(_TABLE["box_sources"]["from_pixels"])
 BOX_SOURCES: tuple[str, ...] = tuple(_TABLE["box_sources"]["all"])
@@ -57,9 +56,6 @@ ABLATIONS: dict[str, Ablation] = {
 AUDITED = tuple(key for key, option in OPTIONS.items() if option.released is not None)
 """Options in which the paper and the released code differ, in the order in which the audit switches them."""
 
-AUDIT_ONLY = tuple(key for key, option in OPTIONS.items() if option.audit_only)
-"""Options that only an audit gives."""
-
 
 def published(key: str) -> Any:
     """The paper's value of an option."""
@@ -86,22 +82,6 @@ def crop_params(variant: Mapping[str, Any]) -> dict[str, Any]:
     """What decides where a variant's crops are cut, with defaults: the arguments of `CropPolicy`."""
     options = with_defaults(variant)
     return {key: value for key, value in options.items() if key == "policy" or not OPTIONS[key].elsewhere}
-
-
-def schema(seeds: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON schema of a crop variant in a study file. seeds: the schema of its seeds."""
-    properties: dict[str, Any] = {
-        "policy": {"description": "Crop policy (section 3 and figure 2).", "enum": list(POLICIES)},
-        "seeds": dict(seeds),
-    }
-    properties |= {key: {"description": option.description} | option.schema for key, option in OPTIONS.items()}
-    return {
-        "description": "How the two views of a photo are cut.",
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["policy", "seeds"],
-        "properties": properties,
-    }
 
 
 def markdown_table() -> str:

@@ -29,10 +29,6 @@ UNITS = 12  # divides among 1, 2, 3, 4, 6 and 12 runs
 RUNS_PER_GPU = "OAC_RUNS_PER_GPU"  # the variable that hands the workflow's setting to its jobs
 
 
-class NoSuchGpuError(ValueError):
-    """More GPUs are asked for than there are."""
-
-
 def resolve(setting: str | int) -> int:
     """Turn the setting `gpu` (auto or a number) into the number of GPUs a run takes, without importing torch."""
     if setting != "auto":
@@ -91,14 +87,28 @@ def runs_per_gpu() -> int:
 
 
 @contextmanager
+def use_gpus(count: int) -> Iterator[str]:
+    """Hold `count` GPUs of this machine, the only ones that CUDA then shows this process; wait for them.
+
+    Gives the device to compute on, as torch names it. Enter before CUDA is first used. With 0 it is the CPU.
+    """
+    if not count:
+        yield "cpu"
+        return
+    with acquire_gpus(count, visible_gpus(), lock_folder()) as gpu_ids:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+        yield "cuda"
+
+
+@contextmanager
 def acquire_gpus(count: int, gpus: Sequence[str], locks: Path) -> Iterator[list[str]]:
     """Hold a share of `count` of the `gpus` and give their ids; wait where too few have one left.
 
-    The share is that of `runs_per_gpu`. Raises NoSuchGpuError where there are fewer GPUs at all.
+    The share is that of `runs_per_gpu`. Raises ValueError where there are fewer GPUs at all.
     """
     units = UNITS // runs_per_gpu()
     if len(gpus) < count:
-        raise NoSuchGpuError(
+        raise ValueError(
             f"{count} GPU{'s' * (count > 1)} asked for and {len(gpus)} found"
             f"{' (' + ', '.join(gpus) + ')' if gpus else ''}: set `gpu` in config/config.yaml to what nvidia-smi"
             " lists, or to 0 for the CPU"
@@ -118,20 +128,6 @@ def acquire_gpus(count: int, gpus: Sequence[str], locks: Path) -> Iterator[list[
             announced = True
         # Two jobs that each hold a part and wait for the rest release it here, and try again at different times.
         time.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))
-
-
-@contextmanager
-def one_device(count: int) -> Iterator[str]:
-    """Hold one of the machine's GPUs where `count` is not 0, and give torch's name of the device to compute on.
-
-    Before CUDA is first used in this process.
-    """
-    if not count:
-        yield "cpu"
-        return
-    with acquire_gpus(1, visible_gpus(), lock_folder()) as gpu_ids:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_ids[0]
-        yield "cuda"
 
 
 def _share_of(gpu: Path, units: int, held: ExitStack) -> bool:

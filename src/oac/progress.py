@@ -1,4 +1,4 @@
-"""Says how far a long loop is: a bar on a terminal, a line per interval in a log."""
+"""Says how far a long loop is: a line per interval in a job's log."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from tqdm import tqdm
-
 Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], total: int, label: str, *, interval: float = 15.0) -> Iterator[Item]:
-    """Yield the items, on a terminal with a bar, else with a line on stderr per `interval` seconds.
+    """Yield the items, with a line on stderr per `interval` seconds.
 
     A line holds the count, the items per second since the start and the time left; the last item gets one.
     `total` must be right for the time left to be.
     """
-    if sys.stderr.isatty():
-        yield from tqdm(items, total=total, desc=label, dynamic_ncols=True)
-        return
     start = last = time.monotonic()
     for count, item in enumerate(items, 1):
         yield item

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,19 @@ SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each 
 }
 TWO_SPLITS = ("dicts", "voc", "coco", "imagenet")  # sources without a validation split
 SGD_KEYS = ("lr", "epochs", "milestones", "batch_size")  # of `probe`; L-BFGS reads none of them
+PARENT_KEYS = {"like": ("like",), "base": ("base", "like")}  # and the keys of these that a parent may not have
 UNCROPPED = "none"  # the crops of a method that does not crop
 RANDOM_INIT = "random_init"  # the method of the reference row: a network as it was initialised
 
 
 @functools.cache
 def schema() -> dict[str, Any]:
-    """The JSON schema of a study file; its part on crop variants is made from `oac.crop_options`."""
+    """The JSON schema of a study file; its options of crop variants are those of `oac.crop_options`."""
     result = read_yaml(crop_options.SCHEMAS / "study.yaml")
-    variants = result["properties"]["crops"]["patternProperties"]
-    seeds = result["properties"]["methods"]["properties"]["moco_v2"]["properties"]["seeds"]
-    variants.update({pattern: crop_options.schema(seeds) for pattern in variants})
+    (variant,) = result["properties"]["crops"]["patternProperties"].values()
+    variant["properties"]["policy"]["enum"] = list(crop_options.POLICIES)
+    for key, option in crop_options.OPTIONS.items():
+        variant["properties"][key] = {"description": option.description} | option.schema
     return result
 
 
@@ -67,31 +70,23 @@ def load(files: Iterable[str | Path]) -> tuple[dict[str, dict[str, Any]], dict[s
 
 def read_study(file: Path) -> dict[str, Any]:
     """Read one study file, with what it takes from others and all defaults. Raises ConfigError."""
-    given = read_yaml(file)
-    # A mistake is named in the file that it was made in, before the studies that take it from there.
-    for key, barred in (("like", {"like"}), ("base", {"base", "like"})):
-        parent = file.parent / f"{given.get(key)}.yaml"
-        if isinstance(given.get(key), str) and parent.exists() and not barred & set(read_yaml(parent)):
-            read_study(parent)
-    given = with_base(given, file)
+    given = _with_parents(read_yaml(file), file)
     study = checked(given, schema(), file)
     _check_study(study, given, file)
     return study
 
 
-def with_base(given: dict[str, Any], file: Path) -> dict[str, Any]:
+def _with_parents(given: dict[str, Any], file: Path) -> dict[str, Any]:
     """Fill in what a study takes from the files beside it, `like` first and then `base`. Raises ConfigError."""
-    if not isinstance(given.get("like", given.get("base")), str):
-        return given
-    if isinstance(name := given.get("like"), str):
-        given = deep_merge(load_parent(file, "like", name, barred=("like",)), given)
-    if isinstance(name := given.get("base"), str):
-        given = deep_merge(load_parent(file, "base", name, barred=("base", "like")) | {"crops": {}}, given)
-    whole: dict[str, Any] = _without_nulls(given)
-    return whole
+    whole = given
+    for key, barred in PARENT_KEYS.items():
+        name = whole.get(key)
+        if isinstance(name, str):
+            whole = deep_merge(_read_parent(file, key, name, barred), whole)
+    return given if whole is given else _without_nulls(whole)
 
 
-def load_parent(file: Path, key: str, name: str, barred: tuple[str, ...]) -> dict[str, Any]:
+def _read_parent(file: Path, key: str, name: str, barred: tuple[str, ...]) -> dict[str, Any]:
     """Read the study file that `file` names in `key`; one that names another one in a barred key is refused."""
     path = file.parent / f"{name}.yaml"
     if not path.exists():
@@ -101,7 +96,8 @@ def load_parent(file: Path, key: str, name: str, barred: tuple[str, ...]) -> dic
     for other in barred:
         if other in parent:
             raise ConfigError(f"{file}: {key} {name} has a {other} itself: name that one and write the rest here")
-    return parent
+    read_study(path)  # a mistake is named in the file that it was made in
+    return parent | {"crops": {}} if key == "base" else parent
 
 
 def _without_nulls(value: Any) -> Any:
@@ -116,8 +112,7 @@ def given(study: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     part, known = study, schema()
     for key in keys:
         part, known = part[key], known["properties"][key]
-    result: dict[str, Any] = without_defaults(part, known)
-    return result
+    return without_defaults(part, known)
 
 
 def completed(part: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -125,17 +120,14 @@ def completed(part: dict[str, Any], *keys: str) -> dict[str, Any]:
     known = schema()
     for key in keys:
         known = known["properties"][key]
-    result: dict[str, Any] = filled(part, known)
-    return result
+    return filled(part, known)
 
 
 def is_audit(study: Mapping[str, Any]) -> bool:
     """Whether some crop variant of a study switches an option between the paper and the released code."""
-    return any(
-        variant.get(key, crop_options.OPTIONS[key].default) != crop_options.OPTIONS[key].default
-        for variant in study["crops"].values()
-        for key in crop_options.AUDIT_ONLY
-    )
+    audited = {key: option.default for key, option in crop_options.OPTIONS.items() if option.audit_only}
+    variants = study["crops"].values()
+    return any(variant.get(key, default) != default for variant in variants for key, default in audited.items())
 
 
 def moco_variants(study: Mapping[str, Any]) -> list[str]:
@@ -147,23 +139,23 @@ def ablations(study: Mapping[str, Any]) -> list[str]:
     """List the ablations of which enough of MoCo-v2's crop variants differ in their option, and in nothing else."""
     result = []
     for name, ablation in crop_options.ABLATIONS.items():
-        groups: dict[str, int] = {}
+        groups: Counter[str] = Counter()
         for variant in (study["crops"][crops] for crops in moco_variants(study)):
             options = crop_options.with_defaults(variant)
             if ablation.option in options and ablation.policy in (None, variant["policy"]):
                 rest = repr(sorted((key, value) for key, value in options.items() if key != ablation.option))
-                groups[rest] = groups.get(rest, 0) + 1
+                groups[rest] += 1
         result += [name] if max(groups.values(), default=0) >= ablation.least else []
     return result
 
 
-def find(studies: Mapping[str, dict[str, Any]], name: str, broken: Mapping[str, str] | None = None) -> dict[str, Any]:
+def find(studies: Mapping[str, dict[str, Any]], name: str, broken: Mapping[str, str]) -> dict[str, Any]:
     """Return the study of that name.
 
     Raises ConfigError: the message of its file where that is broken, else the nearest name and all there are.
     """
-    if name in (broken or {}):
-        raise ConfigError((broken or {})[name])
+    if name in broken:
+        raise ConfigError(broken[name])
     if name not in studies:
         raise ConfigError(f"there is no study {name!r}{_nearest(name, studies)}: there are {', '.join(studies)}")
     return studies[name]

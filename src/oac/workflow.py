@@ -36,6 +36,17 @@ class StudyFiles:
         """The part of the study at some keys, without defaults."""
         return studies.given(self.study, *keys)
 
+    def setting(self, *keys: str) -> Any:
+        """The value of the study at some keys, None where the last is absent.
+
+        Keys of a mapping are sorted, so that equal values have one text.
+        """
+        value: Any = self.study
+        for key in keys[:-1]:
+            value = value[key]
+        value = value.get(keys[-1])
+        return dict(sorted(value.items())) if isinstance(value, dict) else value
+
     # Runs.
 
     def recipe(self, method: str, crops: str, seed: str) -> dict[str, Any]:
@@ -71,13 +82,10 @@ class StudyFiles:
         digest = recipes.digest(self.recipe(method, crops, seed))
         return f"state/{self.name}-{method}-{crops}-seed{seed}-{digest}"
 
-    def trained_runs(self) -> list[tuple[str, str, int]]:
-        """The (method, crops, seed) that have a training curve."""
-        return [run for run in studies.runs(self.study) if run[0] != studies.RANDOM_INIT]
-
     def histories(self) -> list[str]:
-        """The histories of those runs."""
-        return [f"{self.folder}/pretrain/{m}/{c}/seed{s}/history.jsonl" for m, c, s in self.trained_runs()]
+        """The histories of the runs that are trained."""
+        trained = [run for run in studies.runs(self.study) if run[0] != studies.RANDOM_INIT]
+        return [f"{self.folder}/pretrain/{m}/{c}/seed{s}/history.jsonl" for m, c, s in trained]
 
     def probe_files(self, file: str) -> list[str]:
         """One file of the probe for every run."""
@@ -187,10 +195,10 @@ class StudyFiles:
         options = studies.given(self.study, "proposals", "bing")
         return json.dumps({key: options[key] for key in options if key not in ("nms_iou", "weights")}, sort_keys=True)
 
-    def bing_weights(self, source: str) -> list[str]:
-        """The weights that a shard's boxes are proposed with; nothing for other sources and for packaged weights."""
+    def bing_weights(self, source: str) -> str | list[str]:
+        """The weights that a shard's boxes are proposed with; no file for other sources and for packaged weights."""
         trained = source == "bing" and self.proposals["bing"]["weights"] != "packaged"
-        return [f"{self.folder}/proposals/bing.json"] if trained else []
+        return f"{self.folder}/proposals/bing.json" if trained else []
 
     def source_options(self, source: str) -> str:
         """The options of a source's use as JSON; those of BING's training are in its weights."""
@@ -250,7 +258,7 @@ class StudyFiles:
         names = ["map_by_policy", "ap_by_size", "ap_by_frequency", "images_per_class", "objects_per_image"]
         names += [f"crops_{crops}" for crops in self.study["crops"]]
         names += ["ap_per_class"] if {"scene-scene"} < policies else []
-        names += ["training_curves"] if self.trained_runs() else []
+        names += ["training_curves"] if self.histories() else []
         names += self._optional_results()
         names += ["recall"] if any(source != "ground_truth" for source in studies.box_sources(self.study)) else []
         return [f"{self.folder}/report/figures/{name}.png" for name in names]

@@ -1,8 +1,8 @@
 """The job that proposes for a shard: what it writes, and what it does with damaged photos."""
 
-import subprocess
-import sys
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from PIL import Image
 from oac.data.store import Store, stored_images, write_shard
 from oac.proposals.bing import Bing
 
-SCRIPT = Path(__file__).resolve().parents[2] / "workflow/scripts/propose_shard.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "workflow/scripts/proposals.py"
 NAMES = ["a", "b", "c", "d"]
 
 
@@ -31,47 +31,33 @@ def photos(tmp_path_factory):
     return folder
 
 
-def run(photos, out, *more):
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        "--images",
-        str(photos / "images.parquet"),
-        "--photos",
-        str(photos / "store"),
-    ]
-    command += [
-        "--source",
-        "bing",
-        "--options",
-        "{}",
-        "--count",
-        "5",
-        "--shard",
-        "train-000",
-        "--out",
-        str(out),
-        *more,
-    ]
-    return subprocess.run(command, capture_output=True, text=True)
+def run(photos, out, *, weights=None, first=None):
+    """Run the job of the rule propose_shard, as Snakemake would."""
+    smk = SimpleNamespace(
+        input=SimpleNamespace(images=photos / "images.parquet", weights=weights),
+        output=[out],
+        params=SimpleNamespace(photos=photos / "store", options="{}", number=5, first=first),
+        wildcards=SimpleNamespace(source="bing", shard="train-000"),
+        resources=SimpleNamespace(gpu=0),
+    )
+    runpy.run_path(str(SCRIPT))["propose_shard"](smk)
 
 
-def test_a_shard_gets_the_boxes_of_its_photos_and_no_others(photos, tmp_path):
-    result = run(photos, tmp_path / "boxes.parquet", "--first", "None")
-    assert result.returncode == 0, result.stderr
-    assert "bing, train-000, photos: 3/3" in result.stderr
-    assert "s left" in result.stderr
+def test_a_shard_gets_the_boxes_of_its_photos_and_no_others(photos, tmp_path, capsys):
+    run(photos, tmp_path / "boxes.parquet")
+    log = capsys.readouterr().err
+    assert "bing, train-000, photos: 3/3" in log
+    assert "s left" in log
     table = pd.read_parquet(tmp_path / "boxes.parquet")
     assert table["image_id"].tolist() == ["a"] * 5 + ["b"] * 5 + ["c"] * 5
     expected, _ = Bing.load().propose(np.asarray(Store(photos / "store").image("b")), 5)
     mine = table.loc[table["image_id"] == "b", ["xmin", "ymin", "xmax", "ymax"]]
     np.testing.assert_array_equal(mine, expected.astype(np.float32))
-    again = run(photos, tmp_path / "again.parquet", "--first", "2")
-    assert again.returncode == 0, again.stderr
+    run(photos, tmp_path / "again.parquet", first=2)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again.parquet"), table[table["image_id"] != "c"])
 
 
-def test_a_damaged_photo_gets_no_box_and_the_others_theirs(photos, tmp_path):
+def test_a_damaged_photo_gets_no_box_and_the_others_theirs(photos, tmp_path, capsys):
     tar = photos / "store/train/train-000.tar"
     whole = tar.read_bytes()
     index = pd.read_parquet(photos / "store/train/train-000.index.parquet").set_index("image_id")
@@ -79,18 +65,15 @@ def test_a_damaged_photo_gets_no_box_and_the_others_theirs(photos, tmp_path):
     broken[index.loc["b", "offset"] + 700] ^= 255
     try:
         tar.write_bytes(broken)
-        result = run(photos, tmp_path / "boxes.parquet")
+        run(photos, tmp_path / "boxes.parquet")
     finally:
         tar.write_bytes(whole)
-    assert result.returncode == 0, result.stderr
-    assert "photo b" in result.stderr
+    assert "photo b" in capsys.readouterr().err
     assert sorted(set(pd.read_parquet(tmp_path / "boxes.parquet")["image_id"])) == ["a", "c"]
 
 
-def test_wrong_weights_end_in_one_sentence(photos, tmp_path):
+def test_wrong_weights_are_refused_with_what_to_do(photos, tmp_path):
     (tmp_path / "weights.json").write_text('{"format": "oac-bing-1"}')
-    result = run(photos, tmp_path / "boxes.parquet", "--weights", str(tmp_path / "weights.json"))
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: ")
-    assert "train them again" in result.stderr
+    with pytest.raises(ValueError, match="train them again"):
+        run(photos, tmp_path / "boxes.parquet", weights=tmp_path / "weights.json")
     assert not (tmp_path / "boxes.parquet").exists()

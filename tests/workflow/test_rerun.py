@@ -81,7 +81,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 
 @pytest.mark.parametrize(
-    "file", ["src/oac/pretrain/loop.py", "workflow/scripts/pretrain.py", "workflow/scripts/fit_probe.py"]
+    "file", ["src/oac/pretrain/loop.py", "workflow/scripts/pretrain.py", "workflow/scripts/probe.py"]
 )
 def test_a_comment_in_the_code_builds_nothing(finished, file):
     path = finished.repo / file

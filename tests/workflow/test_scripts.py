@@ -12,10 +12,9 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "workflow/scripts"
 WITH_TORCH = {
     "draw_contact_sheet.py",
     "export_detectron2.py",
-    "extract_features.py",
-    "fit_probe.py",
     "initialise_encoder.py",
     "measure_overlap.py",
+    "probe.py",
 }
 
 

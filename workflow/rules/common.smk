@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 from oac import configuration, crop_options, gpus, studies, versions
@@ -50,11 +51,6 @@ try:
 except configuration.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-# A broken study stops the commands that need it, and no others.
-if workflow.is_main_process:
-    for message in dict.fromkeys(BROKEN.values()):
-        print(f"warning: {message}", file=sys.stderr)
-
 RUNS_PER_GPU = config["runs_per_gpu"]
 os.environ[gpus.RUNS_PER_GPU] = str(RUNS_PER_GPU)  # for the jobs
 if workflow.remote_exec and RUNS_PER_GPU > 1:
@@ -62,14 +58,16 @@ if workflow.remote_exec and RUNS_PER_GPU > 1:
         f"runs_per_gpu: {RUNS_PER_GPU} is for the GPUs of one machine, and a cluster gives each job GPUs of its own: set"
         " it to 1"
     )
-# Shards that are fetched at a time, so that a machine of many cores is no burden for a server.
-if workflow.is_main_process and "downloads" not in workflow.global_resources:
-    workflow.register_resource("downloads", 4)
-# A job that a cluster runs is a call of Snakemake of its own, without the budget: its GPUs are counted already.
+# A job that a cluster runs is a call of Snakemake of its own, without warnings and budgets: it is counted already.
 if workflow.is_main_process:
-    # A profile can be switched off or overridden; the budget of one GPU must survive that.
-    if "gpu" not in workflow.global_resources:
-        workflow.register_resource("gpu", 1)
+    # A broken study stops the commands that need it, and no others.
+    for message in dict.fromkeys(BROKEN.values()):
+        print(f"warning: {message}", file=sys.stderr)
+    # Shards that are fetched at a time, so that a machine of many cores is no burden for a server; and a profile can
+    # be switched off or overridden, which the budget of one GPU must survive.
+    for name, budget in (("downloads", 4), ("gpu", 1)):
+        if name not in workflow.global_resources:
+            workflow.register_resource(name, budget)
     BUDGET = workflow.global_resources["gpu"].value
     if GPUS > BUDGET:
         raise WorkflowError(
@@ -94,7 +92,7 @@ shell.prefix(
 
 
 wildcard_constraints:
-    # Any name, so that files_of answers one that no study has; Snakemake would only say that no rule fits.
+    # Any name, so that `answer` refuses one that no study has; Snakemake would only say that no rule fits.
     study="[^/]+",
     split="train|validation|test",
     shard="(train|validation|test)-[0-9]{3}",
@@ -104,10 +102,12 @@ wildcard_constraints:
     option="|".join(crop_options.ABLATIONS),
 
 
-def files_of(name):
-    """The files and options of the study of that name; a path can hold one that there is not."""
+def answer(study, method, *arguments):
+    """Call a method of a study's StudyFiles; a path can hold a study, or a part of one, that there is not."""
     try:
-        return StudyFiles(studies.find(STUDIES, name, BROKEN))
+        return getattr(StudyFiles(studies.find(STUDIES, study, BROKEN)), method)(
+            *arguments
+        )
     except configuration.ConfigError as error:
         raise WorkflowError(str(error)) from None
 
@@ -119,43 +119,23 @@ def ask(method, *fixed):
     """
     parameters = list(inspect.signature(getattr(StudyFiles, method)).parameters)
     names = parameters[1 + len(fixed) :]
-
-    def look_up(wildcards):
-        given = [wildcards[name] for name in names]
-        try:
-            return getattr(files_of(wildcards.study), method)(*fixed, *given)
-        except configuration.ConfigError as error:
-            raise WorkflowError(str(error)) from None
-
-    return look_up
+    return lambda wildcards: answer(
+        wildcards.study, method, *fixed, *(wildcards[name] for name in names)
+    )
 
 
-def setting(*keys, default=None):
-    """Make a function of a job that looks up a value of its study; an absent last key has the default.
-
-    Keys of a mapping are sorted, so that equal values have one text.
-    """
-
-    def look_up(wildcards):
-        value = files_of(wildcards.study).study
-        for key in keys[:-1]:
-            value = value[key]
-        value = value.get(keys[-1], default)
-        return dict(sorted(value.items())) if isinstance(value, dict) else value
-
-    return look_up
+# A function of a job that looks up a value of its study at some keys.
+setting = partial(ask, "setting")
 
 
 def configured(method):
     """Make a function that lists the files of all configured studies."""
     return lambda _: [
-        file
-        for study in config["studies"]
-        for file in getattr(files_of(study), method)()
+        file for study in config["studies"] for file in answer(study, method)
     ]
 
 
 def table1_metrics(column):
     """Make a function that lists the metrics of a column of the paper's table 1; none where it has no study."""
     study = config["table1"][column]
-    return lambda _: files_of(study).table1_metrics() if study else []
+    return lambda _: answer(study, "table1_metrics") if study else []

@@ -57,6 +57,5 @@ rule initialise_encoder:
         recipe=ask("random_init_text"),
     message:
         "Initialising the untrained encoder of {wildcards.study}, seed {wildcards.seed}"
-    shell:
-        'exec python "$SCRIPTS"/initialise_encoder.py --recipe {params.recipe:q}'
-        " --out {output.encoder} --history {output.history} > {log} 2>&1"
+    script:
+        "../scripts/initialise_encoder.py"

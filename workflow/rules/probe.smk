@@ -1,55 +1,36 @@
 # Stage 4: an encoder and labelled photos into average precision.
 
+# What is embedded: every photo in the test's view; and augmented views of the train photos, where a study trains its
+# probe on them (probe.views).
+EMBEDDED = [
+    ("features", "the photos", {"squeeze": setting("probe", "squeeze")}),
+    ("views", "{params.views} views a photo", {"views": setting("probe", "views")}),
+]
+for embedded, what, options in EMBEDDED:
 
-rule extract_features:
-    input:
-        images=rules.collect_images.output.images,
-        encoder="results/{study}/pretrain/{method}/{crops}/seed{seed}/encoder.safetensors",
-    output:
-        "results/{study}/probe/{method}/{crops}/seed{seed}/features.safetensors",
-    log:
-        "logs/{study}/extract_features/{method}/{crops}/seed{seed}.log",
-    threads: max(1, 8 // RUNS_PER_GPU) if GPUS else 1
-    resources:
-        gpu=min(GPUS, 1),
-    params:
-        version=versions.PROBE,
-        identity=ask("photo_identity"),
-        photos="results/{study}/data/photos",
-        view_size=setting("probe", "view_size"),
-        squeeze=setting("probe", "squeeze"),
-    message:
-        "Embedding the photos of {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed}"
-    shell:
-        'exec python "$SCRIPTS"/extract_features.py --images {input.images} --photos {params.photos}'
-        " --encoder {input.encoder} --view-size {params.view_size} --squeeze {params.squeeze}"
-        " --threads {threads} --gpus {resources.gpu} --out {output} > {log} 2>&1"
-
-
-# Augmented views of the train photos, where a study trains its probe on them (probe.views).
-rule extract_views:
-    input:
-        images=rules.extract_features.input.images,
-        encoder=rules.extract_features.input.encoder,
-    output:
-        "results/{study}/probe/{method}/{crops}/seed{seed}/views.safetensors",
-    log:
-        "logs/{study}/extract_views/{method}/{crops}/seed{seed}.log",
-    threads: max(1, 8 // RUNS_PER_GPU) if GPUS else 1
-    resources:
-        gpu=min(GPUS, 1),
-    params:
-        version=versions.PROBE,
-        identity=ask("photo_identity"),
-        photos="results/{study}/data/photos",
-        view_size=setting("probe", "view_size"),
-        views=setting("probe", "views"),
-    message:
-        "Embedding {params.views} views a photo of {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed}"
-    shell:
-        'exec python "$SCRIPTS"/extract_features.py --images {input.images} --photos {params.photos}'
-        " --encoder {input.encoder} --view-size {params.view_size} --views {params.views}"
-        " --threads {threads} --gpus {resources.gpu} --out {output} > {log} 2>&1"
+    rule:
+        name:
+            f"extract_{embedded}"
+        input:
+            images=rules.collect_images.output.images,
+            encoder="results/{study}/pretrain/{method}/{crops}/seed{seed}/encoder.safetensors",
+        output:
+            f"results/{{study}}/probe/{{method}}/{{crops}}/seed{{seed}}/{embedded}.safetensors",
+        log:
+            f"logs/{{study}}/extract_{embedded}/{{method}}/{{crops}}/seed{{seed}}.log",
+        threads: max(1, 8 // RUNS_PER_GPU) if GPUS else 1
+        resources:
+            gpu=min(GPUS, 1),
+        params:
+            **options,
+            version=versions.PROBE,
+            identity=ask("photo_identity"),
+            photos="results/{study}/data/photos",
+            view_size=setting("probe", "view_size"),
+        message:
+            f"Embedding {what} of {{wildcards.study}}: {{wildcards.method}} on {{wildcards.crops}}, seed {{wildcards.seed}}"
+        script:
+            "../scripts/probe.py"
 
 
 rule fit_probe:
@@ -73,4 +54,4 @@ rule fit_probe:
     message:
         "Probing {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed}"
     script:
-        "../scripts/fit_probe.py"
+        "../scripts/probe.py"

@@ -16,9 +16,8 @@ rule train_bing:
         options=ask("bing_training"),
     message:
         "Training BING on the ground-truth boxes of {wildcards.study}"
-    shell:
-        'exec python "$SCRIPTS"/train_bing.py --images {input.images} --boxes {input.boxes}'
-        " --photos {params.photos} --options {params.options:q} --out {output} > {log} 2>&1"
+    script:
+        "../scripts/proposals.py"
 
 
 # A shard is a job: a cluster deals them out, and one that is stopped costs minutes. Nothing in it has threads.
@@ -44,10 +43,8 @@ rule propose_shard:
         first=None,
     message:
         "Proposing {params.number} boxes for each photo of {wildcards.study}: {wildcards.source}, {wildcards.shard}"
-    shell:
-        'exec python "$SCRIPTS"/propose_shard.py --images {input.images} --photos {params.photos}'
-        " --shard {wildcards.shard} --source {wildcards.source} --options {params.options:q}"
-        " --weights '{input.weights}' --count {params.number} --first {params.first} --gpus {resources.gpu} --out {output} > {log} 2>&1"
+    script:
+        "../scripts/proposals.py"
 
 
 rule collect_proposals:
@@ -62,7 +59,7 @@ rule collect_proposals:
     message:
         "Collecting the {wildcards.source} boxes of {wildcards.study}"
     script:
-        "../scripts/collect_proposals.py"
+        "../scripts/proposals.py"
 
 
 rule propose_from_table:
@@ -82,7 +79,7 @@ rule propose_from_table:
     message:
         "Taking the {wildcards.source} boxes of {wildcards.study}"
     script:
-        "../scripts/propose_from_table.py"
+        "../scripts/proposals.py"
 
 
 rule measure_recall:
@@ -100,7 +97,7 @@ rule measure_recall:
     message:
         "Measuring how many objects of {wildcards.study} the proposals find"
     script:
-        "../scripts/measure_recall.py"
+        "../scripts/proposals.py"
 
 
 # How well sources find the objects of one split, with long lists of boxes: not a part of a study's report, asked for
@@ -111,10 +108,6 @@ use rule propose_shard as propose_long with:
     log:
         "logs/{study}/comparison/{source}/{shard}.log",
     params:
-        identity=ask("photo_identity"),
-        version=versions.PROPOSALS,
-        photos="results/{study}/data/photos",
-        options=ask("source_options"),
         number=ask("comparison_count"),
         first=setting("proposals", "comparison", "photos"),
 
@@ -146,7 +139,7 @@ rule compare_proposals:
     message:
         "Scoring the proposals of {wildcards.study} on its {params.options[split]} split"
     script:
-        "../scripts/compare_proposals.py"
+        "../scripts/proposals.py"
 
 
 rule draw_comparison:
@@ -190,7 +183,5 @@ rule comparison:
         rules.draw_top_boxes.output,
     output:
         touch("results/{study}/proposals/comparison/all"),
-    log:
-        "logs/{study}/comparison/all.log",
     message:
         "The comparison of the proposals of {wildcards.study} is in results/{wildcards.study}/proposals/comparison"

@@ -1,24 +1,22 @@
 """Write the encoder of the random-initialisation row."""
 
-import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oac.command import plain_errors
 from oac.pretrain.recipe import complete
 from oac.pretrain.run import initialise_run
 
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake, snakemake
 
-def main() -> None:
-    """Parse the command line and initialise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", type=json.loads, required=True, help="JSON of what differs from the defaults")
-    parser.add_argument("--out", type=Path, required=True, help="encoder to write")
-    parser.add_argument("--history", type=Path, required=True, help="history to write")
-    options = parser.parse_args()
-    initialise_run(complete(options.recipe), options.out, options.history)
+
+def main(smk: "Snakemake") -> None:
+    """Initialise as a trained run of this recipe would."""
+    initialise_run(complete(json.loads(smk.params.recipe)), Path(smk.output.encoder), Path(smk.output.history))
 
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
+    with plain_errors(snakemake.log[0]):
+        main(snakemake)

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from oac import gpus
 from oac.command import plain_errors
+from oac.gpus import use_gpus
 
 EXIT_PREEMPTED = 75  # as oac.pretrain.loop; here nothing that imports torch is needed until training starts
 LEAVE_SECONDS = 30.0  # what processes that were asked to stop may take for their checkpoint
@@ -53,13 +53,8 @@ def main() -> None:
         return
     if options.nodes > 1 and not options.rendezvous:
         launch(options)
-    work = watch if max(options.gpus, options.processes) > 1 else train
-    if not options.gpus:
-        work(options)
-        return
-    with gpus.acquire_gpus(options.gpus // options.nodes, gpus.visible_gpus(), gpus.lock_folder()) as gpu_ids:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
-        work(options)
+    with use_gpus(options.gpus // options.nodes):
+        watch(options) if max(options.gpus, options.processes) > 1 else train(options)
 
 
 def launch(options: argparse.Namespace) -> NoReturn:

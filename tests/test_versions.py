@@ -35,8 +35,8 @@ KEYS = {
 CODE = {
     ("STORE", 1): "ef2bb5c8751c65fa",
     ("PROPOSALS", 3): "28a198205eafc64f",
-    ("PRETRAIN", 2): "b816ef449918c5d6",
-    ("PROBE", 2): "eca3424d370d8088",
+    ("PRETRAIN", 2): "9a0273aaf9b9cc4c",
+    ("PROBE", 2): "54d11c54f5404e31",
     ("REPORT", 1): "275c1898b26e03c8",
 }
 

@@ -53,6 +53,20 @@ def test_half_precision_leaves_out_a_step_whose_gradients_overflow_and_scales_th
     assert not torch.equal(before["conv1.weight"], ours.method.encoder.conv1.weight)
 
 
+def test_a_checkpoint_from_before_there_was_a_scaler_is_resumed(trainer):
+    ours = trainer()
+    ours._accumulate(ours._train_step(ours.batches[0]))
+    ours.step = 1
+    ours._save()
+    content = torch.load(ours.state.checkpoint, weights_only=True)
+    del content["scaler"]
+    torch.save(content, ours.state.checkpoint)
+    again = trainer()
+    again._resume()
+    assert again.step == 1
+    assert all(torch.equal(a, b) for a, b in zip(again.method.parameters(), ours.method.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("bad", ["weights", "loss"])
 def test_a_state_that_has_gone_bad_is_not_saved_whichever_part_of_it_has(trainer, bad):
     ours = trainer()

@@ -243,7 +243,7 @@ class Trainer:
         if content is not None:
             self.method.load_state_dict(content["method"])
             self.optimizer.load_state_dict(content["optimizer"])
-            self.scaler.load_state_dict(content["scaler"])
+            self.scaler.load_state_dict(content.get("scaler", {}))  # of a run begun before there was one
             self.step, self.damaged = content["step"], content["damaged"] * self.first
             self.sums = {name: value.to(self.device) for name, value in content["sums"].items()}
         nearest, farthest = -distributed.all_reduce_max(-self.step), distributed.all_reduce_max(self.step)

@@ -108,7 +108,7 @@ def lbfgs(
 
     L-BFGS searches in coordinates in which the curvature is nearly the same in all directions: those of a Cholesky
     factor of the Hessian that one weight for all photos and classes would give. The minimum is the same, and is found
-    in a fifth of the iterations.
+    in fewer iterations.
     """
     center, spread = (moment.double() for moment in moments(features))
     # Every view is an image of its own. Features of mean 0 and deviation 1, with the decay counted on the weights of
@@ -121,14 +121,6 @@ def lbfgs(
     penalty = torch.zeros_like(inputs[0])
     penalty[:-1] = weight_decay * (1 if single_label else classes) * stretch.square()
 
-    def objective(both: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, where it is a mean over classes times their number (independent problems), and its gradient."""
-        logits = inputs @ both.T
-        probs = logits.softmax(1) if single_label else logits.sigmoid()
-        nll = (logits.logsumexp(1) if single_label else softplus(logits).sum(1)) - (targets * logits).sum(1)
-        loss = nll.sum() / images + 0.5 * (penalty * both.square()).sum()
-        return loss, (probs - targets).T @ inputs / images + penalty * both
-
     share = targets.mean(0)
     weight_of_all = (share * (1 - share)).mean().clamp(min=1 / images)
     whitening = _inverse_cholesky(weight_of_all * (inputs.T @ inputs) / images, penalty)
@@ -137,7 +129,7 @@ def lbfgs(
         return torch.from_numpy(flat).to(inputs).view(classes, -1) @ whitening
 
     def whitened(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, gradient = objective(weights(flat))
+        loss, gradient = _objective(weights(flat), inputs, targets, penalty, single_label)
         return float(loss), (gradient @ whitening.T).reshape(-1).cpu().numpy()
 
     # ftol 0: stop by the gradient, not because one step gained little.
@@ -145,7 +137,7 @@ def lbfgs(
     start = np.zeros(classes * len(penalty))
     result = minimize(whitened, start, jac=True, method="L-BFGS-B", options={**limits, "gtol": _LBFGS_GRADIENT})
     both = weights(result.x)
-    steepest = float(objective(both)[1].abs().max())
+    steepest = float(_objective(both, inputs, targets, penalty, single_label)[1].abs().max())
     if not steepest <= _LBFGS_WARN:
         log.warning(
             "L-BFGS stopped before the minimum (gradient %.1e after %d iterations, weight decay %g): "
@@ -154,6 +146,20 @@ def lbfgs(
         )
     weight = both[:, :-1] * stretch
     return weight, both[:, -1] + weight @ ((mean.double() - center) / scale.double())
+
+
+def _objective(
+    both: Tensor, inputs: Tensor, targets: Tensor, penalty: Tensor, single_label: bool
+) -> tuple[Tensor, Tensor]:
+    """The loss at weights and biases (C, D + 1), and its gradient; inputs (N, D + 1) end with a column of ones.
+
+    Where it is a mean over classes it is taken times their number, so that the classes are independent problems.
+    """
+    logits = inputs @ both.T
+    probs = logits.softmax(1) if single_label else logits.sigmoid()
+    nll = (logits.logsumexp(1) if single_label else softplus(logits).sum(1)) - (targets * logits).sum(1)
+    loss = nll.sum() / len(inputs) + 0.5 * (penalty * both.square()).sum()
+    return loss, (probs - targets).T @ inputs / len(inputs) + penalty * both
 
 
 def _inverse_cholesky(curvature: Tensor, penalty: Tensor) -> Tensor:

@@ -56,6 +56,8 @@ def test_every_key_is_described_and_no_other_is_allowed(schema):
     assert len(known) > 3
     assert [path for path, part in known if not part.get("description")] == []
     mappings = [("", schema), *((path, part) for path, part in known if part.get("type") == "object")]
+    # `method_options` has the keys of the methods that it is for, which are checked with them.
+    mappings = [(path, part) for path, part in mappings if not path.endswith("method_options")]
     assert [path for path, part in mappings if part.get("additionalProperties") is not False] == []
 
 
@@ -447,6 +449,22 @@ def test_runs_take_the_seeds_of_the_method_before_those_of_the_variant(load):
             "crops: [scenes]",
             r"methods\.supervised\.crops names scenes, but the crop variants are",
         ),
+        (
+            "policy: scene-scene,",
+            "policy: scene-scene, method_options: {lrr: 0.1},",
+            r"crops\.scene-scene\.method_options, for moco_v2: unknown key lrr; did you mean lr\?",
+        ),
+        (
+            "policy: scene-scene,",
+            "policy: scene-scene, method_options: {lr: -1},",
+            r"crops\.scene-scene\.method_options, for moco_v2: lr: -1 is less than",
+        ),
+        (
+            "policy: scene-scene,",
+            "policy: scene-scene, method_options: {seeds: [7]},",
+            r"crops\.scene-scene\.method_options names seeds, which is no option",
+        ),
+        ("name: tiny", "contrasts: [[object-dilate, scenes]]\nname: tiny", r"contrasts names scenes, but the variants"),
         ("backbone: {name: narrow, width: 8}", "backbone: {name: narrow}", r"the key backbone\.width is missing"),
         ("description:", "name: tiny\ndescription:", r"the key name is given twice"),
         ("source: synthetic", "source: voc", r"the key data\.location is missing"),
@@ -491,6 +509,21 @@ def test_runs_take_the_seeds_of_the_method_before_those_of_the_variant(load):
 def test_a_mistake_is_named_with_its_key_and_its_remedy(load, old, new, message):
     with pytest.raises(configuration.ConfigError, match=message):
         load((old, new))
+
+
+def test_a_probe_is_tested_on_validation_photos_only_where_there_are_any(load):
+    on_validation = ("probe:\n", "probe:\n  test: validation\n")
+    assert load(on_validation)["probe"]["test"] == "validation"
+    with pytest.raises(configuration.ConfigError, match=r"probe\.test is validation, but data\.store\.shards has no"):
+        load(on_validation, ("validation: 1, ", ""))
+
+
+def test_contrasts_name_variants_of_all_methods(load):
+    study = load(
+        ("name: tiny", "contrasts: [[object-dilate, scene-scene], [moco_v2/object-dilate, random_init]]\nname: tiny")
+    )
+    dilate = ("moco_v2", "object-dilate")
+    assert studies.contrasts(study) == [(dilate, ("moco_v2", "scene-scene")), (dilate, ("random_init", "none"))]
 
 
 @pytest.mark.parametrize("text", ["1e-4", "2E3", "1.5e6", "3", "-7.25", "1e+2"])

@@ -176,6 +176,19 @@ def runs(study: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     return result
 
 
+def contrasts(study: Mapping[str, Any]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    """The comparisons that a study declares, each of two variants (method, crops), the primary one first."""
+    return [(_variant_of(first), _variant_of(against)) for first, against in study["contrasts"]]
+
+
+def _variant_of(name: str) -> tuple[str, str]:
+    """Method and crops of a variant as a study file names it: crops of MoCo-v2, method/crops, or random_init."""
+    if name == RANDOM_INIT:
+        return RANDOM_INIT, UNCROPPED
+    method, _, crops = name.rpartition("/")
+    return method or "moco_v2", crops
+
+
 def box_sources(study: Mapping[str, Any]) -> list[str]:
     """List the proposal sources that the crop variants of a study use, each once."""
     return list(dict.fromkeys(variant["boxes"] for variant in study["crops"].values() if "boxes" in variant))
@@ -198,6 +211,11 @@ def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) ->
             raise ConfigError(
                 f"{file}: report.variants names {name}, but the crop variants are {', '.join(study['crops'])}"
             )
+    known = {(method, crops) for method, crops, _ in runs(study)}
+    for name in (name for pair in study["contrasts"] for name in pair):
+        if _variant_of(name) not in known:
+            there = ", ".join(dict.fromkeys(f"{method}/{crops}" for method, crops, _ in runs(study)))
+            raise ConfigError(f"{file}: contrasts names {name}, but the variants that are run are {there}")
     probe = study["probe"]
     if probe["solver"] == "sgd" and probe.get("views", 1) > probe["epochs"]:
         raise ConfigError(f"{file}: probe.views {probe['views']} is more than its {probe['epochs']} epochs will see")
@@ -205,6 +223,8 @@ def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) ->
     if edges != sorted(set(edges)):
         raise ConfigError(f"{file}: probe.size_edges must rise: {edges}")
     data = study["data"]
+    if probe["test"] == "validation" and "validation" not in data["store"]["shards"]:
+        raise ConfigError(f"{file}: probe.test is validation, but data.store.shards has no validation split")
     if data["source"] in TWO_SPLITS and "validation" in data["store"]["shards"]:
         raise ConfigError(
             f"{file}: data.store.shards.validation must go: source {data['source']} has no validation split"
@@ -235,6 +255,14 @@ def _check_methods(study: Mapping[str, Any], file: Path) -> None:
             if crops not in study["crops"] and (method, crops) != (RANDOM_INIT, UNCROPPED):
                 known = ", ".join(study["crops"])
                 raise ConfigError(f"{file}: methods.{method}.crops names {crops}, but the crop variants are {known}")
+        part = schema()["properties"]["methods"]["properties"][method]
+        for crops in study["crops"] if options["crops"] == "all" else set(options["crops"]) - {UNCROPPED}:
+            others, where = study["crops"][crops]["method_options"] or {}, f"{file}: crops.{crops}.method_options"
+            if fixed := sorted({"crops", "seeds", "images_seen", "heads", "augment"} & set(others)):
+                raise ConfigError(
+                    f"{where} names {fixed[0]}, which is no option of a method that a variant can change"
+                )
+            checked({**options, **others}, part, f"{where}, for {method}")
         if options.get("batch_size", 0) % options.get("bn_splits", 1):
             raise ConfigError(
                 f"{file}: methods.{method}.batch_size {options['batch_size']} does not divide into its"

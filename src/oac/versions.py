@@ -13,7 +13,7 @@ PROPOSALS = 3
 PRETRAIN = 2
 """Pretraining. Part of every recipe, so a new number trains all runs again."""
 
-PROBE = 2
+PROBE = 3
 """Feature extraction, the linear probe and its metrics."""
 
 REPORT = 1

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from oac import crop_options, studies
 from oac.configuration import ConfigError
 from oac.data import sources
+from oac.data.synthetic_images import Design
 from oac.pretrain import recipe as recipes
 from oac.report.paper import TABLE_1, VALUES, paper_value
 
@@ -105,6 +107,11 @@ class StudyFiles:
             raise ConfigError(f"study {self.name} has no {crops!r} in `crops`: there are {', '.join(variants)}")
         return crop_options.crop_params(variants[crops])
 
+    def view_size(self, crops: str) -> int:
+        """The side of a crop variant's views in pixels."""
+        self.crop_params(crops)  # refuses one that there is not
+        return int(self.study["crops"][crops]["view_size"] or self.study["pretrain"]["view_size"])
+
     def variant_boxes(self, crops: str) -> str | list[str]:
         """The proposals that a crop variant draws from; no file where it crops around no boxes."""
         source = self.study["crops"].get(crops, {}).get("boxes")
@@ -128,6 +135,15 @@ class StudyFiles:
         the photos behind them do not, and after an interruption nothing else would tell Snakemake.
         """
         return json.dumps(recipes.data_differences(self.data, SPLITS), sort_keys=True)
+
+    def synthetic_options(self) -> dict[str, Any]:
+        """What the synthetic release holds, without defaults. ConfigError where its objects do not fit its images."""
+        options = self.data["synthetic"]
+        try:
+            Design(**{field.name: options[field.name] for field in fields(Design)})
+        except ValueError as error:
+            raise ConfigError(f"study {self.name}: data.synthetic: {error}") from None
+        return self.given("data", "synthetic")
 
     def subset_options(self) -> dict[str, Any]:
         """What decides a subset, without defaults and without the folders and addresses of its source."""
@@ -250,6 +266,10 @@ class StudyFiles:
         return [f"{self.folder}/proposals/{source}.parquet" for source in dict.fromkeys(used)]
 
     # Report.
+
+    def contrasts(self) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+        """The comparisons that the study declares to test."""
+        return studies.contrasts(self.study)
 
     def figures(self) -> list[str]:
         """The figures that the study has something to show in."""

@@ -6,6 +6,8 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
@@ -25,8 +27,8 @@ def release(tmp_path_factory):
 def layouts():
     """A few hundred images as arrays, with the boxes the renderer measured."""
     rng = np.random.default_rng(0)
-    composed = synthetic_images.compose(rng, 300, 96)
-    canvas = synthetic_images.background(rng, 300, 96)
+    composed = synthetic_images.compose(rng, 300, synthetic_images.Design(96))
+    canvas = synthetic_images.background(rng, 300, 96, gratings=24)
     before = canvas.copy()
     boxes = synthetic_images.draw_objects(rng, canvas, composed)
     return composed, before, canvas, boxes
@@ -97,6 +99,39 @@ def test_objects_do_not_cover_one_another(layouts):
         for a, b in itertools.combinations(placed, 2):
             overlap = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
             assert not (overlap > 2).all()
+
+
+@given(
+    st.lists(st.floats(0.05, 0.85), min_size=1, max_size=3),
+    st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    st.integers(0, 5),
+)
+@settings(max_examples=40, deadline=None)
+def test_objects_of_any_design_lie_in_the_image_and_cover_none(sizes, objects, seed):
+    if max(objects) * max(sizes) ** 2 > 0.25:
+        objects = (1, 1)
+    design = synthetic_images.Design(64, sorted(objects), sizes, gratings=0)
+    rng = np.random.default_rng(seed)
+    composed = synthetic_images.compose(rng, 20, design)
+    canvas = synthetic_images.background(rng, 20, 64, design.gratings)
+    boxes = synthetic_images.draw_objects(rng, canvas, composed)
+    count = (composed.label >= 0).sum(1)
+    assert min(objects) <= count.min() <= count.max() <= max(objects)
+    for image in range(20):
+        placed = boxes[image][composed.label[image] >= 0]
+        assert ((placed >= 0) & (placed <= 64)).all()
+        for a, b in itertools.combinations(placed, 2):
+            overlap = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+            assert not (overlap > 2).all()
+    drawn = (composed.side / 64)[composed.label >= 0]
+    nearest = np.abs(drawn[:, None] / np.array(sizes) - 1).min(1)
+    assert nearest.max() <= synthetic_images.VARIATION + 1e-9
+
+
+@pytest.mark.parametrize("objects", [(0, 3), (4, 3), (3, 10)])
+def test_objects_that_do_not_fit_are_refused(objects):
+    with pytest.raises(ValueError, match="within 1 to 9"):
+        synthetic_images.Design(objects=objects)
 
 
 def test_neither_colour_nor_size_nor_place_tells_the_class(layouts):

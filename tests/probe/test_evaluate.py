@@ -19,6 +19,7 @@ OPTIONS = {
     "milestones": [60, 80],
     "batch_size": 256,
     "size_edges": [0.0, 0.5, 1.0],
+    "knn": 5,
 }
 RECIPE = {"method": "random_init", "seed": 3, "crops": {"policy": "scene-scene"}}
 
@@ -106,6 +107,16 @@ def test_the_last_epoch_is_the_headline_of_the_sgd_probe(validation, views):
     found = metrics(features, boxes, classes, solver="sgd", best_epoch=True, **few)
     assert found["best_epoch"]["last"]["map"] == pytest.approx(found["map"], abs=1e-9)
     assert found["best_epoch"]["last"]["map_batch_256"] == pytest.approx(found["map_batch"]["256"], abs=1e-9)
+
+
+def test_photos_of_validation_stand_for_the_test_photos_and_those_are_not_looked_at():
+    features, boxes, classes = study()
+    features["validation"] = features.pop("test")
+    features["test"] = Features(torch.full((3, 6), float("nan")), ["test0", "test1", "test2"])
+    found = metrics(features, boxes, classes, test="validation")
+    plain = metrics({"train": features["train"], "test": features["validation"]}, boxes, classes)
+    assert found["map"] == plain["map"]
+    assert found["test_images"] == 60
 
 
 def test_views_of_other_photos_are_refused():

@@ -21,6 +21,7 @@ OPTIONS = {
     "milestones": [3, 5],
     "batch_size": 16,
     "size_edges": [0.0, 0.5, 1.0],
+    "knn": 5,
 }
 RECIPE = {"method": "random_init", "seed": 3, "crops": {"policy": "scene-scene"}}
 COUNTS = {"train": 60, "validation": 40, "test": 600}

@@ -58,6 +58,7 @@ def run_metrics(method, crops, seed, value, policy="none", boxes="none", **chang
         "boxes": boxes,
         "map": value,
         "map_batch": {"32": value + 0.2, "64": value + 0.1, "256": value + 0.05},
+        "knn": {"k": 20, "map": value - 0.03},
         "classes": 12,
         "train_images": 600,
         "test_images": 300,

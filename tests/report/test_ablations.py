@@ -102,9 +102,6 @@ def test_from_three_seeds_on_the_table_has_the_interval(metrics):
             changes = [own - base for own, base in zip(THREE[name], THREE["dilate"], strict=True)]
             assert frame.difference_points[name] == pytest.approx(sum(changes) / 3)
             assert frame.difference_half_width_points[name] == pytest.approx(width(changes))
-            p = stats.ttest_rel(THREE[name], THREE["dilate"]).pvalue
-            assert frame.difference_p[name] == pytest.approx(p)
-            assert p <= frame.difference_p_holm[name] <= min(1, 4 * p), "adjusted for four tests"
 
 
 def test_the_workflow_asks_for_the_ablations_that_there_are(metrics_of):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from oac.report.notes import MANY, missing_photos, replaced_photos, shortened
+from oac.report.notes import missing_photos, replaced_photos
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow/scripts/write_summary.py"
 RECIPE = {"recipe": {"method": "moco_v2"}, "device": "cpu"}
@@ -65,14 +65,3 @@ def test_the_page_of_a_study_names_runs_that_replaced_photos_only_where_there_ar
     assert paragraphs[-3:] == ["- Yes.", "| a |", "![recall](figures/recall.png)"]
     assert any("moco_v2/scene-scene/seed0 5 of 1,600" in paragraph for paragraph in paragraphs) == said
     assert len(paragraphs) == 6 + said
-
-
-def test_missing_verdicts_are_counted_where_they_are_many():
-    told, untold = "- a is above b: 1 against 0.", "- No verdict on c against d, fewer than 3 seeds: 1 against 2."
-    few = "\n".join([told, *[untold] * (MANY - 1)])
-    assert shortened(few + "\n") == few
-    many = shortened("\n".join([untold, told, *[untold] * (MANY - 1)]))
-    kept, count = many.splitlines()
-    assert kept == told
-    assert str(MANY) in count
-    assert "verdicts.md" in count

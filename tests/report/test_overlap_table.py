@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from scipy.stats import rankdata
 
 from oac.pretrain.crop_overlap import MEASURES
 from oac.report.formats import markdown
 from oac.report.overlap_figure import LABELS, overlap_figure
-from oac.report.overlap_table import correlation, curves, finding, joined, overlap_table
+from oac.report.overlap_table import curves, finding, joined, overlap_table
 from oac.report.results import load
 
 CURVES = {
@@ -66,42 +65,18 @@ def test_the_table_joins_each_variants_overlap_with_its_runs(demo):
         assert said in page
 
 
-def test_the_correlation_is_that_of_the_ranks(ablations):
+def test_the_finding_names_overlaps_peaks_and_how_sure_they_are(ablations, demo):
     frame = joined(*ablations)
-    expected = pd.Series(rankdata(frame.iou_percent)).corr(pd.Series(rankdata(frame.map_percent)))
-    assert correlation(frame, "iou") == pytest.approx(expected)
-    assert correlation(frame, "iou") > 0.9
-    assert correlation(frame, "same_object") == pytest.approx(-expected)
-    assert pd.isna(correlation(frame.head(3), "iou")), "three variants have no correlation to speak of"
-    assert pd.isna(correlation(frame.assign(iou_percent=1.0), "iou"))
-
-
-def test_variants_of_a_longer_budget_are_no_part_of_the_correlation(ablations):
-    frame = joined(*ablations)
-    whole = correlation(frame, "iou")
-    best = frame.iloc[[frame.map_percent.argmax()]]
-    long = best.assign(images_seen=10 * best.images_seen, map_percent=99.0, iou_percent=0.0)
-    both = pd.concat([frame, long], ignore_index=True)
-    assert correlation(both, "iou") == whole
-    said = finding(both, {})[0]
-    for number_said in (f"{len(frame)} ", f"{frame.images_seen[0]:,}", f"{whole:+.2f}"):
-        assert number_said in said
-
-
-def test_the_finding_names_correlations_peaks_and_how_sure_they_are(ablations, demo):
-    frame = joined(*ablations)
-    correlations, *peaks, caution = finding(frame, curves(ablations[0]))
-    assert f"{len(frame)} crop variants" in correlations
-    assert f"{correlation(frame, 'iou'):+.2f}" in correlations
-    assert f"−{-correlation(frame, 'same_object'):.2f}" in correlations
+    overlaps, *peaks, caution = finding(frame, curves(ablations[0]))
+    assert f"{len(frame)} crop variants" in overlaps
+    for end in (frame.iou_percent.min(), frame.iou_percent.max()):
+        assert f"{end:.1f}" in overlaps
     for peak, (policy, names) in zip(peaks, CURVES.items(), strict=True):
         best = max(names, key=number)
         assert policy in peak
         assert f"{100 * number(best):.1f} %" in peak
     assert "ingle seed, not ranked" in caution
-    assert "3 of 6 variants" in finding(joined(*demo), {})[-1]
-    (few, _) = finding(frame.head(2), {})
-    assert "too few" in few
+    assert "variants have fewer than 3 seeds" in finding(joined(*demo), {})[-1]
 
 
 def test_curves_are_the_variants_that_differ_in_the_scale_of_scene_crops(ablations, demo):

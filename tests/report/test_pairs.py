@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -37,8 +38,11 @@ def made(metrics_of):
     return make
 
 
-def table_of(runs):
-    return pairs_table(load(runs))
+CONTRASTS = [(DILATE, SCENE), (DILATE, ("random_init", "none")), (SCENE, ("random_init", "none"))]
+
+
+def table_of(runs, contrasts=CONTRASTS):
+    return pairs_table(replace(load(runs), contrasts=contrasts))
 
 
 def by_variants(table):
@@ -65,11 +69,24 @@ def test_rows_are_those_of_scipys_paired_test(made):
 def test_every_variant_meets_its_scene_crops_and_no_training_and_nothing_else(made):
     frame = by_variants(table_of(made()))
     assert list(frame.index) == [
-        (*SCENE, "random_init", "none"),
         (*DILATE, *SCENE),
         (*DILATE, "random_init", "none"),
+        (*SCENE, "random_init", "none"),
         ("supervised", "scene-scene", "random_init", "none"),
     ]
+    assert frame.role.tolist() == ["primary", "secondary", "secondary", "descriptive"]
+    alone = by_variants(table_of(made(), contrasts=[]))
+    assert set(alone.index) == set(frame.index)
+    assert set(alone.role) == {"descriptive"}
+    assert alone[["difference_p", "difference_p_flip", "difference_p_holm"]].isna().all(axis=None)
+    shared = alone.loc[frame.index, ["difference_points", "difference_half_width_points"]]
+    pd.testing.assert_frame_equal(shared, frame[shared.columns])
+
+
+def test_a_contrast_of_a_variant_that_is_not_there_is_left_out(made):
+    """One variant may be built by its path; the others of the study are then not there."""
+    frame = by_variants(table_of([run for run in made() if run["crops"] != "scene-scene"]))
+    assert frame.role.to_dict() == {(*DILATE, "random_init", "none"): "secondary"}
 
 
 def test_only_the_seeds_of_both_count_and_runs_may_come_in_any_order(made):
@@ -79,23 +96,24 @@ def test_only_the_seeds_of_both_count_and_runs_may_come_in_any_order(made):
     assert row.difference_points == pytest.approx(100 * (0.47 - 0.42 + 0.52 - 0.43) / 2)
     assert pd.isna([row.difference_half_width_points, row.difference_p, row.difference_p_holm]).all()
     last_first = by_variants(table_of(made()[::-1]))
+    assert last_first.index[:3].tolist() == [(*first, *against) for first, against in CONTRASTS]
     pd.testing.assert_frame_equal(last_first, by_variants(table_of(made())).loc[last_first.index])
 
 
 def test_below_three_seeds_there_is_a_difference_and_no_more(made):
     table = table_of(with_bootstrap([entry for entry in made() if entry["seed"] < 2]))
-    assert [row[3] for row in table.cells()] == ["2", "2", "2", "1"]
+    assert [row[4] for row in table.cells()] == ["2", "2", "2", "1"]
     for row in table.cells():
-        assert row[4] != "–"
-        assert row[5:] == ["–"] * 3
+        assert row[5] != "–"
+        assert row[6:] == ["–"] * 4
 
 
 def test_variants_without_a_common_seed_are_compared_unpaired(made):
     kept = {"scene-scene": (0,), "object-dilate": (1, 2)}
     runs = [entry for entry in made() if entry["seed"] in kept.get(entry["crops"], (0, 1, 2))]
     table = table_of(runs)
-    cells = {(row[1], row[2]): row[3:] for row in table.cells() if row[0] == "MoCo-v2"}
-    assert cells["object-dilate (BING boxes)", "scene-scene"] == ["1 (unpaired)", "+9.5"] + ["–"] * 3
+    cells = {(row[2], row[3]): row[4:] for row in table.cells() if row[1] == "MoCo-v2"}
+    assert cells["object-dilate (BING boxes)", "scene-scene"] == ["1 (unpaired)", "+9.5"] + ["–"] * 4
     runs = made()
     for entry in runs:
         entry["seed"] += 3 * (entry["crops"] == "object-dilate")
@@ -205,7 +223,7 @@ def test_the_notes_say_what_there_is(made):
     assert "probe.bootstrap" in with_none.notes[-1]
     assert not any("probe.bootstrap" in note for note in with_all.notes)
     tested = with_all.frame.difference_p.notna().sum()
-    assert any(f"the {tested} tested rows" in note for note in with_all.notes)
+    assert any(f"all {tested} that are tested" in note for note in with_all.notes)
 
 
 def test_runs_of_two_test_sets_are_not_compared(made):

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from oac.report.statistics import Interval, difference, holm, t_interval
+from oac.report.statistics import MOST_FLIPPED, Interval, adjusted, difference, holm, sign_flip, t_interval
 
 numbers = st.floats(-100, 100).map(lambda value: round(value, 3))
 samples = st.lists(numbers, min_size=3, max_size=8)
@@ -61,14 +63,15 @@ def test_where_seeds_do_not_pair_the_difference_is_welchs(first, second, common)
 
 
 @given(samples, samples)
-def test_significant_means_that_the_interval_excludes_zero(first, second):
+def test_the_interval_excludes_zero_where_p_is_small(first, second):
     assume(np.std(np.subtract(first[:3], second[:3])) > 0.01)
     found = difference(by_seed(first[:3]), by_seed(second[:3]))
-    assert found.significant == (found.low > 0 or found.high < 0)
-    assert found.significant == (found.p < 0.05)
+    assert found.excludes_zero == (found.low > 0 or found.high < 0)
+    assert found.excludes_zero == (found.p < 0.05)
+    assert not found.significant, "it was not declared"
     back = difference(by_seed(second[:3]), by_seed(first[:3]))
     assert back.mean == pytest.approx(-found.mean)
-    assert (back.significant, back.verdict) == (found.significant, found.verdict)
+    assert (back.excludes_zero, back.verdict) == (found.excludes_zero, found.verdict)
 
 
 @pytest.mark.parametrize("values", [[4.0], [4.0, 6.0]])
@@ -80,7 +83,7 @@ def test_fewer_than_three_values_have_no_interval(values):
     three = by_seed([1.0, 2.0, 3.0])
     for first, second in ((by_seed(values), three), (three, by_seed(values))):
         found = difference(first, second)
-        assert (found.half_width, found.p, found.significant) == (None, None, False)
+        assert (found.half_width, found.p, found.p_flip, found.excludes_zero) == (None, None, None, False)
         assert (found.n, found.paired) == (len(values), True)
     changes = np.subtract(values, [1.0, 2.0][: len(values)])
     assert difference(by_seed(values), three).mean == pytest.approx(changes.mean()), "over the common seeds"
@@ -93,19 +96,46 @@ def test_what_a_difference_says():
     far = by_seed([11.0, 12.1, 14.2])
     assert difference(far, one).verdict == "single seed, not ranked"
     assert difference(far, two).verdict == "inconclusive"
-    assert difference(far, three).verdict == "significant difference"
-    assert difference(by_seed([4.0, 2.0, 1.0]), three).verdict == "no significant difference"
+    clear, none = difference(far, three), difference(by_seed([4.0, 2.0, 1.0]), three)
+    assert (clear.verdict, none.verdict) == ("interval excludes 0", "interval includes 0")
+    tested = [change.verdict for change in adjusted([clear, none])]
+    assert tested == ["significant difference", "no significant difference"]
+
+
+def test_holm_decides_about_a_declared_difference_and_not_its_interval():
+    barely = difference(by_seed([2.0, 2.9, 4.2]), by_seed([0.0, 0.0, 0.1]))
+    assert 0.025 < barely.p < 0.05
+    assert barely.excludes_zero
+    (alone,) = adjusted([barely])
+    assert alone.significant
+    assert not any(change.significant for change in adjusted([barely] * 2))
+
+
+@given(st.lists(numbers, min_size=3, max_size=9))
+def test_the_sign_flip_test_is_that_of_trying_all_signs(values):
+    assume(np.std(values) > 0.01)
+    observed = abs(sum(values))
+    means = [abs(np.dot(signs, values)) for signs in itertools.product((1, -1), repeat=len(values))]
+    share = np.mean([mean >= observed - 1e-9 for mean in means])
+    assert sign_flip(values) == pytest.approx(share)
+    assert difference(by_seed(values), by_seed([0.0] * len(values))).p_flip == pytest.approx(share)
+
+
+def test_eight_pairs_of_one_sign_are_below_one_percent_and_four_can_never_be():
+    assert sign_flip([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]) == 2 / 2**8
+    assert sign_flip([1.0, 2.0, 3.0, 4.0]) == 2 / 2**4
+    assert sign_flip([1.0] * (MOST_FLIPPED + 1)) is None
 
 
 def test_equal_values_have_an_interval_of_no_width():
     assert t_interval([5.0] * 3) == Interval(5.0, 0.0)
     apart = difference(by_seed([5.0] * 3), by_seed([4.0] * 4, first=9))
-    assert (apart.mean, apart.half_width, apart.p, apart.significant) == (1.0, 0.0, None, True)
+    assert (apart.mean, apart.half_width, apart.p, apart.excludes_zero) == (1.0, 0.0, None, True)
     same = difference(by_seed([5.0, 6.0, 7.0]), by_seed([5.0, 6.0, 7.0]))
-    assert (same.mean, same.half_width, same.p, same.significant) == (0.0, 0.0, None, False)
+    assert (same.mean, same.half_width, same.p, same.excludes_zero) == (0.0, 0.0, None, False)
     # 1.1 - 1.0 and 2.1 - 2.0 are not equal to the bit.
     alike = difference(by_seed([1.1, 2.1, 3.1]), by_seed([1.0, 2.0, 3.0]))
-    assert (alike.half_width, alike.p, alike.significant) == (0.0, None, True)
+    assert (alike.half_width, alike.p, alike.excludes_zero) == (0.0, None, True)
 
 
 def test_an_interval_holds_its_ends():

@@ -9,7 +9,7 @@ rule make_release:
     log:
         "logs/{study}/make_release.log",
     params:
-        options=ask("given", "data", "synthetic"),
+        options=ask("synthetic_options"),
     message:
         "Rendering the synthetic images of {wildcards.study}"
     script:

@@ -17,6 +17,7 @@ rule make_table1:
         "logs/paper/make_table1.log",
     params:
         version=versions.REPORT,
+        contrasts=[],
     message:
         "Writing the paper's table 1: {output[0]}"
     script:

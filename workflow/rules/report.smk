@@ -55,6 +55,7 @@ rule write_verdicts:
         "logs/{study}/write_verdicts.log",
     params:
         version=versions.REPORT,
+        contrasts=ask("contrasts"),
     message:
         "Writing the verdicts of {wildcards.study}"
     script:
@@ -115,6 +116,7 @@ for table, caption, part, label, inputs in TABLES:
             f"logs/{{study}}/tables/{table}.log",
         params:
             version=versions.REPORT,
+            contrasts=ask("contrasts"),
         message:
             "Writing a table of {wildcards.study}: {output[0]}"
         script:
@@ -247,7 +249,7 @@ rule draw_contact_sheet:
         crops=ask("crop_params"),
         identity=ask("photo_identity"),
         photos="results/{study}/data/photos",
-        view_size=setting("pretrain", "view_size"),
+        view_size=ask("view_size"),
         augment=setting("pretrain", "augment"),
     message:
         "Drawing the crops of {wildcards.crops} on photos of {wildcards.study}"

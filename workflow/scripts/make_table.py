@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def main(smk: "Snakemake") -> None:
     """Write {table}.{csv,md,tex,html}."""
     stem = Path(smk.output[0]).with_suffix("")
-    write(make_table(stem.name, smk.input), stem)
+    write(make_table(stem.name, smk.input, smk.params.contrasts), stem)
 
 
 if __name__ == "__main__":

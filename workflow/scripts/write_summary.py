@@ -7,7 +7,7 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
-from oac.report.notes import missing_photos, replaced_photos, shortened
+from oac.report.notes import missing_photos, replaced_photos
 from oac.report.results import read_histories
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def main(smk: "Snakemake") -> None:
         smk.params.description.strip(),
         missing_photos(len(pd.read_csv(smk.input.missing))),
         *([replaced] if replaced else []),
-        shortened(Path(smk.input.verdicts).read_text(encoding="utf-8")),
+        Path(smk.input.verdicts).read_text(encoding="utf-8").strip(),
         *(table.strip() for table in tables),
         *(f"![{figure.stem}]({figure.as_posix()})" for figure in figures),
     ]

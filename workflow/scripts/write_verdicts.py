@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     """Write verdicts.{md,html}."""
-    sentences = verdicts(read_results(smk.input.metrics))
-    sentences = sentences or ["This study compares no object-dilate variant with another one."]
+    sentences = verdicts(read_results(smk.input.metrics, smk.params.contrasts))
+    sentences = sentences or ["This study declares no contrast: its differences are descriptive."]
     items = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
     pages = {
         smk.output.md: "".join(f"- {sentence}\n" for sentence in sentences),

@@ -7,7 +7,7 @@ scorer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,8 @@ FREQUENT = tuple(i for i in range(len(CLASSES)) if i not in RARE)
 RARE_SHARE = 0.02  # of the images show one object of a rare class
 SINGLE_CLASS_SHARE = 0.1  # of the images show one class only: "at least two classes" drops them
 GROUP_SHARE = 0.03  # of the objects are a group under one box
-CELLS = 3  # objects stand in distinct cells of a 3 x 3 grid, so they never cover one another
-OBJECT_SHARES = (0.17, 0.22, 0.28)  # an object's side as a share of the image's: three sizes that recur
+ROOM = 1.1  # an object's cell of the grid, at least, and its patch, as a multiple of its side: it may be turned
+VARIATION = 0.06  # of a size, each way
 
 
 @dataclass(frozen=True)
@@ -39,31 +39,65 @@ class Layouts:
     group: np.ndarray
 
 
-def compose(rng: np.random.Generator, n: int, size: int) -> Layouts:
+@dataclass(frozen=True)
+class Design:
+    """What images are like.
+
+    size: width and height in pixels. objects: fewest and most of an image. object_sizes: their sides as shares of
+    the image's, each of which recurs. gratings: of a background; the more, the more cluttered it is.
+
+    Raises ValueError where the most objects do not fit side by side.
+    """
+
+    size: int = 144
+    objects: Sequence[int] = (3, 6)
+    object_sizes: Sequence[float] = (0.17, 0.22, 0.28)
+    gratings: int = 24
+
+    def __post_init__(self) -> None:
+        fewest, most = self.objects
+        if not 1 <= fewest <= most <= self.cells**2:
+            raise ValueError(
+                f"{fewest} to {most} objects with sides of up to {max(self.object_sizes):g} of the image's do not"
+                f" fit: give a range within 1 to {self.cells**2}"
+            )
+
+    @property
+    def cells(self) -> int:
+        """Cells along a side of the grid that objects stand in, each in its own, so that none covers another."""
+        return max(1, int(1 / (max(self.object_sizes) * ROOM * (1 + VARIATION)) + 1e-9))
+
+
+def compose(rng: np.random.Generator, n: int, design: Design) -> Layouts:
     """Decide which objects stand where in n images."""
-    places = CELLS * CELLS
+    size, grid = design.size, design.cells
+    places = grid * grid
     # Two or three classes an image, and every object is one of them.
     palette = rng.permuted(np.tile(FREQUENT, (n, 1)), axis=1)[:, :3]
     classes = np.where(rng.random(n) < SINGLE_CLASS_SHARE, 1, rng.integers(2, 4, n))
     pick = np.minimum((rng.random((n, places)) * classes[:, None]).astype(int), classes[:, None] - 1)
-    pick[:, :3] = np.minimum(np.arange(3), classes[:, None] - 1)  # each class of an image is seen at least once
+    # Each class of an image is seen at least once, where there are objects enough.
+    pick[:, :3] = np.minimum(np.arange(places)[:3], classes[:, None] - 1)
     label = np.take_along_axis(palette, pick, axis=1)
+    # An image's last object is the one of a rare class.
+    count = rng.integers(design.objects[0], design.objects[1] + 1, n)
     rare = rng.random(n) < RARE_SHARE
-    label[rare, 3] = rng.choice(RARE, rare.sum())
-    objects = np.maximum(rng.integers(3, 7, n), np.where(rare, 4, 0))
-    label[np.arange(places) >= objects[:, None]] = -1
+    label[rare, count[rare] - 1] = rng.choice(RARE, rare.sum())
+    label[np.arange(places) >= count[:, None]] = -1
 
-    side = size * rng.choice(OBJECT_SHARES, (n, places)) * rng.uniform(0.94, 1.06, (n, places))
+    side = (
+        size * rng.choice(design.object_sizes, (n, places)) * rng.uniform(1 - VARIATION, 1 + VARIATION, (n, places))
+    )
     cell = rng.permuted(np.tile(np.arange(places), (n, 1)), axis=1)
-    width = size / CELLS
-    slack = np.maximum(width - side * 1.1, 0)[..., None] * rng.uniform(-0.5, 0.5, (n, places, 2))
-    centre = np.stack([cell % CELLS, cell // CELLS], axis=-1) * width + width / 2 + slack
+    width = size / grid
+    slack = np.maximum(width - side * ROOM, 0)[..., None] * rng.uniform(-0.5, 0.5, (n, places, 2))
+    centre = np.stack([cell % grid, cell // grid], axis=-1) * width + width / 2 + slack
     # Far enough from the border for a whole object, whatever its turn.
-    centre = np.clip(centre, side[..., None] * 0.55, size - side[..., None] * 0.55)
+    centre = np.clip(centre, side[..., None] * ROOM / 2, size - side[..., None] * ROOM / 2)
     return Layouts(label, side, centre, rng.random((n, places)) < GROUP_SHARE)
 
 
-def background(rng: np.random.Generator, n: int, size: int, waves: int = 24) -> np.ndarray:
+def background(rng: np.random.Generator, n: int, size: int, gratings: int) -> np.ndarray:
     """Draw n cluttered backgrounds, (n, size, size, 3) in [0, 1]: soft colour fields under windowed gratings.
 
     A grating under a Gaussian window is a sum of two products of a row and a column function, so all of them
@@ -75,17 +109,17 @@ def background(rng: np.random.Generator, n: int, size: int, waves: int = 24) -> 
         weights = _interpolation(cells, size)
         fields += np.einsum("xa,nabc,yb->nxyc", weights, knots, weights, optimize=True)
     axis = np.arange(size, dtype=np.float32) / size
-    angle = _uniform(rng, 0, np.pi, (n, waves, 1))
-    frequency = 2 * np.pi * _uniform(rng, 4, 16, (n, waves, 1))
-    centre, width = _uniform(rng, 0, 1, (2, n, waves, 1)), _uniform(rng, 0.05, 0.2, (n, waves, 1))
+    angle = _uniform(rng, 0, np.pi, (n, gratings, 1))
+    frequency = 2 * np.pi * _uniform(rng, 4, 16, (n, gratings, 1))
+    centre, width = _uniform(rng, 0, 1, (2, n, gratings, 1)), _uniform(rng, 0.05, 0.2, (n, gratings, 1))
     phases = [
         frequency * np.cos(angle) * axis,
-        frequency * np.sin(angle) * axis + _uniform(rng, 0, 7, (n, waves, 1)),
+        frequency * np.sin(angle) * axis + _uniform(rng, 0, 7, (n, gratings, 1)),
     ]
     windows = [np.exp(-(((axis - c) / width) ** 2) / 2) for c in centre]
     rows = np.concatenate([windows[0] * np.cos(phases[0]), windows[0] * np.sin(phases[0])], axis=1)
     columns = np.concatenate([windows[1] * np.cos(phases[1]), -windows[1] * np.sin(phases[1])], axis=1)
-    colour = np.tile(_uniform(rng, -0.25, 0.25, (n, waves, 3)), (1, 2, 1))
+    colour = np.tile(_uniform(rng, -0.25, 0.25, (n, gratings, 3)), (1, 2, 1))
     for channel in range(3):
         fields[..., channel] += np.matmul((columns * colour[..., channel, None]).transpose(0, 2, 1), rows)
     return np.clip(fields + 0.5, 0, 1)
@@ -99,7 +133,7 @@ def draw_objects(rng: np.random.Generator, canvas: np.ndarray, layouts: Layouts)
     n, size = canvas.shape[:2]
     image, place = np.nonzero(layouts.label >= 0)
     side, centre = layouts.side[image, place], layouts.centre[image, place]
-    patch = int(np.ceil(size * max(OBJECT_SHARES) * 1.06 * 1.1)) + 2
+    patch = min(size, int(np.ceil(layouts.side.max() * ROOM)) + 2)
     corner = np.clip(np.rint(centre - patch / 2).astype(int), 0, size - patch)
     alpha, colour = _render(
         rng, layouts.label[image, place], layouts.group[image, place], side, centre - corner, patch

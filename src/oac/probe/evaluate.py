@@ -20,6 +20,7 @@ from oac.pretrain.recipe import digest
 from oac.probe.best_epoch import best_epoch
 from oac.probe.bootstrap import bootstrap_map
 from oac.probe.features import TRAIN_VIEWS, Features
+from oac.probe.knn import knn_scores
 from oac.probe.linear import Choice, choose, hold_out
 from oac.probe.metrics import (
     average_precision,
@@ -71,11 +72,14 @@ def evaluate(
     features: of the splits train, test and, where the study has one, validation; without it a fifth of train is held
     out to choose the weight decay, and the probe is fitted again on all of train. With TRAIN_VIEWS (V, N, D) the
     probe is trained on these views of the photos of train. options: `probe` of a study file; with task single_label
-    the classifier is a softmax and metrics have top1 and top5 as well, shares of the test photos. device: where the
-    probe is fitted.
+    the classifier is a softmax and metrics have top1 and top5 as well, shares of the test photos; with test
+    validation the validation photos stand for the test photos. device: where the probe is fitted.
     AP values are fractions in [0, 1]; a class without a test image has no AP and does not count.
     """
     labels = classes["label"].tolist()
+    if options.get("test") == "validation":
+        others = {name: part for name, part in features.items() if name != "validation"}
+        features = others | {"test": features["validation"]}
     splits = {
         name: _Split(part.values, part.image_ids, torch.from_numpy(label_matrix(boxes, part.image_ids, labels)))
         for name, part in features.items()
@@ -98,6 +102,7 @@ def evaluate(
         **({f"top{k}": top_k_accuracy(scores, test.targets, k) for k in TOPS} if single_label else {}),
         "map": float(ap.nanmean()),
         "map_batch": {str(size): batch_averaged_map(scores, test.targets, size) for size in BATCH_SIZES},
+        "knn": _knn(splits["train"], test, options, device),
         "classes": int((~ap.isnan()).sum()),
         "train_images": len(splits["train"].image_ids),
         "test_images": len(test.image_ids),
@@ -170,6 +175,15 @@ def _choose(
     whole = views[..., order, :], targets[order]
     rest, held_out = (views[..., kept, :], targets[kept]), (train.values[held], targets[held])
     return choose(*rest, *held_out, refit=whole, **settings), whole
+
+
+def _knn(train: _Split, test: _Split, options: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """Metrics of the k-NN classifier on the test view, and top-1 where labels are single."""
+    scores = knn_scores(train.values.to(device), train.targets, test.values.to(device), options["knn"]).cpu()
+    metrics = {"k": options["knn"], "map": mean_average_precision(scores, test.targets)}
+    if options.get("task") == "single_label":
+        metrics["top1"] = top_k_accuracy(scores, test.targets, 1)
+    return metrics
 
 
 def _optional_metrics(

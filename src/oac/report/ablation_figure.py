@@ -45,7 +45,7 @@ def ablation_figure(results: Results, option: str) -> Figure:
 
 
 def _finding(variants: Sequence[Variant], option: str) -> str:
-    """Which value has the highest mean mAP, and which others show no significant difference to it."""
+    """Which value has the highest mean mAP, and the difference of which others to it has an interval with 0."""
     best, *others = sorted(variants, key=lambda variant: -variant.estimate().mean)
     title = f"{ABLATIONS[option].label.partition(' (')[0]}: highest mAP at {shown_value(best, option)}"
     counts = sorted({variant.n for variant in variants})
@@ -54,6 +54,6 @@ def _finding(variants: Sequence[Variant], option: str) -> str:
     lead = next(iter(changes.values()))  # over the second highest
     if lead.half_width is None:
         return f"{title} ({n}; {lead.verdict})"
-    close = [value for value, change in changes.items() if change.half_width is not None and not change.significant]
+    close = [value for value, change in changes.items() if change.half_width is not None and not change.excludes_zero]
     values = " and ".join(filter(None, [", ".join(close[:-1]), *close[-1:]]))
-    return title + (f", no significant difference to {values} ({n})" if close else f" ({n})")
+    return title + (f"; the interval of the difference to {values} includes 0 ({n})" if close else f" ({n})")

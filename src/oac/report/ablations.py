@@ -12,7 +12,6 @@ from oac.crop_options import ABLATIONS, published
 from oac.report.audit import others
 from oac.report.formats import Column, Table
 from oac.report.results import BATCH, BATCH_MAP, Results, Variant, value_name
-from oac.report.statistics import adjusted_columns
 from oac.report.variant_tables import recipes_note
 
 
@@ -80,9 +79,9 @@ def ablation_table(results: Results, option: str) -> Table:
         Column("Crops", "crops", number=False),
         Column("n", "n"),
         Column("mAP (%)", "map"),
-        Column("Difference (points), p after Holm", "difference"),
+        Column("Difference (points)", "difference"),
         Column(f"Batch-averaged mAP ({BATCH}, %)", "map_batch_256_percent"),
     ]
     notes = [f"Paper: {ablation.paper}.", f"Differences are to {base.crops}.", recipes_note(variants)]
     caption = f"{ablation.label} on {results.study}: mAP of a linear probe"
-    return Table(adjusted_columns(rows), columns, caption, notes)
+    return Table(rows, columns, caption, notes)

@@ -163,7 +163,7 @@ def audit_table(results: Results) -> Table:
     rows = adjusted_columns([_row(step) for step in every_step(results)])
     caption = (
         f"Effect of each difference between paper and released code on {results.study}: change of the mAP of a linear"
-        f" probe over {results.test_images} test images, with 95 % t-interval"
+        f" probe over {results.tested_on}, with 95 % t-interval"
     )
     return Table(rows, _columns(), caption, _notes(results))
 

@@ -99,7 +99,7 @@ def _check_delta(results: Results, delta: PaperDelta) -> dict[str, Any]:
     entry |= _ours(ours, ours.n, [first, *others]) | {"compared": "value" if same_data else "sign"}
     if ours.half_width is None:
         return entry | {"reason": TOO_FEW}
-    if not ours.significant:
+    if not ours.excludes_zero:
         return entry | {"status": INCONCLUSIVE, "reason": UNDECIDED}
     if same_data:
         return entry | {"status": REPRODUCED if ours.holds(delta.points) else NOT_REPRODUCED}

@@ -1,7 +1,8 @@
 """The titles of figures: what each shows, in a sentence made of its own numbers.
 
-All take what the figures draw. A sentence speaks of means over seeds; `oac.report.statistics.difference` decides
-whether a difference is significant. Where the variant that a title speaks of has fewer than three seeds, it says so.
+All take what the figures draw. A sentence speaks of means over seeds and describes: where the interval of a
+difference includes 0 it says so; which differences are significant is said in the verdicts alone. Where the variant
+that a title speaks of has fewer than three seeds, it says so.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Tables = Mapping[str, pd.DataFrame]
 def highest(results: Results) -> str:
     """Which variant has the highest mean mAP, or top-1 of single labels, and how far above scene crops it is.
 
-    What is not significant is said: the difference to scene crops, and that to the second highest.
+    Where the interval of the difference to scene crops, or of that to the second highest, includes 0, that is said.
     """
     key, name, study = results.metric.key, results.metric.name, results.study
     ranked = sorted(results.variants, key=lambda variant: -variant.estimate(key).mean)
@@ -39,11 +40,11 @@ def highest(results: Results) -> str:
     for over in scenes[:1]:
         gain = best.difference_to(over, key)
         title += f", {points(gain.mean)} points above {over.name}"
-        title += f" ({gain.verdict})" if best.n >= SMALLEST_SAMPLE and not gain.significant else ""
+        title += f" ({gain.verdict})" if best.n >= SMALLEST_SAMPLE and not gain.excludes_zero else ""
     if best.n < SMALLEST_SAMPLE:
         return title + CAUTIONS[best.n]
     lead = best.difference_to(second, key)
-    if lead.significant or second in scenes[:1]:
+    if lead.excludes_zero or second in scenes[:1]:
         return title
     return f"{title}; against {second.name}: {lead.verdict}"
 

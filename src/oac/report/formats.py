@@ -84,7 +84,9 @@ def flat(row: Row) -> dict[str, Any]:
     for key, value in row.items():
         if isinstance(value, Difference):
             cells |= {f"{key}_points": value.mean, f"{key}_half_width_points": value.half_width}
-            cells |= {f"{key}_p": value.p, f"{key}_p_holm": value.p_holm}
+            tested = value.p_holm is not None  # what was not declared beforehand is described, without a p
+            cells |= {f"{key}_p": value.p if tested else None, f"{key}_p_flip": value.p_flip if tested else None}
+            cells |= {f"{key}_p_holm": value.p_holm}
         elif isinstance(value, Interval):
             cells |= {f"{key}_percent": value.mean, f"{key}_half_width_percent": value.half_width}
         else:

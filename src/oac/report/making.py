@@ -19,18 +19,19 @@ from oac.report.check import paper_table
 from oac.report.formats import Table
 from oac.report.overlap_table import overlap_table
 from oac.report.pairs import pairs_table
-from oac.report.results import read_histories, read_results, run_of
+from oac.report.results import Contrasts, read_histories, read_results, run_of
 from oac.report.runs import runs_table
 from oac.report.table1 import table1
 from oac.report.variant_tables import crops_table, methods_table
 
 ABLATION = "ablation_"  # starts the names of the tables of ablations, each of which ends in its option
 
+PAIRS = "pairs"
+
 # Of each table the function that makes it of the inputs of its rule.
 TABLES: dict[str, Callable[[Any], Table]] = {
     "crops": lambda files: crops_table(read_results(files.metrics)),
     "methods": lambda files: methods_table(read_results(files.metrics)),
-    "pairs": lambda files: pairs_table(read_results(files.metrics)),
     "audit": lambda files: audit_table(read_results(files.metrics)),
     "overlap": lambda files: overlap_table(read_results(files.metrics), pd.read_csv(files.overlap)),
     "paper": lambda files: paper_table(json.loads(Path(files.check).read_text()), read_results(files.metrics)),
@@ -41,15 +42,20 @@ TABLES: dict[str, Callable[[Any], Table]] = {
 }
 
 
-def make_table(name: str, files: Any) -> Table:
-    """Make a table of TABLES, or ABLATION with an option. files: the inputs of its rule, by name.
+def make_table(name: str, files: Any, contrasts: Contrasts = ()) -> Table:
+    """Make a table of TABLES, ABLATION with an option, or PAIRS, which tests the study's contrasts.
+
+    files: the inputs of its rule, by name.
 
     Raises ValueError for another name.
     """
     if name.startswith(ABLATION):
         return ablation_table(read_results(files.metrics), name.removeprefix(ABLATION))
+    if name == PAIRS:
+        return pairs_table(read_results(files.metrics, contrasts))
     if name not in TABLES:
-        raise ValueError(f"there is no table {name!r}: there are {', '.join(TABLES)} and {ABLATION}{{option}}")
+        known = ", ".join([*TABLES, PAIRS])
+        raise ValueError(f"there is no table {name!r}: there are {known} and {ABLATION}{{option}}")
     return TABLES[name](files)
 
 

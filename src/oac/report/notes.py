@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-MANY = 5  # missing verdicts, from which on they are counted
-
 
 def missing_photos(count: int) -> str:
     """Say how many photos of the subset are not in the store."""
@@ -27,18 +25,3 @@ def replaced_photos(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> str
     if not runs:
         return None
     return f"Photos that could not be decoded in training, each draw replaced by the next photo: {'; '.join(runs)}."
-
-
-def shortened(verdicts: str) -> str:
-    """The verdicts without those that there are none of, which a sentence counts where they are many.
-
-    verdicts: a list in Markdown, a line each.
-    """
-    lines = verdicts.strip().splitlines()
-    kept = [line for line in lines if not line.startswith("- No verdict on ")]
-    missing = len(lines) - len(kept)
-    if missing < MANY:
-        return "\n".join(lines)
-    return "\n".join(
-        [*kept, f"- No verdict on {missing} comparisons with a variant of fewer than 3 seeds (`verdicts.md`)."]
-    )

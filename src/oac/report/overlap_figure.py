@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -12,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from oac.report import style
-from oac.report.formats import signed_share
-from oac.report.overlap_table import correlation, curves, finding, joined
+from oac.report.overlap_table import curves, finding, joined
 from oac.report.results import BOX_NAMES, Results, Variant
 
 LABELS = {
@@ -46,7 +44,7 @@ def overlap_figure(results: Results, overlap: pd.DataFrame) -> Figure:
 def _draw_panel(
     axes: Axes, measure: str, frame: pd.DataFrame, variants: Sequence[Variant], joins: Mapping[str, Sequence[str]]
 ) -> None:
-    """All variants at one measure; its rank correlation stands above. joins: by policy the crop variants to join."""
+    """All variants at one measure. joins: by policy the crop variants to join."""
     rows = frame.set_index("crops")
     x, means = rows[f"{measure}_percent"], rows.map_percent
     for policy, names in joins.items():
@@ -59,9 +57,6 @@ def _draw_panel(
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid()
     axes.set_xlabel(LABELS[measure], fontsize=style.SMALL + 0.5)
-    rho = correlation(frame, measure)
-    if not isnan(rho):
-        axes.set_title(f"rank correlation {signed_share(rho)}", fontsize=style.SMALL)
 
 
 def _legend(variants: Sequence[Variant]) -> dict[str, dict[str, Any]]:

@@ -8,19 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from oac.report.ablations import sweep
-from oac.report.formats import Column, Table, flat, points, signed_share
+from oac.report.formats import Column, Table, flat, points
 from oac.report.paper import OVERLAP_PEAKS
 from oac.report.results import Results
 from oac.report.statistics import SMALLEST_SAMPLE
 from oac.report.variant_tables import recipes_note, variant_cells, variant_columns
 
 SWEEPS = {"object-scene": "object_scene_scale", "scene-scene": "scene_scale"}
-FEWEST = 4  # variants that a rank correlation is given for
 
 HEADERS = {
     "iou": "Overlap, IoU (%)",
@@ -85,36 +82,10 @@ def curves(results: Results) -> dict[str, list[str]]:
     return found
 
 
-def of_one_budget(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the budget that most rows have: others got their mAP by more steps, too."""
-    return frame[frame.images_seen == frame.images_seen.mode().iloc[0]]
-
-
-def correlation(frame: pd.DataFrame, measure: str) -> float:
-    """Spearman's rank correlation of mAP with a measure over variants of one budget.
-
-    NaN below FEWEST variants or without a spread.
-    """
-    frame = of_one_budget(frame)
-    x, y = frame[f"{measure}_percent"], frame.map_percent
-    if len(frame) < FEWEST or x.nunique() < 2 or y.nunique() < 2:
-        return float("nan")
-    return float(spearmanr(x, y).statistic)
-
-
 def finding(frame: pd.DataFrame, variants: Mapping[str, Sequence[str]]) -> list[str]:
-    """What table and figure show, in numbers: correlations, the peak of each policy's curve, and how sure it is."""
-    sentences = []
-    rho = {measure: correlation(frame, measure) for measure in ("iou", "same_object")}
-    if not np.isnan(list(rho.values())).any():
-        equal = of_one_budget(frame)
-        seen = f" of {equal.images_seen.iloc[0]:,} photos seen" if len(equal) < len(frame) else ""
-        sentences.append(
-            f"Rank correlation of mAP over {len(equal)} crop variants{seen}: {signed_share(rho['iou'])} with the"
-            f" overlap (IoU), {signed_share(rho['same_object'])} with one object in both crops"
-        )
-    else:
-        sentences.append(f"mAP and overlap of {len(frame)} crop variants, too few or too alike for a correlation")
+    """What table and figure show, in numbers: range of overlaps, the peak of each policy's curve, how sure it is."""
+    low, high = (frame.iou_percent.agg(end) for end in ("min", "max"))
+    sentences = [f"{len(frame)} crop variants with overlaps (IoU) of {points(low)} to {points(high)} %"]
     named = frame.set_index("crops")
     for policy, names in variants.items():
         best = named.loc[named.loc[list(names), "map_percent"].idxmax()]

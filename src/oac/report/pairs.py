@@ -1,6 +1,6 @@
-"""Tests between variants: crop variants against scene crops, trained ones against random initialisation.
+"""Variants against each other: the contrasts that a study declares, which are tested, and the rest, described.
 
-They are shown as a table, and as verdicts: does object-aware cropping win?
+They are shown as a table, and the contrasts as verdicts: does object-aware cropping win?
 
 Two runs of one seed start from the same weights and see the photos in the same order, so the difference is taken
 seed by seed. The interval over seeds and the one over test photos answer two questions; neither stands for the other.
@@ -9,15 +9,17 @@ seed by seed. The interval over seeds and the one over test photos answer two qu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.formats import MISSING, Column, Row, Table, change, interval_text, p_value, p_words, points
-from oac.report.results import MAP, METHOD_NAMES, Metric, Results, Variant, method_name
+from oac.report.results import MAP, Metric, Results, Variant, method_name
 from oac.report.statistics import SMALLEST_SAMPLE, Difference, adjusted
+
+PRIMARY, SECONDARY, DESCRIPTIVE = "primary", "secondary", "descriptive"
 
 Runs = Mapping[int, Mapping[str, Any]]
 """Contents of metrics.json by seed"""
@@ -25,15 +27,36 @@ Runs = Mapping[int, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A variant against another one; p is adjusted for all comparisons of the study."""
+    """A variant against another one."""
 
     variant: Variant
     against: Variant
     difference: Difference
+    """of a contrast, p is adjusted for all contrasts of the study"""
+    role: str
+    """PRIMARY, SECONDARY or DESCRIPTIVE"""
 
 
 def comparisons(results: Results) -> list[Comparison]:
-    """Every variant of a method against its scene-scene variant of the same budget, then against no training.
+    """The study's contrasts, the primary one first, and then what is described: `_described` without these."""
+    key = results.metric.key
+    found = []
+    for place, names in enumerate(results.contrasts):
+        variant, against = (results.variant(*name) for name in names)
+        if variant and against:
+            change = variant.difference_to(against, key)
+            found.append(Comparison(variant, against, change, SECONDARY if place else PRIMARY))
+    tested = adjusted([contrast.difference for contrast in found])
+    found = [replace(contrast, difference=change) for contrast, change in zip(found, tested, strict=True)]
+    declared = [(contrast.variant.key, contrast.against.key) for contrast in found]
+    for variant, against in _described(results):
+        if (variant.key, against.key) not in declared:
+            found.append(Comparison(variant, against, variant.difference_to(against, key), DESCRIPTIVE))
+    return found
+
+
+def _described(results: Results) -> list[tuple[Variant, Variant]]:
+    """Every variant of a method and its scene-scene variant of the same budget, then the untrained network.
 
     Of several scene-scene variants of one budget the one that is named so is the baseline, else the first.
     """
@@ -47,9 +70,7 @@ def comparisons(results: Results) -> list[Comparison]:
         ]
         baseline = sorted(scenes, key=lambda other: other.crops != "scene-scene")[:1]
         pairs += [(variant, other) for other in [*baseline, *untrained] if other is not variant]
-    key = results.metric.key
-    changes = adjusted([variant.difference_to(against, key) for variant, against in pairs])
-    return [Comparison(*pair, change) for pair, change in zip(pairs, changes, strict=True)]
+    return pairs
 
 
 def pairs_table(results: Results) -> Table:
@@ -57,7 +78,7 @@ def pairs_table(results: Results) -> Table:
     rows = [_row(comparison, results.metric) for comparison in comparisons(results)]
     caption = (
         f"Variants against each other on {results.study}: difference of the {results.metric.words} of a linear probe"
-        f" over {results.test_images} test images"
+        f" over {results.tested_on}"
     )
     return Table(rows, _columns(results.metric), caption, _notes(rows, results.metric))
 
@@ -69,6 +90,7 @@ def _row(comparison: Comparison, metric: Metric) -> dict[str, Any]:
     # The resamples are of the mAP.
     low, high = (photo_interval(variant.runs, against.runs, seeds) if metric is MAP else None) or (None, None)
     return {
+        "role": comparison.role,
         **{key: getattr(variant, key) for key in ("method", "crops", "boxes")},
         **{f"against_{key}": getattr(against, key) for key in ("method", "crops", "boxes")},
         "n": found.n,
@@ -105,7 +127,11 @@ def _columns(metric: Metric) -> list[Column]:
         ends = [row["photos_low_points"], row["photos_high_points"]]
         return MISSING if None in ends else " to ".join(points(end, signed=True) for end in ends)
 
+    def tested(row: Row, p: float | None) -> str:
+        return MISSING if row["role"] == DESCRIPTIVE else p_value(p)
+
     return [
+        Column("Role", "role", number=False),
         Column("Method", lambda row: method_name(row["method"]), number=False),
         Column("Variant", _in_words, number=False),
         Column("Against", lambda row: _in_words(row, "against_"), number=False),
@@ -113,8 +139,9 @@ def _columns(metric: Metric) -> list[Column]:
         Column(
             f"Difference in {metric.name} (points), 95 % interval over seeds", lambda row: change(row["difference"])
         ),
-        Column("p, t-test", lambda row: p_value(row["difference"].p)),
+        Column("p, t-test", lambda row: tested(row, row["difference"].p)),
         Column("p, adjusted (Holm)", lambda row: p_value(row["difference"].p_holm)),
+        Column("p, exact sign-flip test", lambda row: tested(row, row["difference"].p_flip)),
         Column("95 % interval over test photos (points)", photos),
     ]
 
@@ -127,22 +154,31 @@ def _in_words(row: Row, side: str = "") -> str:
 
 def _notes(rows: Sequence[Row], metric: Metric) -> list[str]:
     """What each interval covers, what a pair is, and how many rows are tested."""
-    tested = sum(row["difference"].p is not None for row in rows)
+    tested = sum(row["difference"].p_holm is not None for row in rows)
     notes = [
-        "Against: the method's scene-scene variant with as many images seen (where there are several, the one of that"
-        " name, else the first), and the network as it was initialised. The difference is the variant's"
-        f" {metric.name} less that one's.",
+        "Primary and secondary rows are the contrasts that the study file declares before anything is run. Their p is"
+        f" adjusted for all {tested} that are tested: that one below 0.05 stands in any row whose variants do not"
+        " differ has a chance of 5 % at most. Such a difference is called significant.",
+        "Descriptive rows have an interval and no p. Against: the method's scene-scene variant with as many images"
+        " seen (where there are several, the one of that name, else the first), and the network as it was"
+        f" initialised. The difference is the variant's {metric.name} less that one's.",
         "Interval over seeds and p: how far the difference depends on the training, were it done again with other"
         " seeds; the test photos are the same. Student's t on the differences of n common seeds, two-sided; Welch's"
         " where seeds do not pair.",
+        "Exact sign-flip test: the share of the 2^n signs of the n differences whose mean is as far from 0 or"
+        " farther. It assumes no normal distribution and is 2 / 2^n at least, so it can say nothing below six seeds."
+        " Not adjusted.",
         "Interval over test photos: how far it depends on which photos were tested, the trained networks being these;"
         " percentiles of the mean difference over resamples of the test photos, the same for all runs."
         " It says nothing of other seeds, and an interval over seeds nothing of other photos.",
         "A pair is two runs of one seed: they start from the same weights and, where both are trained, see the photos"
         " in the same order. Pairing takes out what these decide, no more.",
-        f"Adjusted p: for the {tested} tested rows of this table. Among many rows some p is small by chance; that an"
-        " adjusted p below 0.05 stands in any row whose variants do not differ has a chance of 5 % at most.",
     ]
+    notes = (
+        notes
+        if tested
+        else ["The study declares no contrast that has three seeds, so nothing is tested.", *notes[1:]]
+    )
     if any(row["difference"].half_width is None for row in rows):
         notes.append("Rows of fewer than three seeds have neither interval nor p.")
     if all(row["photos_low_points"] is None for row in rows):
@@ -156,25 +192,11 @@ def _notes(rows: Sequence[Row], metric: Metric) -> list[str]:
 
 
 def verdicts(results: Results) -> list[str]:
-    """One sentence for each object-dilate variant against its method's scene crops and against no training.
+    """One sentence for each contrast that the study declares, the primary one first.
 
-    A method without such variants (CMC, supervised) has its others against no training, from three seeds on. "above"
-    and "below" mean that the 95 % interval of the difference excludes 0; without an interval there is no verdict.
+    "above" and "below" mean that the p of the difference, adjusted for all of them, is below 0.05.
     """
-    found = sorted(comparisons(results), key=lambda comparison: _place(comparison.variant.method))
-    return [_verdict(comparison, results.metric) for comparison in found if _is_asked(comparison, results)]
-
-
-def _is_asked(comparison: Comparison, results: Results) -> bool:
-    variant = comparison.variant
-    if any(other.policy == "object-dilate" for other in results.of(variant.method)) or variant.method == "moco_v2":
-        return variant.policy == "object-dilate"
-    return comparison.against.method == RANDOM_INIT and variant.n >= SMALLEST_SAMPLE
-
-
-def _place(method: str) -> tuple[bool, int]:
-    """Sort key of a method in the verdicts: MoCo-v2, which the claim is about, before the others."""
-    return method != "moco_v2", [*METHOD_NAMES, method].index(method)
+    return [_verdict(found, results.metric) for found in comparisons(results) if found.role != DESCRIPTIVE]
 
 
 def _verdict(comparison: Comparison, metric: Metric) -> str:
@@ -183,9 +205,11 @@ def _verdict(comparison: Comparison, metric: Metric) -> str:
     first, second = (side.name if side.trained else side.name.lower() for side in sides)
     ours, others = (f"{interval_text(side.estimate(metric.key))} (n = {side.n})" for side in sides)
     numbers = f"{ours} against {others} {metric.name}, difference {change(found)}"
-    if found.half_width is None:
-        return f"No verdict on {first} against {second}, fewer than {SMALLEST_SAMPLE} seeds: {numbers}."
-    numbers += p_words(found.p_holm) + (" after Holm" if found.p_holm is not None else "")
+    lead = "Primary contrast. " if comparison.role == PRIMARY else ""
+    if found.p_holm is None:
+        why = f"fewer than {SMALLEST_SAMPLE} seeds" if found.half_width is None else "no spread over seeds"
+        return f"{lead}No verdict on {first} against {second}, {why}: {numbers}."
+    numbers += f"{p_words(found.p_holm)} after Holm"
     if not found.significant:
-        return f"There is no significant difference between {first} and {second}: {numbers}."
-    return f"{first} is {'above' if found.mean > 0 else 'below'} {second}: {numbers}."
+        return f"{lead}There is no significant difference between {first} and {second}: {numbers}."
+    return f"{lead}{first} is {'above' if found.mean > 0 else 'below'} {second}: {numbers}."

@@ -6,6 +6,7 @@ Tables and figures are made of nothing else, so every number in them leads back 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,10 @@ NEEDED: tuple[str, ...] = ("study", "method", "crops", "seed", "policy", "boxes"
 NEEDED += ("classes", "train_images", "test_images", "images_seen", "recipe_hash", "versions")
 
 
+Contrasts = Sequence[tuple[tuple[str, str], tuple[str, str]]]
+"""Pairs of variants (method, crops), of which the first is compared with the second"""
+
+
 @dataclass(frozen=True)
 class Metric:
     """The number that a study is judged by, and how it is called."""
@@ -71,7 +76,8 @@ class Variant:
     boxes: str | None
     """source of boxes; None for a policy without boxes"""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """all crop options with their defaults, and for MoCo-v2 around objects the number of projection heads"""
+    """all crop options with their defaults; for MoCo-v2 around objects the number of projection heads; `training`,
+    what `_training` returns, where it is not what most variants of the method have"""
     images_seen: int = 0
     runs: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     """contents of metrics.json by seed"""
@@ -161,6 +167,19 @@ class Results:
     metric: Metric
     classes: int
     test_images: int
+    split: str = "test"
+    """what the probes were tested on"""
+    contrasts: Contrasts = ()
+    """what the study declared to test, as `oac.studies.contrasts` has it"""
+
+    @property
+    def tested_on(self) -> str:
+        """How many photos of which split the probes were tested on, in words."""
+        return f"{self.test_images} {self.split} images"
+
+    def variant(self, method: str, crops: str) -> Variant | None:
+        """The variant of a method with some crops, if it was run."""
+        return next((v for v in self.variants if (v.method, v.crops) == (method, crops)), None)
 
     def of(self, *methods: str) -> list[Variant]:
         """The variants of some methods, method by method."""
@@ -197,24 +216,39 @@ def load(metrics: Sequence[Mapping[str, Any]]) -> Results:
             raise ValueError(f"run {_run(entry)} is given twice")
         seeds[entry["seed"]] = entry
     budgets: dict[str, list[int]] = {}
+    trainings: dict[str, Counter[str]] = {}
     for (method, _), seeds in runs.items():
         budgets.setdefault(method, []).append(max(run["images_seen"] for run in seeds.values()))
+        trainings.setdefault(method, Counter())[_training(seeds)] += 1
     first = metrics[0]
-    variants = [_variant(seeds, budgets[method]) for (method, _), seeds in runs.items()]
-    return Results(first["study"], variants, metric, first["classes"], first["test_images"])
+    variants = [
+        _variant(seeds, budgets[method], trainings[method].most_common(1)[0][0])
+        for (method, _), seeds in runs.items()
+    ]
+    split = first.get("probe", {}).get("test", "test")
+    return Results(first["study"], variants, metric, first["classes"], first["test_images"], split)
 
 
-def _variant(runs: Mapping[int, Mapping[str, Any]], budgets: Sequence[int]) -> Variant:
-    """Make the variant of some runs; budgets: photos seen by each variant of its method."""
+def _variant(runs: Mapping[int, Mapping[str, Any]], budgets: Sequence[int], usual: str) -> Variant:
+    """Make the variant of some runs. Of its method, budgets: photos seen by each; usual: commonest training."""
     first = next(iter(runs.values()))
     variant = Variant.named(*(first[key] for key in ("method", "crops", "policy", "boxes")))
     options = _options(first["recipe"]) if "crops" in first["recipe"] else {}
+    if _training(runs) != usual:
+        options["training"] = _training(runs)
     images_seen = max(run["images_seen"] for run in runs.values())
     paper = None
-    if is_as_published(options, variant.method) and images_seen == min(budgets):
+    if is_as_published(options, variant.method) and images_seen == min(budgets) and "training" not in options:
         paper = paper_value(variant.method, variant.policy, variant.boxes)
     only = len(budgets) == 1
     return replace(variant, options=options, images_seen=images_seen, runs=runs, paper=paper, only=only)
+
+
+def _training(runs: Mapping[int, Mapping[str, Any]]) -> str:
+    """How some runs were trained, apart from crops and heads, as one text."""
+    recipe = next(iter(runs.values()))["recipe"]
+    options = {key: value for key, value in recipe.get("options", {}).items() if key != "heads"}
+    return json.dumps([options, recipe.get("view_size")], sort_keys=True)
 
 
 def _options(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,9 +270,10 @@ def _run(entry: Mapping[str, Any]) -> str:
     return "/".join(str(entry.get(key, "?")) for key in ("study", "method", "crops", "seed"))
 
 
-def read_results(paths: Iterable[str | Path]) -> Results:
-    """Load the metrics.json files of a study."""
-    return load([json.loads(Path(path).read_text(encoding="utf-8")) for path in paths])
+def read_results(paths: Iterable[str | Path], contrasts: Contrasts = ()) -> Results:
+    """Load the metrics.json files of a study, which declared some contrasts."""
+    results = load([json.loads(Path(path).read_text(encoding="utf-8")) for path in paths])
+    return replace(results, contrasts=contrasts)
 
 
 def read_histories(paths: Iterable[str | Path]) -> dict[str, list[dict[str, Any]]]:

@@ -1,7 +1,9 @@
 """Means, intervals and differences over seeds.
 
-One rule decides about a difference wherever it is printed: `difference`. An interval is given from three values on:
-of two, Student's t with one degree of freedom says next to nothing, and of one there is none.
+One rule decides about a difference wherever it is printed. Contrasts that a study declares are tested: one is
+significant where its p, adjusted for all of them after Holm, is below 0.05. Every other difference is descriptive:
+it has an interval, which excludes 0 or does not, and no p. An interval is given from three values on: of two,
+Student's t with one degree of freedom says next to nothing, and of one there is none.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
 SMALLEST_SAMPLE = 3
 LEVEL = 0.95  # of every confidence interval
+ALPHA = 1 - LEVEL  # an adjusted p below it is significant
+MOST_FLIPPED = 16  # pairs whose 2^n signs are all tried
 ROUNDING = 1e-12  # of the largest value; differences closer to each other than that are equal
 
 
@@ -50,17 +55,24 @@ class Difference(Interval):
     """A difference of two means over seeds.
 
     p: two-sided p of the t-test; None without an interval and without a spread. n: pairs, or the fewer runs of both
-    sides where seeds do not pair. paired: whether it was taken seed by seed. p_holm: p adjusted for the differences
-    that stand beside it, by `adjusted`.
+    sides where seeds do not pair. paired: whether it was taken seed by seed. p_flip: of the exact sign-flip test,
+    which assumes no normal distribution; None where seeds do not pair. p_holm: p adjusted for the contrasts that are
+    tested with it, by `adjusted`; None for a descriptive difference.
     """
 
     p: float | None
     n: int
     paired: bool
+    p_flip: float | None = None
     p_holm: float | None = None
 
     @property
     def significant(self) -> bool:
+        """Whether it was tested and its adjusted p is below 0.05."""
+        return self.p_holm is not None and self.p_holm < ALPHA
+
+    @property
+    def excludes_zero(self) -> bool:
         """Whether there is an interval and it excludes 0."""
         return self.half_width is not None and not self.holds(0.0)
 
@@ -69,6 +81,8 @@ class Difference(Interval):
         """What it says, in words."""
         if self.half_width is None:
             return "single seed, not ranked" if self.n == 1 else "inconclusive"
+        if self.p_holm is None:
+            return f"interval {'excludes' if self.excludes_zero else 'includes'} 0"
         return "significant difference" if self.significant else "no significant difference"
 
 
@@ -113,8 +127,25 @@ def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Diffe
         return Difference(mean, None, None, n, paired)
     if constant:
         return Difference(mean, 0.0, None, n, paired)
-    test = stats.ttest_rel(ours, others) if paired else stats.ttest_ind(ours, others, equal_var=False)
-    return Difference(mean, _half_width(test), float(test.pvalue), n, paired)
+    if not paired:
+        test = stats.ttest_ind(ours, others, equal_var=False)
+        return Difference(mean, _half_width(test), float(test.pvalue), n, paired)
+    test = stats.ttest_rel(ours, others)
+    return Difference(mean, _half_width(test), float(test.pvalue), n, paired, sign_flip(changes))
+
+
+def sign_flip(changes: Sequence[float]) -> float | None:
+    """Two-sided p of the exact sign-flip test of paired differences; None for more than MOST_FLIPPED of them.
+
+    Without an effect each difference is as likely with the other sign (Fisher's randomisation test), so p is the
+    share of all 2^n signs whose mean is as far from 0 or farther. It is 2 / 2^n at least: 0.01 takes eight pairs.
+    """
+    if len(changes) > MOST_FLIPPED:
+        return None
+    test = stats.permutation_test(
+        (changes,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=True, alternative="two-sided"
+    )
+    return float(test.pvalue)
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
@@ -139,7 +170,7 @@ def adjusted(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def adjusted_columns(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a table with the p of every column of differences adjusted for all of that column."""
+    """The rows of a table with the p of each column of differences adjusted for all of that column."""
     found = [dict(row) for row in rows]
     for key in [key for key, value in found[0].items() if isinstance(value, Difference)]:
         for row, change in zip(found, adjusted([row[key] for row in found]), strict=True):

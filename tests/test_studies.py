@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -56,8 +57,11 @@ def test_every_key_is_described_and_no_other_is_allowed(schema):
     assert len(known) > 3
     assert [path for path, part in known if not part.get("description")] == []
     mappings = [("", schema), *((path, part) for path, part in known if part.get("type") == "object")]
-    # `method_options` has the keys of the methods that it is for, which are checked with them.
-    mappings = [(path, part) for path, part in mappings if not path.endswith("method_options")]
+    # `method_options` has the keys of the methods that it is for, a part of `grid` those of a study; both are checked
+    # with what they are put into.
+    mappings = [
+        (path, part) for path, part in mappings if not path.endswith("method_options") and "grid." not in path
+    ]
     assert [path for path, part in mappings if part.get("additionalProperties") is not False] == []
 
 
@@ -301,7 +305,9 @@ def test_the_audit_moves_to_another_study_by_one_word(name, tmp_path):
         text = file.read_text()
         if name == "voc07_gpu":
             text = text.replace("  subset:\n", "  boxes_per_photo: 3.0\n  subset:\n", file.stem == name)
-        (tmp_path / file.name).write_text(text.replace("base: demo", f"base: {name}"))
+        if file.stem == "audit":
+            text = text.replace("base: demo", f"base: {name}")
+        (tmp_path / file.name).write_text(text)
     audit = whole(tmp_path.glob("*.yaml"))["audit"]
     assert audit["data"]["source"] == ("synthetic" if name == "demo" else "voc")
     long, short = (recipe.build(audit, "moco_v2", line, 0) for line in ("scene-scene-long", "scene-scene"))
@@ -464,7 +470,11 @@ def test_runs_take_the_seeds_of_the_method_before_those_of_the_variant(load):
             "policy: scene-scene, method_options: {seeds: [7]},",
             r"crops\.scene-scene\.method_options names seeds, which is no option",
         ),
-        ("name: tiny", "contrasts: [[object-dilate, scenes]]\nname: tiny", r"contrasts names scenes, but the variants"),
+        (
+            "name: tiny",
+            "contrasts: [[object-dilate, scenes]]\nname: tiny",
+            r"contrasts names scenes, but the variants",
+        ),
         ("backbone: {name: narrow, width: 8}", "backbone: {name: narrow}", r"the key backbone\.width is missing"),
         ("description:", "name: tiny\ndescription:", r"the key name is given twice"),
         ("source: synthetic", "source: voc", r"the key data\.location is missing"),
@@ -516,6 +526,31 @@ def test_a_probe_is_tested_on_validation_photos_only_where_there_are_any(load):
     assert load(on_validation)["probe"]["test"] == "validation"
     with pytest.raises(configuration.ConfigError, match=r"probe\.test is validation, but data\.store\.shards has no"):
         load(on_validation, ("validation: 1, ", ""))
+
+
+GRID = """grid:
+  few: {data: {synthetic: {objects: [1, 2]}}}
+  many: {pretrain: {images_seen: 512}}
+name: tiny"""
+
+
+def test_the_studies_of_a_grid_are_the_file_but_for_their_changes(load, tmp_path):
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY.read_text().replace("name: tiny", GRID))
+    found, broken = studies.load([file])
+    assert not broken
+    assert set(found) == {"tiny", "tiny_few", "tiny_many"}
+    assert found["tiny_few"]["data"]["synthetic"]["objects"] == [1, 2]
+    assert found["tiny_few"]["pretrain"] == found["tiny"]["pretrain"]
+    assert found["tiny_many"]["pretrain"]["images_seen"] == 512
+    assert {**found["tiny_many"], "pretrain": 0, "name": ""} == {**load(), "pretrain": 0, "name": ""}
+
+
+def test_a_mistake_in_a_grid_names_the_study_of_it(tmp_path):
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY.read_text().replace("name: tiny", GRID.replace("images_seen", "image_seen")))
+    _, broken = studies.load([file])
+    assert re.search(r"tiny\.yaml: grid\.many: unknown key pretrain\.image_seen; did you mean", broken["tiny"])
 
 
 def test_contrasts_name_variants_of_all_methods(load):

@@ -62,7 +62,8 @@ def load(files: Iterable[str | Path]) -> tuple[dict[str, dict[str, Any]], dict[s
     studies: dict[str, dict[str, Any]] = {}
     for path in paths:
         try:
-            studies[path.stem] = read_study(path)
+            studies[path.stem] = study = read_study(path)
+            studies |= {cell_name(study, cell): _read_cell(path, cell) for cell in study["grid"]}
         except ConfigError as error:
             broken[path.stem] = str(error)
     return studies, broken
@@ -70,10 +71,29 @@ def load(files: Iterable[str | Path]) -> tuple[dict[str, dict[str, Any]], dict[s
 
 def read_study(file: Path) -> dict[str, Any]:
     """Read one study file, with what it takes from others and all defaults. Raises ConfigError."""
-    given = _with_parents(read_yaml(file), file)
+    study = _checked_study(_with_parents(read_yaml(file), file), file)
+    if study["name"] != file.stem:
+        raise ConfigError(f"{file}: name is {study['name']}, but a study is named like its file: write {file.stem}")
+    return study
+
+
+def _read_cell(file: Path, cell: str) -> dict[str, Any]:
+    """Read one study of the grid of a study file. Raises ConfigError."""
+    whole = _with_parents(read_yaml(file), file)
+    changes = whole.pop("grid")[cell]
+    given = deep_merge(whole, {**changes, "name": cell_name(whole, cell)})
+    return _checked_study(given, f"{file}: grid.{cell}")
+
+
+def _checked_study(given: dict[str, Any], file: str | Path) -> dict[str, Any]:
     study = checked(given, schema(), file)
     _check_study(study, given, file)
     return study
+
+
+def cell_name(study: Mapping[str, Any], cell: str) -> str:
+    """The name of a study of a grid."""
+    return f"{study['name']}_{cell}"
 
 
 def _with_parents(given: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -194,10 +214,8 @@ def box_sources(study: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(variant["boxes"] for variant in study["crops"].values() if "boxes" in variant))
 
 
-def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) -> None:
+def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: str | Path) -> None:
     """Check what no schema can say, and fill in the defaults of crop variants."""
-    if study["name"] != file.stem:
-        raise ConfigError(f"{file}: name is {study['name']}, but a study is named like its file: write {file.stem}")
     _check_meaning(study, given, file)
     for name, variant in list(study["crops"].items()):
         _check_variant(name, variant, study, file)
@@ -231,7 +249,7 @@ def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: Path) ->
         )
 
 
-def _check_variant(name: str, variant: Mapping[str, Any], study: Mapping[str, Any], file: Path) -> None:
+def _check_variant(name: str, variant: Mapping[str, Any], study: Mapping[str, Any], file: str | Path) -> None:
     """Refuse options that the variant's policy does not read, which a reader would believe to change something."""
     policy, where = variant["policy"], f"{file}: crops.{name}"
     keys = crop_options.keys_of(policy, variant.get("scales"))
@@ -248,7 +266,7 @@ def _check_variant(name: str, variant: Mapping[str, Any], study: Mapping[str, An
         raise ConfigError(f"{where}.boxes is missing: {', '.join(crop_options.BOX_SOURCES)}")
 
 
-def _check_methods(study: Mapping[str, Any], file: Path) -> None:
+def _check_methods(study: Mapping[str, Any], file: str | Path) -> None:
     """Check that methods name crop variants that there are, and batches that divide into their splits."""
     for method, options in study["methods"].items():
         for crops in options["crops"] if options["crops"] != "all" else []:
@@ -270,7 +288,7 @@ def _check_methods(study: Mapping[str, Any], file: Path) -> None:
             )
 
 
-def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: Path) -> None:
+def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: str | Path) -> None:
     """Refuse what a file gives and nothing reads; defaults are not in `given`, the file as it was written."""
     source, backbone, solver = study["data"]["source"], study["backbone"]["name"], study["probe"]["solver"]
     epochs = solver == "sgd" or study["probe"]["best_epoch"]

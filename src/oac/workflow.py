@@ -98,6 +98,33 @@ class StudyFiles:
         views = "views" in self.study["probe"]
         return f"{self.folder}/probe/{method}/{crops}/seed{seed}/views.safetensors" if views else []
 
+    # A grid of studies.
+
+    OF_A_GRID = ("cells", "grid_files", "grid_boxes")  # what a study file with a grid can be asked for
+
+    def refuse_grid(self) -> None:
+        """Raise ConfigError for a study file that is the frame of a grid and no study itself."""
+        if self.study["grid"]:
+            raise ConfigError(
+                f"study {self.name} is a grid of the studies {', '.join(self.cells())}: ask for"
+                f" results/{self.name}/regimes.md, or for a file of one of these"
+            )
+
+    def cells(self) -> list[str]:
+        """The names of the studies of the grid. ConfigError where there is none."""
+        if not self.study["grid"]:
+            raise ConfigError(f"study {self.name} has no `grid`, which regimes are joined from")
+        return [studies.cell_name(self.study, cell) for cell in self.study["grid"]]
+
+    def grid_files(self, file: str) -> list[str]:
+        """One file of the probe for every run of all studies of the grid, which have the runs of this one."""
+        runs = studies.runs(self.study)
+        return [f"results/{cell}/probe/{m}/{c}/seed{s}/{file}" for cell in self.cells() for m, c, s in runs]
+
+    def grid_boxes(self) -> list[str]:
+        """The boxes of all studies of the grid."""
+        return [f"results/{cell}/data/boxes.parquet" for cell in self.cells()]
+
     # Crop variants.
 
     def crop_params(self, crops: str) -> dict[str, Any]:

@@ -105,9 +105,10 @@ wildcard_constraints:
 def answer(study, method, *arguments):
     """Call a method of a study's StudyFiles; a path can hold a study, or a part of one, that there is not."""
     try:
-        return getattr(StudyFiles(studies.find(STUDIES, study, BROKEN)), method)(
-            *arguments
-        )
+        files = StudyFiles(studies.find(STUDIES, study, BROKEN))
+        if method not in StudyFiles.OF_A_GRID:
+            files.refuse_grid()
+        return getattr(files, method)(*arguments)
     except configuration.ConfigError as error:
         raise WorkflowError(str(error)) from None
 

@@ -1,0 +1,37 @@
+"""Say where a study's photos stand among the regimes, and what object crops gained on images like them."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from oac.command import plain_errors
+from oac.data.object_statistics import object_statistics
+from oac.report.formats import points
+from oac.report.regimes import BOXES, nearest
+from oac.report.results import BOX_NAMES
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "docs/results/regimes/regimes.csv"
+
+
+def main() -> None:
+    """Print a line for each source of boxes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("boxes", type=Path, help="results/STUDY/data/boxes.parquet")
+    parser.add_argument("--regimes", type=Path, default=PUBLISHED, help="regimes.csv of a grid")
+    options = parser.parse_args()
+    statistics = object_statistics(pd.read_parquet(options.boxes))
+    table = pd.read_csv(options.regimes)
+    side = f"{100 * statistics.side:.0f} % of the photo's"
+    print(f"{options.boxes}: {statistics.objects:.1f} objects a photo, their side {side}")
+    for boxes in BOXES:
+        row = nearest(table, statistics, boxes)
+        gain, half = row["gain_points"], row["gain_half_width_points"]
+        interval = "" if pd.isna(half) else f" ± {points(half)}"
+        images = f"synthetic images of {row['objects']:.1f} objects, side {100 * row['side']:.0f} %"
+        print(f"{BOX_NAMES[boxes]} boxes: {points(gain, signed=True)}{interval} points over scene crops on {images}")
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

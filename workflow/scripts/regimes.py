@@ -1,0 +1,33 @@
+"""Write the table and the figure that join the studies of a grid."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from oac.command import plain_errors
+from oac.data.object_statistics import object_statistics
+from oac.report.formats import write
+from oac.report.regimes import Regime, regimes_table
+from oac.report.regimes_figure import regimes_figure
+from oac.report.results import read_results
+from oac.report.style import save
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake, snakemake
+
+
+def main(smk: "Snakemake") -> None:
+    """Write regimes.{csv,md,tex,html,png,pdf}."""
+    stem = Path(smk.output[0]).with_suffix("")
+    regimes = []
+    for cell, boxes in zip(smk.params.cells, smk.input.boxes, strict=True):
+        metrics = [path for path in smk.input.metrics if Path(path).parts[-6] == cell]
+        regimes.append(Regime(read_results(metrics), object_statistics(pd.read_parquet(boxes))))
+    write(regimes_table(regimes), stem)
+    save(regimes_figure(regimes), stem)
+
+
+if __name__ == "__main__":
+    with plain_errors(snakemake.log[0]):
+        main(snakemake)

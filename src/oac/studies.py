@@ -117,7 +117,7 @@ def _read_parent(file: Path, key: str, name: str, barred: tuple[str, ...]) -> di
         if other in parent:
             raise ConfigError(f"{file}: {key} {name} has a {other} itself: name that one and write the rest here")
     read_study(path)  # a mistake is named in the file that it was made in
-    return parent | {"crops": {}} if key == "base" else parent
+    return parent | {"crops": {}, "contrasts": []} if key == "base" else parent
 
 
 def _without_nulls(value: Any) -> Any:

@@ -59,6 +59,7 @@ def plain_measures(first, second, size, objects):
         "disjoint": float(both == 0),
         "first_area": whole(first) / (size[0] * size[1]),
         "second_area": whole(second) / (size[0] * size[1]),
+        "magnification": sum((size[0] * size[1] / whole(crop)) ** 0.5 for crop in (first, second)) / 2,
         "same_object": float(any(shown)),
         "no_object": sum(empty) / 2,
     }
@@ -115,7 +116,7 @@ def test_measures_lie_in_their_range_and_know_no_first_or_second(cases):
     turned = measured([(second, first, objects) for first, second, objects in cases])
     for name, values in result.items():
         assert (values >= 0).all(), name
-        assert (values <= 1 + 1e-9).all(), name
+        assert (values <= (200 if name == "magnification" else 1) + 1e-9).all(), name
         other = {"first_area": "second_area", "second_area": "first_area"}.get(name, name)
         assert values == pytest.approx(turned[other]), name
     assert (result["iou"] <= result["smaller_inside"] + 1e-9).all()

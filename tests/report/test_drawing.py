@@ -61,7 +61,7 @@ def files(tmp_path_factory, metrics_of):
         metrics = metrics_of(study, score)
         trained = [run for run in metrics if run["method"] != "random_init"]
         shares = dict.fromkeys(("iou", "smaller_inside", "disjoint", "same_object", "no_object"), 0.5)
-        shares |= {"first_area": 0.4, "second_area": 0.4, "pairs": 8, "seed": 0}
+        shares |= {"first_area": 0.4, "second_area": 0.4, "magnification": 1.5, "pairs": 8, "seed": 0}
         variants = dict.fromkeys(run["crops"] for run in metrics if run["method"] == "moco_v2")
         recall = {"iou": 0.5, "splits": {"test": {"bing": {"image": {str(count): 0.5 for count in COUNTS}}}}}
         rates = {f"{key}_{average}": 0.5 for key in ("detection_rate_0.5", "detection_rate_0.7", "average_recall",

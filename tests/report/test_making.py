@@ -26,8 +26,8 @@ def files_of(metrics, folder):
     history.with_name("benchmark.tsv").write_text("s\tmax_pss\n41.5\t1024.0\n")
     (folder / "check.json").write_text(json.dumps(check(load(metrics))))
     names = dict.fromkeys(entry["crops"] for entry in metrics if entry["method"] == "moco_v2")
-    columns = "iou,smaller_inside,disjoint,first_area,second_area,same_object,no_object,pairs"
-    rows = [f"{name},0,{','.join(['0.5'] * 7)},99" for name in names]
+    columns = "iou,smaller_inside,disjoint,first_area,second_area,magnification,same_object,no_object,pairs"
+    rows = [f"{name},0,{','.join(['0.5'] * 8)},99" for name in names]
     (folder / "overlap.csv").write_text("\n".join([f"crops,seed,{columns}", *rows]) + "\n")
     return SimpleNamespace(
         metrics=paths,

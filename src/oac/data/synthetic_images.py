@@ -209,19 +209,19 @@ def _diamond(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _stripes(u: np.ndarray, v: np.ndarray, *_: np.ndarray) -> np.ndarray:
-    return (np.sin(2 * np.pi * 2.0 * u) > 0).astype(np.float32)
+    return (np.sin(2 * np.pi * 1.2 * u) > 0).astype(np.float32)
 
 
 def _checks(u: np.ndarray, v: np.ndarray, *_: np.ndarray) -> np.ndarray:
-    return ((np.sin(2 * np.pi * 1.5 * u) > 0) ^ (np.sin(2 * np.pi * 1.5 * v) > 0)).astype(np.float32)
+    return ((np.sin(2 * np.pi * 0.9 * u) > 0) ^ (np.sin(2 * np.pi * 0.9 * v) > 0)).astype(np.float32)
 
 
 def _dots(u: np.ndarray, v: np.ndarray, *_: np.ndarray) -> np.ndarray:
-    return (np.hypot(u * 1.8 % 1 - 0.5, v * 1.8 % 1 - 0.5) < 0.3).astype(np.float32)
+    return (np.hypot(u * 1.1 % 1 - 0.5, v * 1.1 % 1 - 0.5) < 0.3).astype(np.float32)
 
 
 def _rings(_u: np.ndarray, _v: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return (np.sin(2 * np.pi * 2.0 * np.hypot(u, v)) > 0).astype(np.float32)
+    return (np.sin(2 * np.pi * 1.2 * np.hypot(u, v)) > 0).astype(np.float32)
 
 
 def _uniform(rng: np.random.Generator, low: float, high: float, shape: tuple[int, ...]) -> np.ndarray:

@@ -22,7 +22,16 @@ from oac.pretrain.crops import CropPolicy, Views
 EPOCHS = 3
 CHUNK = 8192  # pairs at a time, so that memory does not grow with the data set
 SHOWN = 0.5  # a crop that holds this share of an object's box shows it
-MEASURES = ("iou", "smaller_inside", "disjoint", "first_area", "second_area", "same_object", "no_object")
+MEASURES = (
+    "iou",
+    "smaller_inside",
+    "disjoint",
+    "first_area",
+    "second_area",
+    "magnification",
+    "same_object",
+    "no_object",
+)
 
 
 @dataclass(frozen=True)
@@ -95,13 +104,15 @@ def first_and_second(views: Views) -> tuple[np.ndarray, np.ndarray]:
 def measure_pairs(
     first: np.ndarray, second: np.ndarray, size: np.ndarray, pair: np.ndarray, objects: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """MEASURES of each of p pairs, (p,) float64 in [0, 1] but for the areas of crops that leave the photo.
+    """MEASURES of each of p pairs, (p,) float64 in [0, 1] but for magnification, and areas of crops beyond the photo.
 
     first, second: (p, 4) crops in pixels; size: (p, 2) pixels; pair, objects: as `ObjectBoxes.of` gives them.
 
     iou: intersection over union. smaller_inside: share of the smaller crop that lies in the other. disjoint: 1 where
-    the two have no area in common. first_area, second_area: a crop's share of the photo. same_object: 1 where some
-    object lies in both crops by SHOWN of its box or more. no_object: share of the two crops that touch no object.
+    the two have no area in common. first_area, second_area: a crop's share of the photo. magnification: the
+    photo's side over a crop's, roots of their areas, mean of the two: how much larger an object is in a view than in
+    the whole photo of the view's size. same_object: 1 where some object lies in both crops by SHOWN of its box or
+    more. no_object: share of the two crops that touch no object.
     """
     areas = area(first), area(second)
     both = common(first, second)
@@ -114,6 +125,7 @@ def measure_pairs(
         "disjoint": (both == 0).astype(float),
         "first_area": areas[0] / size.prod(axis=1),
         "second_area": areas[1] / size.prod(axis=1),
+        "magnification": np.sqrt(size.prod(axis=1)) * (areas[0] ** -0.5 + areas[1] ** -0.5) / 2,
         "same_object": (np.bincount(pair[shows_it], minlength=len(first)) > 0).astype(float),
         "no_object": 1 - (touched[0].astype(float) + touched[1]) / 2,
     }

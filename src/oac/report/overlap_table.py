@@ -31,8 +31,9 @@ HEADERS = {
 DEFINITIONS = (
     "Overlap is the intersection over union (IoU) of the two crops in the photo, mean over pairs. Other columns:"
     " share of the smaller crop that lies in the other; pairs without a common point; area of the crops of the"
-    " policy's first and second view as a share of the photo; pairs in which both crops hold at least half of the box"
-    " of one same object; crops that touch no object."
+    " policy's first and second view as a share of the photo; pairs in which both crops hold at least half of the"
+    " box of one same object; crops that touch no object. Magnification: how many times larger an object is in a view than"
+    " in the whole photo of the view's size."
 )
 
 
@@ -57,6 +58,7 @@ def _rows(results: Results, overlap: pd.DataFrame) -> list[dict[str, Any]]:
         {
             **variant_cells(variant),
             **{f"{key}_percent": 100 * float(measured.loc[variant.crops, key]) for key in HEADERS},
+            "magnification": float(measured.loc[variant.crops, "magnification"]),
             "pairs": int(measured.loc[variant.crops, "pairs"]),
             "map": variant.estimate(),
             "images_seen": variant.images_seen,
@@ -115,6 +117,7 @@ def overlap_table(results: Results, overlap: pd.DataFrame) -> Table:
         recipes_note(results.of("moco_v2")),
     ]
     *names, n = variant_columns()[1:]
-    columns = [*names, *(Column(header, f"{key}_percent") for key, header in HEADERS.items()), n]
+    columns = [*names, *(Column(header, f"{key}_percent") for key, header in HEADERS.items())]
+    columns += [Column("Magnification", lambda row: f"{row['magnification']:.2f}"), n]
     columns.append(Column("mAP (%)", "map"))
     return Table(rows, columns, f"Overlap of the two crops on {results.study}, and mAP of a linear probe", notes)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from oac import studies, versions
 from oac.pretrain import recipe as recipes
@@ -41,17 +42,67 @@ def digests(study, method, crops, seed):
     return hashes
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "docs/results").iterdir() if path.is_dir()))
+# Studies whose tables are published; what lies in docs/results/earlier is of older study files.
+PUBLISHED = sorted(path.parent.name for path in (ROOT / "docs/results").glob("*/tables"))
+
+
+def published(name, table):
+    """A published table; none where the study's page has not that one."""
+    path = ROOT / f"docs/results/{name}/tables/{table}.csv"
+    return pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.exists() else pd.DataFrame()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_published_tables_are_of_the_study_as_it_stands(name):
     """A study file that changed after its table was published would leave numbers of another recipe in the README."""
-    file = ROOT / f"config/studies/{name}.yaml"
-    study = studies.read_study(file)
-    tables = (pd.read_csv(ROOT / f"docs/results/{name}/tables/{kind}.csv") for kind in ("crops", "methods"))
-    table = pd.concat(tables).drop_duplicates(["method", "crops"]).set_index(["method", "crops"])
-    published = {variant: hashes.split() for variant, hashes in table["recipe_hashes"].items()}
+    study = studies.read_study(ROOT / f"config/studies/{name}.yaml")
+    table = pd.concat([published(name, kind) for kind in ("crops", "methods")])
+    table = table.drop_duplicates(["method", "crops"]).set_index(["method", "crops"])
+    known = {variant: hashes.split() for variant, hashes in table["recipe_hashes"].items()}
     for method, crops, seed in studies.runs(study):
-        assert digests(study, method, crops, seed) & set(published.get((method, crops), [])), (method, crops, seed)
-    assert sum(map(len, published.values())) == len(studies.runs(study))
+        assert digests(study, method, crops, seed) & set(known.get((method, crops), [])), (method, crops, seed)
+    assert sum(map(len, known.values())) == len(studies.runs(study))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_intervals_are_those_of_the_published_runs(name):
+    """With scipy alone, from the mAP of each run: means, intervals, differences and p, as csv has and md prints."""
+    runs = published(name, "runs").set_index(["method", "crops", "seed"])["map_percent"].sort_index()
+    for table in ("crops", "methods"):
+        page = (ROOT / f"docs/results/{name}/tables/{table}.md").read_text(encoding="utf-8")
+        for row in published(name, table).itertuples():
+            values = runs[row.method, row.crops]
+            assert row.map_percent == pytest.approx(values.mean())
+            printed = f"{values.mean():.1f}"
+            if len(values) > 2:
+                half = (stats.ttest_1samp(values, 0).confidence_interval().high - values.mean()).item()
+                assert row.map_half_width_percent == pytest.approx(half)
+                printed += f" ± {half:.{1 if half >= 0.1 else 2}f}"
+            assert f"| {row.crops if row.crops != 'none' else '–'} |" in page
+            assert f"| {printed} |" in page, (row.method, row.crops)
+    for row in published(name, "pairs").itertuples():
+        first, second = runs[row.method, row.crops], runs[row.against_method, row.against_crops]
+        both = sorted(set(first.index) & set(second.index))
+        if row.n < 3 or len(both) < 3:
+            continue
+        test = stats.ttest_rel(first[both], second[both])
+        interval = test.confidence_interval()
+        assert row.difference_points == pytest.approx((first[both] - second[both]).mean())
+        assert row.difference_half_width_points == pytest.approx((interval.high - interval.low) / 2)
+        assert pd.isna(row.difference_p) or row.difference_p == pytest.approx(test.pvalue)
+
+
+def test_the_demo_has_the_options_that_its_search_chose():
+    """The combination with the highest sum of both policies' means, on the validation photos."""
+    search = studies.read_study(ROOT / "config/studies/demo_search.yaml")
+    means = published("demo_search", "crops").set_index("crops")["map_percent"]
+    sums: dict[tuple[float, float], float] = {}
+    for crops, variant in search["crops"].items():
+        options = variant["method_options"]["lr"], variant["method_options"]["temperature"]
+        sums[options] = sums.get(options, 0.0) + means[crops]
+    demo = studies.read_study(ROOT / "config/studies/demo.yaml")["methods"]["moco_v2"]
+    assert (demo["lr"], demo["temperature"]) == max(sums, key=sums.__getitem__)
+    assert search["probe"]["test"] == "validation"
 
 
 def test_the_readme_shows_the_demos_table():

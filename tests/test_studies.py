@@ -299,11 +299,11 @@ def test_the_audit_on_other_data_is_the_audit():
         assert set(found[name]["methods"]) == {"moco_v2", "random_init"}, name
 
 
-@pytest.mark.parametrize("name", ["demo", "voc07", "voc07_gpu"])
+@pytest.mark.parametrize("name", ["demo", "voc07", "voc07_r50"])
 def test_the_audit_moves_to_another_study_by_one_word(name, tmp_path):
     for file in (ROOT / "config/studies").glob("*.yaml"):
         text = file.read_text()
-        if name == "voc07_gpu":
+        if name == "voc07_r50":
             text = text.replace("  subset:\n", "  boxes_per_photo: 3.0\n  subset:\n", file.stem == name)
         if file.stem == "audit":
             text = text.replace("base: demo", f"base: {name}")

@@ -32,8 +32,8 @@ DEFINITIONS = (
     "Overlap is the intersection over union (IoU) of the two crops in the photo, mean over pairs. Other columns:"
     " share of the smaller crop that lies in the other; pairs without a common point; area of the crops of the"
     " policy's first and second view as a share of the photo; pairs in which both crops hold at least half of the"
-    " box of one same object; crops that touch no object. Magnification: how many times larger an object is in a view than"
-    " in the whole photo of the view's size."
+    " box of one same object; crops that touch no object. Magnification: how many times larger an object is in a view"
+    " than in the whole photo of the view's size."
 )
 
 

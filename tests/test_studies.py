@@ -553,6 +553,15 @@ def test_a_mistake_in_a_grid_names_the_study_of_it(tmp_path):
     assert re.search(r"tiny\.yaml: grid\.many: unknown key pretrain\.image_seen; did you mean", broken["tiny"])
 
 
+def test_a_study_of_a_grid_may_not_have_the_name_of_another_file(tmp_path):
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY.read_text().replace("name: tiny", GRID))
+    (tmp_path / "tiny_few.yaml").write_text(TINY.read_text().replace("name: tiny", "name: tiny_few"))
+    found, broken = studies.load(tmp_path.glob("*.yaml"))
+    assert "grid.few has the name of the study file tiny_few" in broken["tiny"]
+    assert found["tiny_few"]["data"]["synthetic"]["objects"] == [3, 6]
+
+
 def test_contrasts_name_variants_of_all_methods(load):
     study = load(
         ("name: tiny", "contrasts: [[object-dilate, scene-scene], [moco_v2/object-dilate, random_init]]\nname: tiny")

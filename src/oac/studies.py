@@ -63,7 +63,12 @@ def load(files: Iterable[str | Path]) -> tuple[dict[str, dict[str, Any]], dict[s
     for path in paths:
         try:
             studies[path.stem] = study = read_study(path)
-            studies |= {cell_name(study, cell): _read_cell(path, cell) for cell in study["grid"]}
+            for cell in study["grid"]:
+                if (name := cell_name(study, cell)) in stems:
+                    raise ConfigError(
+                        f"{path}: grid.{cell} has the name of the study file {name}: rename one of them"
+                    )
+                studies[name] = _read_cell(path, cell)
         except ConfigError as error:
             broken[path.stem] = str(error)
     return studies, broken
@@ -234,6 +239,10 @@ def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: str | Pa
         if _variant_of(name) not in known:
             there = ", ".join(dict.fromkeys(f"{method}/{crops}" for method, crops, _ in runs(study)))
             raise ConfigError(f"{file}: contrasts names {name}, but the variants that are run are {there}")
+    pairs = [frozenset(pair) for pair in contrasts(study)]
+    if twice := [pair for pair in pairs if pairs.count(pair) > 1 or len(pair) < 2]:
+        names = " and ".join(f"{method}/{crops}" for method, crops in sorted(twice[0]))
+        raise ConfigError(f"{file}: contrasts has {names} twice: a comparison is tested once")
     probe = study["probe"]
     if probe["solver"] == "sgd" and probe.get("views", 1) > probe["epochs"]:
         raise ConfigError(f"{file}: probe.views {probe['views']} is more than its {probe['epochs']} epochs will see")
@@ -280,12 +289,15 @@ def _check_methods(study: Mapping[str, Any], file: str | Path) -> None:
                 raise ConfigError(
                     f"{where} names {fixed[0]}, which is no option of a method that a variant can change"
                 )
-            checked({**options, **others}, part, f"{where}, for {method}")
-        if options.get("batch_size", 0) % options.get("bn_splits", 1):
-            raise ConfigError(
-                f"{file}: methods.{method}.batch_size {options['batch_size']} does not divide into its"
-                f" {options['bn_splits']} bn_splits"
-            )
+            whole = checked({**options, **others}, part, f"{where}, for {method}")
+            _check_splits(whole, f"{where}, for {method}: batch_size")
+        _check_splits(options, f"{file}: methods.{method}.batch_size")
+
+
+def _check_splits(options: Mapping[str, Any], key: str) -> None:
+    """Refuse a batch that does not divide into the splits of its batch norm."""
+    if options.get("batch_size", 0) % options.get("bn_splits", 1):
+        raise ConfigError(f"{key} {options['batch_size']} does not divide into its {options['bn_splits']} bn_splits")
 
 
 def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: str | Path) -> None:

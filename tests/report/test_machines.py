@@ -46,6 +46,12 @@ def test_studies_of_other_runs_are_refused():
         machines_table(load(study(0, 0, 0)), load(study(0, 0)))
 
 
+def test_runs_of_other_recipes_are_refused():
+    others = [run | {"recipe_hash": "x"} if run["seed"] == 1 else run for run in study(0, 0, 0)]
+    with pytest.raises(ValueError, match="moco_v2/scene-scene has other recipes"):
+        machines_table(load(study(0, 0, 0)), load(others))
+
+
 def test_the_script_finds_all_runs_below_two_folders(tmp_path, monkeypatch, capsys):
     for side, changes in (("here", (0, 0, 0)), ("there", (1, 1, 1))):
         for run in study(*changes):

@@ -30,7 +30,7 @@ def made(metrics_of):
     """A function that makes the demo's runs of some variants from their values by seed."""
 
     def make(values=VALUES, study="demo"):
-        every = metrics_of(study, lambda method, crops, seed: values.get((method, crops), [0.3] * 3)[seed])
+        every = metrics_of(study, lambda method, crops, seed: [*values.get((method, crops), ()), *[0.3] * 9][seed])
         return copy.deepcopy(
             [entry for entry in every if entry["seed"] < len(values.get((entry["method"], entry["crops"]), ()))]
         )
@@ -102,7 +102,7 @@ def test_only_the_seeds_of_both_count_and_runs_may_come_in_any_order(made):
 
 def test_below_three_seeds_there_is_a_difference_and_no_more(made):
     table = table_of(with_bootstrap([entry for entry in made() if entry["seed"] < 2]))
-    assert [row[4] for row in table.cells()] == ["2", "2", "2", "1"]
+    assert [row[4] for row in table.cells()] == ["2"] * 4
     for row in table.cells():
         assert row[5] != "–"
         assert row[6:] == ["–"] * 4
@@ -140,6 +140,23 @@ def test_of_several_scene_variants_the_one_of_that_name_is_the_baseline(made):
     assert (*DILATE, *SCENE) in frame.index
     assert ("moco_v2", "scene-wide", *SCENE) in frame.index
     assert (frame.index.get_level_values("against_crops") != "scene-wide").all()
+
+
+def test_the_baseline_is_trained_with_the_same_options_where_there_is_one(made):
+    """As in a search, whose object crops are compared with scene crops of the same options; and larger views."""
+    runs = made({SCENE: VALUES[SCENE], DILATE: VALUES[DILATE]})
+    other = [entry | {"recipe": entry["recipe"] | {"options": {"lr": 0.9}}} for entry in runs]
+    other = [entry | {"crops": f"{entry['crops']}-lr"} for entry in other]
+    change = {"crops": "scene-large", "recipe": runs[0]["recipe"] | {"view_size": 99}}
+    large = [entry | change for entry in runs if entry["policy"] == SCENE[1]]
+    frame = table_of([*runs, *other, *large], contrasts=[]).frame
+    against = dict(zip(frame.crops, frame.against_crops, strict=True))
+    assert against == {
+        "object-dilate": "scene-scene",
+        "object-dilate-lr": "scene-scene-lr",
+        "scene-large": "scene-scene",
+        "scene-scene-lr": "scene-scene",
+    }
 
 
 def test_a_study_without_two_variants_has_a_table_without_rows(made):

@@ -9,6 +9,7 @@ rule make_release:
     log:
         "logs/{study}/make_release.log",
     params:
+        version=versions.STORE,
         options=ask("synthetic_options"),
     message:
         "Rendering the synthetic images of {wildcards.study}"

@@ -29,6 +29,8 @@ def machines_table(here: Results, there: Results) -> Table:
     for variant in here.variants:
         other = there.variant(variant.method, variant.crops)
         assert other is not None  # the same runs
+        if variant.hashes != other.hashes:
+            raise ValueError(f"{variant.key} has other recipes here than there: build both from one study file")
         ours, theirs = variant.estimate(), other.estimate()
         changes = [abs(theirs - variant.values()[seed]) for seed, theirs in other.values().items()]
         rows.append(

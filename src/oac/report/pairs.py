@@ -58,7 +58,8 @@ def comparisons(results: Results) -> list[Comparison]:
 def _described(results: Results) -> list[tuple[Variant, Variant]]:
     """Every variant of a method and its scene-scene variant of the same budget, then the untrained network.
 
-    Of several scene-scene variants of one budget the one that is named so is the baseline, else the first.
+    Of several scene-scene variants of one budget the baseline of object crops is one that was trained with the same
+    options, and of these the one that is named so, else the first.
     """
     untrained = results.of(RANDOM_INIT)
     pairs = []
@@ -68,7 +69,9 @@ def _described(results: Results) -> list[tuple[Variant, Variant]]:
             for other in results.of(variant.method)
             if other.policy == "scene-scene" and other.images_seen == variant.images_seen
         ]
-        baseline = sorted(scenes, key=lambda other: other.crops != "scene-scene")[:1]
+        is_scene = variant.policy == "scene-scene"
+        alike = [] if is_scene else [other for other in scenes if other.training == variant.training]
+        baseline = sorted(alike or scenes, key=lambda other: other.crops != "scene-scene")[:1]
         pairs += [(variant, other) for other in [*baseline, *untrained] if other is not variant]
     return pairs
 

@@ -75,7 +75,8 @@ def _draw_panel(axes: Axes, boxes: str, regimes: Sequence[Regime], shades: Mappi
             changes = [variant.values()[seed] - regime.scene.values()[seed] for seed in seeds]
             axes.plot([side] * len(changes), changes, "o", ms=2.5, color=shade, alpha=0.6, gid="seed")
             curve.append((side, gain.mean))
-        axes.plot(*zip(*curve, strict=True), "o-", ms=5, lw=1.3, color=shade, gid=f"curve {number}")
+        sides, gains = zip(*curve, strict=True) if curve else ((), ())
+        axes.plot(sides, gains, "o-", ms=5, lw=1.3, color=shade, gid=f"curve {number}")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(TICKS))
     axes.xaxis.set_minor_locator(NullLocator())

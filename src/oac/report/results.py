@@ -134,6 +134,11 @@ class Variant:
         return int(self.options.get("heads", 1))
 
     @property
+    def training(self) -> str:
+        """How it was trained apart from crops and heads, where that is not what most variants of the method have."""
+        return str(self.options.get("training", ""))
+
+    @property
     def hashes(self) -> list[str]:
         """Recipe hash of every run."""
         return [run["recipe_hash"] for run in self.runs.values()]
@@ -221,15 +226,12 @@ def load(metrics: Sequence[Mapping[str, Any]]) -> Results:
         budgets.setdefault(method, []).append(max(run["images_seen"] for run in seeds.values()))
         trainings.setdefault(method, Counter())[_training(seeds)] += 1
     first = metrics[0]
-    variants = [
-        _variant(seeds, budgets[method], trainings[method].most_common(1)[0][0])
-        for (method, _), seeds in runs.items()
-    ]
+    variants = [_variant(seeds, budgets[method], _usual(trainings[method])) for (method, _), seeds in runs.items()]
     split = first.get("probe", {}).get("test", "test")
     return Results(first["study"], variants, metric, first["classes"], first["test_images"], split)
 
 
-def _variant(runs: Mapping[int, Mapping[str, Any]], budgets: Sequence[int], usual: str) -> Variant:
+def _variant(runs: Mapping[int, Mapping[str, Any]], budgets: Sequence[int], usual: str | None) -> Variant:
     """Make the variant of some runs. Of its method, budgets: photos seen by each; usual: commonest training."""
     first = next(iter(runs.values()))
     variant = Variant.named(*(first[key] for key in ("method", "crops", "policy", "boxes")))
@@ -242,6 +244,12 @@ def _variant(runs: Mapping[int, Mapping[str, Any]], budgets: Sequence[int], usua
         paper = paper_value(variant.method, variant.policy, variant.boxes)
     only = len(budgets) == 1
     return replace(variant, options=options, images_seen=images_seen, runs=runs, paper=paper, only=only)
+
+
+def _usual(trainings: Counter[str]) -> str | None:
+    """What more than half of a method's variants have; None where they differ, as in a search."""
+    found, count = trainings.most_common(1)[0]
+    return found if 2 * count > trainings.total() else None
 
 
 def _training(runs: Mapping[int, Mapping[str, Any]]) -> str:

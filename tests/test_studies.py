@@ -530,27 +530,34 @@ def test_a_probe_is_tested_on_validation_photos_only_where_there_are_any(load):
 
 GRID = """grid:
   few: {data: {synthetic: {objects: [1, 2]}}}
-  many: {pretrain: {images_seen: 512}}
+  small: {data: {store: {long_side: 48}}}
 name: tiny"""
 
 
-def test_the_studies_of_a_grid_are_the_file_but_for_their_changes(load, tmp_path):
+def test_the_studies_of_a_grid_are_the_file_but_for_their_data(load, tmp_path):
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY.read_text().replace("name: tiny", GRID))
     found, broken = studies.load([file])
     assert not broken
-    assert set(found) == {"tiny", "tiny_few", "tiny_many"}
+    assert set(found) == {"tiny", "tiny_few", "tiny_small"}
     assert found["tiny_few"]["data"]["synthetic"]["objects"] == [1, 2]
-    assert found["tiny_few"]["pretrain"] == found["tiny"]["pretrain"]
-    assert found["tiny_many"]["pretrain"]["images_seen"] == 512
-    assert {**found["tiny_many"], "pretrain": 0, "name": ""} == {**load(), "pretrain": 0, "name": ""}
+    assert found["tiny_few"]["data"]["store"] == found["tiny"]["data"]["store"]
+    assert found["tiny_small"]["data"]["store"]["long_side"] == 48
+    assert {**found["tiny_small"], "data": 0, "name": ""} == {**load(), "data": 0, "name": ""}
 
 
-def test_a_mistake_in_a_grid_names_the_study_of_it(tmp_path):
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("long_side", "longside", r"grid\.small: unknown key data\.store\.longside; did you mean"),
+        ("{store: {long_side: 48}}}", "{}, probe: {}}", r"unknown key grid\.small\.probe"),
+    ],
+)
+def test_a_mistake_in_a_grid_names_the_study_of_it(tmp_path, old, new, said):
     file = tmp_path / "tiny.yaml"
-    file.write_text(TINY.read_text().replace("name: tiny", GRID.replace("images_seen", "image_seen")))
+    file.write_text(TINY.read_text().replace("name: tiny", GRID.replace(old, new)))
     _, broken = studies.load([file])
-    assert re.search(r"tiny\.yaml: grid\.many: unknown key pretrain\.image_seen; did you mean", broken["tiny"])
+    assert re.search(said, broken["tiny"])
 
 
 def test_a_study_of_a_grid_may_not_have_the_name_of_another_file(tmp_path):

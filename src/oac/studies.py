@@ -84,10 +84,11 @@ def read_study(file: Path) -> dict[str, Any]:
 
 def _read_cell(file: Path, cell: str) -> dict[str, Any]:
     """Read one study of the grid of a study file. Raises ConfigError."""
-    whole = _with_parents(read_yaml(file), file)
-    changes = whole.pop("grid")[cell]
+    own = read_yaml(file)
+    changes = own.pop("grid")[cell]
+    whole = _with_parents(own, file)
     given = deep_merge(whole, {**changes, "name": cell_name(whole, cell)})
-    return _checked_study(given, f"{file}: grid.{cell}")
+    return _checked_study(_without_nulls(given), f"{file}: grid.{cell}")
 
 
 def _checked_study(given: dict[str, Any], file: str | Path) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class StudyFiles:
 
     # A grid of studies.
 
-    OF_A_GRID = ("cells", "grid_files", "grid_boxes")  # what a study file with a grid can be asked for
+    OF_A_GRID = ("cells", "grid_metrics", "grid_files")  # what a study file with a grid can be asked for
 
     def refuse_grid(self) -> None:
         """Raise ConfigError for a study file that is the frame of a grid and no study itself."""
@@ -116,14 +116,14 @@ class StudyFiles:
             raise ConfigError(f"study {self.name} has no `grid`, which regimes are joined from")
         return [studies.cell_name(self.study, cell) for cell in self.study["grid"]]
 
-    def grid_files(self, file: str) -> list[str]:
-        """One file of the probe for every run of all studies of the grid, which have the runs of this one."""
-        runs = studies.runs(self.study)
-        return [f"results/{cell}/probe/{m}/{c}/seed{s}/{file}" for cell in self.cells() for m, c, s in runs]
+    def grid_metrics(self) -> list[str]:
+        """The metrics of every run of all studies of the grid, which have the runs of this one."""
+        runs = [f"probe/{m}/{c}/seed{s}/metrics.json" for m, c, s in studies.runs(self.study)]
+        return [f"results/{cell}/{run}" for cell in self.cells() for run in runs]
 
-    def grid_boxes(self) -> list[str]:
-        """The boxes of all studies of the grid."""
-        return [f"results/{cell}/data/boxes.parquet" for cell in self.cells()]
+    def grid_files(self, file: str) -> list[str]:
+        """One file of each study of the grid."""
+        return [f"results/{cell}/{file}" for cell in self.cells()]
 
     # Crop variants.
 

@@ -80,7 +80,7 @@ def test_an_options_effect_is_what_it_adds_in_every_context(metrics):
         assert (rows.images_seen_before == rows.images_seen_after).all(), "at equal budgets"
     longer = frame[frame.option == "budget"]
     assert longer.map_points.tolist() == pytest.approx([LONG] * 3)
-    assert (longer.images_seen_after > 4 * longer.images_seen_before).all()
+    assert (longer.images_seen_after > 3 * longer.images_seen_before).all()
     assert frame[frame.option == "metric"].batch_points.isna().all()
     assert frame[frame.option == "metric"].map_points.tolist() == pytest.approx([20.0] * 3)
     picked = frame[frame.option == "picked"]

@@ -83,7 +83,7 @@ def test_the_figure_has_a_curve_for_each_number_in_every_panel(regimes, check_te
 
 def test_a_study_without_scene_crops_is_named(regimes):
     runs = [run for run in regimes[0].results.runs() if run["crops"] != "scene-scene"]
-    with pytest.raises(ValueError, match="study demo has no scene-scene variant"):
+    with pytest.raises(ValueError, match="study demo has no scene-scene variant, or several"):
         regimes_table([Regime(load(runs), regimes[0].statistics)])
 
 
@@ -91,11 +91,13 @@ def test_statistics_of_objects_are_those_of_a_plain_loop():
     boxes = pd.DataFrame(
         {"image_id": list("aab"), "xmin": [0, 0.5, 0], "xmax": [0.5, 1, 1], "ymin": 0.0, "ymax": [0.5, 0.02, 1.0]}
     )
-    found = object_statistics(boxes)
+    images = pd.DataFrame({"image_id": list("abc"), "split": ["train", "train", "test"]})
+    other = pd.DataFrame({"image_id": ["c"], "xmin": 0.0, "xmax": 0.1, "ymin": 0.0, "ymax": 0.1})
+    found = object_statistics(pd.concat([boxes, other]), images)
     assert found.objects == 1.5
     assert found.side == pytest.approx((0.5 + 0.1 + 1) / 3)
     with pytest.raises(ValueError, match="no boxes"):
-        object_statistics(boxes.iloc[:0])
+        object_statistics(other, images)
 
 
 def test_a_data_set_is_placed_at_the_study_most_like_it(regimes, tmp_path, monkeypatch, capsys):
@@ -105,8 +107,10 @@ def test_a_data_set_is_placed_at_the_study_most_like_it(regimes, tmp_path, monke
     with pytest.raises(ValueError, match="no row of csv boxes"):
         nearest(table, ObjectStatistics(9, 0.1), "csv")
     boxes = pd.DataFrame({"image_id": ["a"], "xmin": [0.2], "xmax": [0.8], "ymin": [0.1], "ymax": [0.7]})
-    boxes.to_parquet(tmp_path / "boxes.parquet")
-    arguments = ["place", str(tmp_path / "boxes.parquet"), "--regimes", str(tmp_path / "regimes.csv")]
+    (tmp_path / "data").mkdir()
+    boxes.to_parquet(tmp_path / "data/boxes.parquet")
+    pd.DataFrame({"image_id": ["a"], "split": ["train"]}).to_parquet(tmp_path / "data/images.parquet")
+    arguments = ["place", str(tmp_path), "--regimes", str(tmp_path / "regimes.csv")]
     monkeypatch.setattr(sys, "argv", arguments)
     runpy.run_path(str(SCRIPT), run_name="script")["main"]()
     said = capsys.readouterr().out.splitlines()

@@ -207,7 +207,7 @@ def test_verdicts_say_what_the_numbers_say(runs):
     p = 2 * stats.ttest_rel(DILATE, SCENE).pvalue
     numbers = "26.3 ± 3.8", "n = 3", "19.0 ± 2.5", "+7.3 ± 1.4", f"p = {p:.3f}"
     assert holds(said[0], "Primary", "dilate-bing (BING boxes)", "above", "scene-scene", *numbers)
-    assert holds(said[1], "No verdict", "random initialisation", "26.3 ± 3.8", "20.5", "n = 2", "+5.0")
+    assert holds(said[1], "No verdict", "random initialisation", "25.5", "20.5", "n = 2", "+5.0")
     assert holds(said[2], "no significant difference", "dilate-gt (ground-truth boxes)", "scene-scene")
     assert not any("Primary" in sentence for sentence in said[1:])
     back = replace(load(runs), contrasts=contrast("scene-scene", "dilate-bing"))

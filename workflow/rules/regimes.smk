@@ -3,8 +3,9 @@
 
 rule collect_regimes:
     input:
-        metrics=ask("grid_files", "metrics.json"),
-        boxes=ask("grid_boxes"),
+        metrics=ask("grid_metrics"),
+        boxes=ask("grid_files", "data/boxes.parquet"),
+        images=ask("grid_files", "data/images.parquet"),
     output:
         report(
             "results/{study}/regimes.html",

@@ -17,13 +17,14 @@ PUBLISHED = Path(__file__).resolve().parents[2] / "docs/results/regimes/regimes.
 def main() -> None:
     """Print a line for each source of boxes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("boxes", type=Path, help="results/STUDY/data/boxes.parquet")
+    parser.add_argument("study", type=Path, help="results/STUDY, whose data stage has run")
     parser.add_argument("--regimes", type=Path, default=PUBLISHED, help="regimes.csv of a grid")
     options = parser.parse_args()
-    statistics = object_statistics(pd.read_parquet(options.boxes))
+    tables = (pd.read_parquet(options.study / f"data/{name}.parquet") for name in ("boxes", "images"))
+    statistics = object_statistics(*tables)
     table = pd.read_csv(options.regimes)
     side = f"{100 * statistics.side:.0f} % of the photo's"
-    print(f"{options.boxes}: {statistics.objects:.1f} objects a photo, their side {side}")
+    print(f"{options.study}: {statistics.objects:.1f} objects a photo, their side {side}")
     for boxes in BOXES:
         row = nearest(table, statistics, boxes)
         gain, half = row["gain_points"], row["gain_half_width_points"]

@@ -21,9 +21,9 @@ def main(smk: "Snakemake") -> None:
     """Write regimes.{csv,md,tex,html,png,pdf}."""
     stem = Path(smk.output[0]).with_suffix("")
     regimes = []
-    for cell, boxes in zip(smk.params.cells, smk.input.boxes, strict=True):
+    for cell, boxes, images in zip(smk.params.cells, smk.input.boxes, smk.input.images, strict=True):
         metrics = [path for path in smk.input.metrics if Path(path).parts[-6] == cell]
-        regimes.append(Regime(read_results(metrics), object_statistics(pd.read_parquet(boxes))))
+        regimes.append(Regime(read_results(metrics), object_statistics(*map(pd.read_parquet, (boxes, images)))))
     write(regimes_table(regimes), stem)
     save(regimes_figure(regimes), stem)
 

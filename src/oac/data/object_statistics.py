@@ -9,7 +9,7 @@ import pandas as pd
 
 
 class ObjectStatistics(NamedTuple):
-    """Means over a data set."""
+    """Means over the train photos of a data set."""
 
     objects: float
     """objects of a photo"""
@@ -17,11 +17,13 @@ class ObjectStatistics(NamedTuple):
     """side of an object as a share of the photo's: the square root of its share of the area"""
 
 
-def object_statistics(boxes: pd.DataFrame) -> ObjectStatistics:
-    """The means over some boxes: columns image_id, xmin, xmax, ymin, ymax in [0, 1].
+def object_statistics(boxes: pd.DataFrame, images: pd.DataFrame) -> ObjectStatistics:
+    """The means over the train photos of a study.
 
-    Photos without a box are not in such a table and do not count. Raises ValueError where there is no box.
+    boxes: columns image_id, xmin, xmax, ymin, ymax in [0, 1]; images: image_id and split. Photos without a box do not
+    count. Raises ValueError where there is no box.
     """
+    boxes = boxes[boxes["image_id"].isin(images.loc[images["split"] == "train", "image_id"])]
     if boxes.empty:
         raise ValueError("there are no boxes, so nothing is known of the objects")
     area = (boxes["xmax"] - boxes["xmin"]) * (boxes["ymax"] - boxes["ymin"])

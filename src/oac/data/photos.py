@@ -74,6 +74,23 @@ def prepare(data: bytes, *, rotation: int = 0, long_side: int = 512, quality: in
         raise MissingPhotoError(f"not a readable image: {type(error).__name__}: {error}") from error
 
 
+def read_rgb(data: bytes) -> Image.Image:
+    """Decode a photo as it is stored, RGB, at its own size and without its EXIF orientation (see the module's text).
+
+    Raises MissingPhotoError as `prepare` does.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise MissingPhotoError(f"not a readable image: it claims {image.width * image.height:,} pixels")
+            image.load()
+            return _rgb(image)
+    except MissingPhotoError:
+        raise
+    except Exception as error:
+        raise MissingPhotoError(f"not a readable image: {type(error).__name__}: {error}") from error
+
+
 def _check_side(size: tuple[int, int]) -> None:
     if min(size) < LEAST_SIDE:
         raise MissingPhotoError(f"not a readable image: {size[0]} x {size[1]} pixels would be left of it")

@@ -1,4 +1,4 @@
-"""k-nearest-neighbour classifier on frozen features: nothing is fitted, so nothing can be tuned.
+"""k-nearest-neighbour classifier on frozen features: nothing is fitted; k and temperature are fixed beforehand.
 
 Each of the k train photos nearest to a test photo, by cosine similarity, votes for its classes with the weight
 exp(similarity / temperature) (Wu et al., CVPR 2018, section 3.4). Weights are divided by their sum, which leaves the

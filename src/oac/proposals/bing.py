@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from oac.atomic import writing
 from oac.proposals.box_regression import BORDER_FEATURES, apply_regression, regression_inputs
@@ -171,7 +172,9 @@ class Bing:
             raise ValueError(f"count is {count}: ask for at least one proposal")
         mosaic = self.mosaic(image)
         gradients = normed_gradients(image, mosaic)
-        return self.rank(gradients, window_scores(gradients, self.weights), mosaic, count, nms_iou)
+        # The products are small: a pool of BLAS threads would wait for each other longer than it computes.
+        with _blas().limit(limits=1, user_api="blas"):
+            return self.rank(gradients, window_scores(gradients, self.weights), mosaic, count, nms_iou)
 
     def rank(
         self, gradients: np.ndarray, scores: np.ndarray, mosaic: Layout, count: int, nms_iou: float | None = None
@@ -231,6 +234,12 @@ class Bing:
                 f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3): convert it to RGB first"
             )
         return layout(image.shape[0], image.shape[1], self.sizes)
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    """Numpy's pool of threads; looking for it takes milliseconds."""
+    return ThreadpoolController()
 
 
 @lru_cache(maxsize=64)

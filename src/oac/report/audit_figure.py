@@ -69,7 +69,7 @@ def finding(steps: Sequence[Step]) -> str:
 
 def _in_words(step: Step, what: str = "") -> str:
     """The change of the mAP in points, with its interval or what is to be said in its place."""
-    verdict = "" if step.change.significant else f" ({step.change.verdict})"
+    verdict = "" if step.change.excludes_zero else f" ({step.change.verdict})"
     return " ".join(filter(None, [change(step.change), what])) + verdict
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from oac.report.formats import Column, Table, interval_text, points
-from oac.report.results import Results
+from oac.report.results import Results, Variant
 from oac.report.statistics import ROUNDING
 from oac.report.variant_tables import variant_columns
 
@@ -29,7 +29,7 @@ def machines_table(here: Results, there: Results) -> Table:
     for variant in here.variants:
         other = there.variant(variant.method, variant.crops)
         assert other is not None  # the same runs
-        if variant.hashes != other.hashes:
+        if _made(variant) != _made(other):
             raise ValueError(f"{variant.key} has other recipes here than there: build both from one study file")
         ours, theirs = variant.estimate(), other.estimate()
         changes = [abs(theirs - variant.values()[seed]) for seed, theirs in other.values().items()]
@@ -52,6 +52,13 @@ def machines_table(here: Results, there: Results) -> Table:
         Column("Mean there within the interval here", _yes_or_no),
     ]
     return Table(rows, columns, f"Study {here.study} on two machines", _notes(rows))
+
+
+def _made(variant: Variant) -> list[Any]:
+    """What the runs of a variant are made with: recipes, and the probe's options but for what it chose by them."""
+    chosen = ("weight_decay", "validation_map", "validation_top1")
+    probes = [run.get("probe", {}) for run in variant.runs.values()]
+    return [variant.hashes, [{key: probe[key] for key in probe if key not in chosen} for probe in probes]]
 
 
 def _yes_or_no(row: Any) -> str:

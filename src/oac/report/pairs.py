@@ -17,7 +17,7 @@ import numpy as np
 from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.formats import MISSING, Column, Row, Table, change, interval_text, p_value, p_words, points
 from oac.report.results import MAP, Metric, Results, Variant, method_name
-from oac.report.statistics import SMALLEST_SAMPLE, Difference, adjusted
+from oac.report.statistics import SMALLEST_SAMPLE, Difference, adjusted, t_interval
 
 PRIMARY, SECONDARY, DESCRIPTIVE = "primary", "secondary", "descriptive"
 
@@ -159,18 +159,18 @@ def _notes(rows: Sequence[Row], metric: Metric) -> list[str]:
     """What each interval covers, what a pair is, and how many rows are tested."""
     tested = sum(row["difference"].p_holm is not None for row in rows)
     notes = [
-        "Primary and secondary rows are the contrasts that the study file declares before anything is run. Their p is"
+        "Primary and secondary rows are the contrasts that the study file declares. Their p is"
         f" adjusted for all {tested} that are tested: that one below 0.05 stands in any row whose variants do not"
         " differ has a chance of 5 % at most. Such a difference is called significant.",
         "Descriptive rows have an interval and no p. Against: the method's scene-scene variant with as many images"
-        " seen (where there are several, the one of that name, else the first), and the network as it was"
+        " seen (of several one that was trained alike, and the one of that name), and the network as it was"
         f" initialised. The difference is the variant's {metric.name} less that one's.",
         "Interval over seeds and p: how far the difference depends on the training, were it done again with other"
         " seeds; the test photos are the same. Student's t on the differences of n common seeds, two-sided; Welch's"
         " where seeds do not pair.",
         "Exact sign-flip test: the share of the 2^n signs of the n differences whose mean is as far from 0 or"
         " farther. It assumes no normal distribution and is 2 / 2^n at least, so it can say nothing below six seeds."
-        " Not adjusted.",
+        " Not adjusted; not given for more than 16 seeds.",
         "Interval over test photos: how far it depends on which photos were tested, the trained networks being these;"
         " percentiles of the mean difference over resamples of the test photos, the same for all runs."
         " It says nothing of other seeds, and an interval over seeds nothing of other photos.",
@@ -202,11 +202,20 @@ def verdicts(results: Results) -> list[str]:
     return [_verdict(found, results.metric) for found in comparisons(results) if found.role != DESCRIPTIVE]
 
 
+def _mean(side: Variant, comparison: Comparison, metric: Metric) -> str:
+    """The mean of one side over the seeds that the difference is of, so that the numbers of a sentence add up."""
+    values = side.values(metric.key)
+    if comparison.difference.paired:
+        common = comparison.variant.runs.keys() & comparison.against.runs.keys()
+        values = {seed: value for seed, value in values.items() if seed in common}
+    return f"{interval_text(t_interval(values.values()))} (n = {len(values)})"
+
+
 def _verdict(comparison: Comparison, metric: Metric) -> str:
     """One sentence with the numbers of both variants and their difference."""
     sides, found = (comparison.variant, comparison.against), comparison.difference
     first, second = (side.name if side.trained else side.name.lower() for side in sides)
-    ours, others = (f"{interval_text(side.estimate(metric.key))} (n = {side.n})" for side in sides)
+    ours, others = (_mean(side, comparison, metric) for side in sides)
     numbers = f"{ours} against {others} {metric.name}, difference {change(found)}"
     lead = "Primary contrast. " if comparison.role == PRIMARY else ""
     if found.p_holm is None:

@@ -49,10 +49,14 @@ class Regime(NamedTuple):
 
     @property
     def scene(self) -> Variant:
-        """What gains are over. Raises ValueError where the study has no scene crops."""
+        """What gains are over. Raises ValueError where it is not one variant, trained as long as all others."""
         found = [variant for variant in self.results.of("moco_v2") if variant.policy == "scene-scene"]
-        if not found:
-            raise ValueError(f"study {self.results.study} has no scene-scene variant to compare with")
+        budgets = {(variant.images_seen, variant.training) for variant in self.results.of("moco_v2")}
+        if len(found) != 1 or len(budgets) > 1:
+            raise ValueError(
+                f"study {self.results.study} has no scene-scene variant, or several, or variants of several budgets:"
+                " a grid compares object crops with one scene-scene variant at equal budget"
+            )
         return found[0]
 
     def around(self, boxes: str) -> Variant | None:

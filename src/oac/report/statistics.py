@@ -2,8 +2,9 @@
 
 One rule decides about a difference wherever it is printed. Contrasts that a study declares are tested: one is
 significant where its p, adjusted for all of them after Holm, is below 0.05. Every other difference is descriptive:
-it has an interval, which excludes 0 or does not, and no p. An interval is given from three values on: of two,
-Student's t with one degree of freedom says next to nothing, and of one there is none.
+it has an interval, which excludes 0 or does not, and no p; but for the effects of the audit, a family of its own.
+An interval is given from three values on: of two, Student's t with one degree of freedom says next to nothing, and
+of one there is none.
 """
 
 from __future__ import annotations

@@ -4,12 +4,14 @@ import itertools
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from oac import studies, versions
 from oac.pretrain import recipe as recipes
+from oac.report.results import METHOD_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -64,32 +66,77 @@ def test_published_tables_are_of_the_study_as_it_stands(name):
     assert sum(map(len, known.values())) == len(studies.runs(study))
 
 
+def row_of(name, table, *cells):
+    """The line of a published table in Markdown that begins with these cells, split."""
+    page = (ROOT / f"docs/results/{name}/tables/{table}.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "|" in line]
+    (line,) = [line for line in lines if line[: len(cells)] == list(cells)]
+    return line
+
+
+def half_width(values):
+    return (stats.ttest_1samp(values, 0).confidence_interval().high - values.mean()).item()
+
+
+def mean_and_interval(values):
+    """As a table prints it."""
+    if len(values) < 3:
+        return f"{values.mean():.1f}"
+    half = half_width(values)
+    return f"{values.mean():.1f} ± {half:.{1 if half >= 0.1 else 2}f}"
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_intervals_are_those_of_the_published_runs(name):
-    """With scipy alone, from the mAP of each run: means, intervals, differences and p, as csv has and md prints."""
+def test_published_means_and_intervals_are_those_of_the_published_runs(name):
+    """With scipy alone, from the mAP of each run."""
     runs = published(name, "runs").set_index(["method", "crops", "seed"])["map_percent"].sort_index()
     for table in ("crops", "methods"):
-        page = (ROOT / f"docs/results/{name}/tables/{table}.md").read_text(encoding="utf-8")
-        for row in published(name, table).itertuples():
+        rows = published(name, table)
+        assert len(rows), table
+        for row in rows.itertuples():
             values = runs[row.method, row.crops]
             assert row.map_percent == pytest.approx(values.mean())
-            printed = f"{values.mean():.1f}"
-            if len(values) > 2:
-                half = (stats.ttest_1samp(values, 0).confidence_interval().high - values.mean()).item()
-                assert row.map_half_width_percent == pytest.approx(half)
-                printed += f" ± {half:.{1 if half >= 0.1 else 2}f}"
-            assert f"| {row.crops if row.crops != 'none' else '–'} |" in page
-            assert f"| {printed} |" in page, (row.method, row.crops)
-    for row in published(name, "pairs").itertuples():
-        first, second = runs[row.method, row.crops], runs[row.against_method, row.against_crops]
+            assert pd.isna(row.map_half_width_percent) == (len(values) < 3)
+            assert len(values) < 3 or row.map_half_width_percent == pytest.approx(half_width(values))
+            crops = "–" if row.crops == "none" else row.crops
+            line = row_of(name, table, METHOD_NAMES[row.method], crops)
+            assert line[5] == mean_and_interval(values), (row.method, row.crops)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_differences_and_p_are_those_of_the_published_runs(name):
+    """By definition, or with scipy: paired t-intervals, sign-flip tests and Holm's p over the study's contrasts."""
+    runs = published(name, "runs").set_index(["method", "crops", "seed"])["map_percent"].sort_index()
+    rows, tested = published(name, "pairs"), {}
+    for row in rows.itertuples():
+        variant, against = (row.method, row.crops), (row.against_method, row.against_crops)
+        first, second = runs[variant], runs[against]
         both = sorted(set(first.index) & set(second.index))
-        if row.n < 3 or len(both) < 3:
+        changes = (first[both] - second[both]).to_numpy()
+        assert row.difference_points == pytest.approx(changes.mean())
+        assert (row.n, pd.isna(row.difference_half_width_points)) == (len(both), len(both) < 3)
+        if len(both) < 3:
             continue
-        test = stats.ttest_rel(first[both], second[both])
-        interval = test.confidence_interval()
-        assert row.difference_points == pytest.approx((first[both] - second[both]).mean())
-        assert row.difference_half_width_points == pytest.approx((interval.high - interval.low) / 2)
-        assert pd.isna(row.difference_p) or row.difference_p == pytest.approx(test.pvalue)
+        assert row.difference_half_width_points == pytest.approx(half_width(changes))
+        if not pd.isna(row.difference_p_holm):
+            tested[variant, against] = stats.ttest_rel(first[both], second[both]).pvalue
+            assert row.difference_p == pytest.approx(tested[variant, against])
+            if "difference_p_flip" in rows:
+                means = [abs(np.dot(signs, changes)) for signs in itertools.product((1, -1), repeat=len(both))]
+                assert row.difference_p_flip == pytest.approx(np.mean(np.array(means) >= abs(changes.sum()) - 1e-9))
+    if "role" in rows:  # tables of before contrasts were declared have p in every row
+        declared = studies.contrasts(studies.read_study(ROOT / f"config/studies/{name}.yaml"))
+        assert set(tested) == set(declared)
+    adjusted = dict(zip(sorted(tested, key=tested.__getitem__), holm(tested.values()), strict=True))
+    for row in rows.itertuples():
+        pair = (row.method, row.crops), (row.against_method, row.against_crops)
+        assert pair not in adjusted or row.difference_p_holm == pytest.approx(adjusted[pair])
+
+
+def holm(values):
+    """p adjusted after Holm, smallest first."""
+    ordered = sorted(values)
+    return [max(min(1, (len(ordered) - j) * ordered[j]) for j in range(i + 1)) for i in range(len(ordered))]
 
 
 def test_the_demo_has_the_options_that_its_search_chose():

@@ -11,14 +11,12 @@ from oac.report.formats import points
 from oac.report.regimes import BOXES, nearest
 from oac.report.results import BOX_NAMES
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "docs/results/regimes/regimes.csv"
-
 
 def main() -> None:
     """Print a line for each source of boxes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path, help="results/STUDY, whose data stage has run")
-    parser.add_argument("--regimes", type=Path, default=PUBLISHED, help="regimes.csv of a grid")
+    parser.add_argument("--regimes", type=Path, default="results/regimes/regimes.csv", help="table of a grid")
     options = parser.parse_args()
     tables = (pd.read_parquet(options.study / f"data/{name}.parquet") for name in ("boxes", "images"))
     statistics = object_statistics(*tables)

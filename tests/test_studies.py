@@ -211,13 +211,14 @@ def test_the_imagenet_study_is_of_the_published_size():
 
 
 def test_an_unknown_study_is_answered_with_the_nearest_name_and_all_there_are():
-    known = {"demo": {"name": "demo"}, "voc07": {}}
-    assert studies.find(known, "demo", {}) == {"name": "demo"}
+    many = {"name": "many", "grid": {"a": {}, "b": {}}}
+    known = {"demo": {"name": "demo", "grid": {}}, "voc07": {"grid": {}}, "many": many, "many_a": {"grid": {}}}
+    assert studies.find(known, "many_a", {}) == {"grid": {}}
     with pytest.raises(
-        configuration.ConfigError, match=r"no study 'dmeo' \(did you mean demo\?\): there are demo, voc07$"
+        configuration.ConfigError, match=r"no study 'dmeo' \(did you mean demo\?\): there are demo, voc07, many$"
     ):
         studies.find(known, "dmeo", {})
-    with pytest.raises(configuration.ConfigError, match=r"no study 'imagenet': there are demo, voc07$"):
+    with pytest.raises(configuration.ConfigError, match=r"no study 'imagenet': there are demo, voc07, many$"):
         studies.find(known, "imagenet", {})
 
 

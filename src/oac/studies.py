@@ -183,7 +183,9 @@ def find(studies: Mapping[str, dict[str, Any]], name: str, broken: Mapping[str, 
     if name in broken:
         raise ConfigError(broken[name])
     if name not in studies:
-        raise ConfigError(f"there is no study {name!r}{_nearest(name, studies)}: there are {', '.join(studies)}")
+        cells = {cell_name(study, cell) for study in studies.values() for cell in study["grid"]}
+        files = ", ".join(other for other in studies if other not in cells)
+        raise ConfigError(f"there is no study {name!r}{_nearest(name, studies)}: there are {files}")
     return studies[name]
 
 

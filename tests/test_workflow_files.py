@@ -47,8 +47,8 @@ def test_a_path_of_no_run_is_answered_with_what_there_is(demo, method, crops):
 
 
 def test_every_run_has_a_probe_and_every_trained_one_a_history(demo):
-    assert len(demo.probe_files("metrics.json")) == len(studies.runs(STUDIES["demo"])) == 16
-    assert len(demo.histories()) == 13
+    assert len(demo.probe_files("metrics.json")) == len(studies.runs(STUDIES["demo"])) == 26
+    assert len(demo.histories()) == 22
     assert not any("random_init" in path for path in demo.histories())
 
 
@@ -56,7 +56,8 @@ def test_boxes_are_read_by_the_variants_that_crop_around_them(demo):
     assert demo.variant_boxes("scene-scene") == []
     assert demo.variant_boxes("none") == []
     assert demo.variant_boxes("object-dilate") == "results/demo/proposals/bing.parquet"
-    assert demo.moco_boxes() == ["results/demo/proposals/bing.parquet", "results/demo/proposals/ground_truth.parquet"]
+    sources = ("bing", "ground_truth", "random")
+    assert demo.moco_boxes() == [f"results/demo/proposals/{source}.parquet" for source in sources]
     assert demo.recall_tables() == ["results/demo/proposals/bing.parquet", "results/demo/proposals/random.parquet"]
     with pytest.raises(ConfigError, match=r"no proposals\.csv"):
         demo.table_source("csv")

@@ -107,7 +107,12 @@ def test_from_three_seeds_on_the_table_has_the_interval(metrics):
 def test_the_workflow_asks_for_the_ablations_that_there_are(metrics_of):
     """What `studies` counts without reading a result is what the report finds in the results."""
     known, _ = studies.load((ROOT / "config/studies").glob("*.yaml"))
-    for name, expected in (("ablations", set(ABLATIONS)), ("audit", {"heads"}), ("demo", set())):
+    for name, expected in (
+        ("ablations", set(ABLATIONS)),
+        ("audit", {"heads"}),
+        ("demo", {"boxes"}),
+        ("voc07", set()),
+    ):
         study = known[name]
         assert set(studies.ablations(study)) == expected, name
         for option in studies.ablations(study):

@@ -22,8 +22,9 @@ def made(metrics_of):
 
     def make(values, study="demo", ohms=False):
         spread = {0: -0.3, 1: 0.0, 2: 0.3}
-        every = metrics_of(study, lambda m, c, s: (values.get((m, c), 0) + spread[s]) / 100)
-        runs = copy.deepcopy([entry for entry in every if (entry["method"], entry["crops"]) in values])
+        every = metrics_of(study, lambda m, c, s: (values.get((m, c), 0) + spread.get(s, 0)) / 100)
+        kept = [entry for entry in every if entry["seed"] in spread and (entry["method"], entry["crops"]) in values]
+        runs = copy.deepcopy(kept)
         for entry in runs if ohms else []:
             entry["recipe"]["data"]["source"] = "openimages"
             entry["recipe"]["backbone"] = {"name": "resnet50"}

@@ -14,7 +14,8 @@ from oac.report.results import load
 def metrics(metrics_of):
     """The demo with a clear order of its variants."""
     values = {"scene-scene": 0.4, "object-dilate": 0.6, "object-dilate-gt": 0.7}
-    return metrics_of("demo", lambda method, crops, seed: values.get(crops, 0.3) + seed / 1000)
+    every = metrics_of("demo", lambda method, crops, seed: values.get(crops, 0.3) + seed / 1000)
+    return [entry for entry in every if entry["seed"] < 3]
 
 
 def test_every_number_of_the_check_has_a_row_in_its_order(metrics):
@@ -47,6 +48,7 @@ def test_a_variant_that_the_paper_has_no_number_for_says_so(metrics):
     assert set(others) == {
         "moco_v2, object-object (BING boxes), mAP",
         "moco_v2, object-dilate-gt (ground-truth boxes), mAP",
+        "moco_v2, object-dilate-random (random boxes), mAP",
         "random_init, mAP",
     }
     ground_truth = others["moco_v2, object-dilate-gt (ground-truth boxes), mAP"]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from oac import studies, versions
+from oac import studies, study_files, versions
 from oac.pretrain import recipe as recipes
 from oac.report.results import METHOD_NAMES
 
@@ -57,7 +57,7 @@ def published(name, table):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_tables_are_of_the_study_as_it_stands(name):
     """A study file that changed after its table was published would leave numbers of another recipe in the README."""
-    study = studies.read_study(ROOT / f"config/studies/{name}.yaml")
+    study = study_files.read_study(ROOT / f"config/studies/{name}.yaml")
     table = pd.concat([published(name, kind) for kind in ("crops", "methods")])
     table = table.drop_duplicates(["method", "crops"]).set_index(["method", "crops"])
     known = {variant: hashes.split() for variant, hashes in table["recipe_hashes"].items()}
@@ -125,7 +125,7 @@ def test_published_differences_and_p_are_those_of_the_published_runs(name):
                 means = [abs(np.dot(signs, changes)) for signs in itertools.product((1, -1), repeat=len(both))]
                 assert row.difference_p_flip == pytest.approx(np.mean(np.array(means) >= abs(changes.sum()) - 1e-9))
     if "role" in rows:  # tables of before contrasts were declared have p in every row
-        declared = studies.contrasts(studies.read_study(ROOT / f"config/studies/{name}.yaml"))
+        declared = studies.contrasts(study_files.read_study(ROOT / f"config/studies/{name}.yaml"))
         assert set(tested) == set(declared)
     adjusted = dict(zip(sorted(tested, key=tested.__getitem__), holm(tested.values()), strict=True))
     for row in rows.itertuples():
@@ -141,13 +141,13 @@ def holm(values):
 
 def test_the_demo_has_the_options_that_its_search_chose():
     """The combination with the highest sum of both policies' means, on the validation photos."""
-    search = studies.read_study(ROOT / "config/studies/demo_search.yaml")
+    search = study_files.read_study(ROOT / "config/studies/demo_search.yaml")
     means = published("demo_search", "crops").set_index("crops")["map_percent"]
     sums: dict[tuple[float, float], float] = {}
     for crops, variant in search["crops"].items():
         options = variant["method_options"]["lr"], variant["method_options"]["temperature"]
         sums[options] = sums.get(options, 0.0) + means[crops]
-    demo = studies.read_study(ROOT / "config/studies/demo.yaml")["methods"]["moco_v2"]
+    demo = study_files.read_study(ROOT / "config/studies/demo.yaml")["methods"]["moco_v2"]
     assert (demo["lr"], demo["temperature"]) == max(sums, key=sums.__getitem__)
     assert search["probe"]["test"] == "validation"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from oac import configuration, crop_options, studies
+from oac import configuration, crop_options, studies, study_files
 from oac.pretrain import recipe
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.methods import byol, cmc, moco, swav
@@ -31,14 +31,14 @@ def load(tmp_path):
             assert old in text
             text = text.replace(old, new)
         (tmp_path / "tiny.yaml").write_text(text)
-        return studies.read_study(tmp_path / "tiny.yaml")
+        return study_files.read_study(tmp_path / "tiny.yaml")
 
     return load
 
 
 def whole(files) -> dict[str, dict[str, Any]]:
     """Load study files none of which is broken."""
-    found, broken = studies.load(files)
+    found, broken = study_files.load(files)
     assert broken == {}
     return found
 
@@ -107,12 +107,12 @@ def test_a_mistake_is_named_in_the_file_that_it_was_made_in_and_stops_no_other_s
     (tmp_path / "tiny.yaml").write_text(text)
     (tmp_path / "earlier.yaml").write_text("name: earlier\nlike: tiny\n")
     (tmp_path / "sound.yaml").write_text(TINY.read_text().replace("name: tiny", "name: sound"))
-    found, broken = studies.load(tmp_path.glob("*.yaml"))
+    found, broken = study_files.load(tmp_path.glob("*.yaml"))
     assert list(found) == ["sound"]
     assert list(broken) == ["earlier", "tiny"]
     for name in broken:
         with pytest.raises(configuration.ConfigError, match=r"tiny\.yaml: unknown key wrong"):
-            studies.find(found, name, broken)
+            study_files.find(found, name, broken)
     (tmp_path / "tiny.yaml").write_text(text.replace("wrong: 1\n", ""))
     assert list(whole(tmp_path.glob("*.yaml"))) == ["earlier", "sound", "tiny"]
 
@@ -130,7 +130,7 @@ def test_two_studies_that_take_from_each_other_are_refused(tmp_path, first, seco
     (tmp_path / "a.yaml").write_text(f"name: a\n{first}: b\n")
     (tmp_path / "b.yaml").write_text(f"name: b\n{second}: a\n")
     (tmp_path / "c.yaml").write_text("name: c\nbase: c\n")
-    found, broken = studies.load(tmp_path.glob("*.yaml"))
+    found, broken = study_files.load(tmp_path.glob("*.yaml"))
     assert not found
     assert "has a" in broken["a"] + broken["b"]
     assert "c has a base itself" in broken["c"]
@@ -141,12 +141,12 @@ def test_two_files_of_one_name_are_refused(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "tiny.yaml").write_text(TINY.read_text())
     with pytest.raises(configuration.ConfigError, match="the name tiny too"):
-        studies.load(tmp_path.glob("*/tiny.yaml"))
+        study_files.load(tmp_path.glob("*/tiny.yaml"))
 
 
 def test_a_configuration_may_name_a_study_whose_file_is_broken():
     config = {"studies": ["demo"], "paper_studies": [], "table1": {"imagenet": "demo"}}
-    studies.check_names(config, {}, ["demo"])
+    study_files.check_names(config, {}, ["demo"])
 
 
 def test_the_configuration_names_studies_that_exist():
@@ -155,11 +155,11 @@ def test_the_configuration_names_studies_that_exist():
         studies.config_schema(),
         "config.yaml",
     )
-    studies.check_names(config, whole((ROOT / "config/studies").glob("*.yaml")))
+    study_files.check_names(config, whole((ROOT / "config/studies").glob("*.yaml")))
     with pytest.raises(configuration.ConfigError, match=r"studies names nowhere, but there are the studies demo"):
-        studies.check_names({**config, "studies": ["nowhere"]}, {"demo": {}})
+        study_files.check_names({**config, "studies": ["nowhere"]}, {"demo": {}})
     with pytest.raises(configuration.ConfigError, match=r"studies names dem \(did you mean demo\?\), but"):
-        studies.check_names({**config, "studies": ["dem"]}, {"demo": {}})
+        study_files.check_names({**config, "studies": ["dem"]}, {"demo": {}})
     schema = studies.config_schema()
     with pytest.raises(configuration.ConfigError, match=r"c\.yaml: gpu must be auto or of type integer, not 'two'"):
         configuration.checked(config | {"gpu": "two"}, schema, "c.yaml")
@@ -170,7 +170,7 @@ def test_table_1_joins_studies_that_have_its_columns(load):
     known = {"many": load(), "one": load(("  squeeze: true\n", "  squeeze: true\n  task: single_label\n"))}
 
     def names(table1):
-        studies.check_names(configuration.checked({"studies": []} | table1, schema, "config.yaml"), known)
+        study_files.check_names(configuration.checked({"studies": []} | table1, schema, "config.yaml"), known)
 
     names({"table1": {"ohms": "many", "imagenet": "one"}})
     names({"table1": {"ohms": "one", "imagenet": None}})
@@ -213,13 +213,13 @@ def test_the_imagenet_study_is_of_the_published_size():
 def test_an_unknown_study_is_answered_with_the_nearest_name_and_all_there_are():
     many = {"name": "many", "grid": {"a": {}, "b": {}}}
     known = {"demo": {"name": "demo", "grid": {}}, "voc07": {"grid": {}}, "many": many, "many_a": {"grid": {}}}
-    assert studies.find(known, "many_a", {}) == {"grid": {}}
+    assert study_files.find(known, "many_a", {}) == {"grid": {}}
     with pytest.raises(
         configuration.ConfigError, match=r"no study 'dmeo' \(did you mean demo\?\): there are demo, voc07, many$"
     ):
-        studies.find(known, "dmeo", {})
+        study_files.find(known, "dmeo", {})
     with pytest.raises(configuration.ConfigError, match=r"no study 'imagenet': there are demo, voc07, many$"):
-        studies.find(known, "imagenet", {})
+        study_files.find(known, "imagenet", {})
 
 
 def test_a_study_takes_from_its_base_what_it_lacks(tmp_path):
@@ -242,10 +242,10 @@ def test_a_study_takes_from_its_base_what_it_lacks(tmp_path):
     assert list(other["crops"]) == ["scene-scene"]
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(own | {"base": "tinny"}))
     with pytest.raises(configuration.ConfigError, match=r"base is tinny, but the studies beside it are tiny"):
-        studies.read_study(tmp_path / "other.yaml")
+        study_files.read_study(tmp_path / "other.yaml")
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(own | {"name": "third", "base": "other"}))
     with pytest.raises(configuration.ConfigError, match="base other has a base itself"):
-        studies.read_study(tmp_path / "third.yaml")
+        study_files.read_study(tmp_path / "third.yaml")
 
 
 def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
@@ -273,19 +273,19 @@ def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
     assert list(whole(tmp_path.glob("*.yaml"))["second"]["crops"]) == ["scene-scene"]
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "second"}))
     with pytest.raises(configuration.ConfigError, match="like second has a like itself"):
-        studies.read_study(tmp_path / "third.yaml")
+        study_files.read_study(tmp_path / "third.yaml")
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "fist"}))
     with pytest.raises(
         configuration.ConfigError, match="like is fist, but the studies beside it are first, second, tiny"
     ):
-        studies.read_study(tmp_path / "third.yaml")
+        study_files.read_study(tmp_path / "third.yaml")
 
 
 def test_variants_that_figures_show_must_be_there(tmp_path):
     study = yaml.safe_load(TINY.read_text())
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(study | {"report": {"variants": ["nowhere"]}}))
     with pytest.raises(configuration.ConfigError, match=r"report\.variants names nowhere, but the crop variants are"):
-        studies.read_study(tmp_path / "tiny.yaml")
+        study_files.read_study(tmp_path / "tiny.yaml")
 
 
 def test_the_audit_on_other_data_is_the_audit():
@@ -367,7 +367,7 @@ def test_keys_are_taken_where_they_have_a_meaning(load, replacement):
 
 def test_every_source_and_every_option_of_the_sgd_probe_is_known(load):
     schema = studies.schema()["properties"]
-    assert list(studies.SOURCE_KEYS) == schema["data"]["properties"]["source"]["enum"]
+    assert list(study_files.SOURCE_KEYS) == schema["data"]["properties"]["source"]["enum"]
     options = schema["probe"]["properties"]
     assert {key for key in options if options[key]["description"].startswith("sgd: ")} == set(studies.SGD_KEYS)
 
@@ -538,7 +538,7 @@ name: tiny"""
 def test_the_studies_of_a_grid_are_the_file_but_for_their_data(load, tmp_path):
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY.read_text().replace("name: tiny", GRID))
-    found, broken = studies.load([file])
+    found, broken = study_files.load([file])
     assert not broken
     assert set(found) == {"tiny", "tiny_few", "tiny_small"}
     assert found["tiny_few"]["data"]["synthetic"]["objects"] == [1, 2]
@@ -557,7 +557,7 @@ def test_the_studies_of_a_grid_are_the_file_but_for_their_data(load, tmp_path):
 def test_a_mistake_in_a_grid_names_the_study_of_it(tmp_path, old, new, said):
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY.read_text().replace("name: tiny", GRID.replace(old, new)))
-    _, broken = studies.load([file])
+    _, broken = study_files.load([file])
     assert re.search(said, broken["tiny"])
 
 
@@ -565,7 +565,7 @@ def test_a_study_of_a_grid_may_not_have_the_name_of_another_file(tmp_path):
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY.read_text().replace("name: tiny", GRID))
     (tmp_path / "tiny_few.yaml").write_text(TINY.read_text().replace("name: tiny", "name: tiny_few"))
-    found, broken = studies.load(tmp_path.glob("*.yaml"))
+    found, broken = study_files.load(tmp_path.glob("*.yaml"))
     assert "grid.few has the name of the study file tiny_few" in broken["tiny"]
     assert found["tiny_few"]["data"]["synthetic"]["objects"] == [3, 6]
 

@@ -33,11 +33,11 @@ KEYS = {
 # The code of each stage as of its number. When the test fails: if the same input now gives another output, raise the
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
-    ("STORE", 2): "5ab601d52f4e09fc",
-    ("PROPOSALS", 3): "1be69d613c596a51",
+    ("STORE", 2): "fdf96dbd0d601a5e",
+    ("PROPOSALS", 3): "b71b9a5c1bf56d3c",
     ("PRETRAIN", 2): "d20a07fab290ce5e",
-    ("PROBE", 3): "faf7e550c2c18aca",
-    ("REPORT", 2): "589c77dcd8025eb3",
+    ("PROBE", 3): "49d982388799bb27",
+    ("REPORT", 2): "4348573032802008",
 }
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from oac import studies
+from oac import studies, study_files
 from oac.configuration import ConfigError
 from oac.pretrain import recipe as recipes
 from oac.workflow import StudyFiles
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIES, _ = studies.load((ROOT / "config/studies").glob("*.yaml"))
+STUDIES, _ = study_files.load((ROOT / "config/studies").glob("*.yaml"))
 
 
 def changed(name: str, *path_and_value) -> StudyFiles:

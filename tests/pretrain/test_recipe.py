@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oac import crop_options, studies
+from oac import crop_options, studies, study_files
 from oac.pretrain import recipe as recipes
 from oac.pretrain.recipe import build, canonical, digest
 
@@ -128,7 +128,7 @@ def test_the_text_is_canonical_and_the_hash_is_of_what_differs_from_the_defaults
 
 
 def repository_studies():
-    found, broken = studies.load((Path(__file__).parents[2] / "config/studies").glob("*.yaml"))
+    found, broken = study_files.load((Path(__file__).parents[2] / "config/studies").glob("*.yaml"))
     assert broken == {}
     return found
 
@@ -160,7 +160,7 @@ def test_a_new_option_with_a_default_retrains_nothing(part, monkeypatch):
     else:
         places[part]["properties"]["new"] = {"type": "integer", "default": 1}
     monkeypatch.setattr(studies, "schema", lambda: schema)
-    changed = studies.read_study(Path(__file__).parents[2] / "config/studies/demo.yaml")
+    changed = study_files.read_study(Path(__file__).parents[2] / "config/studies/demo.yaml")
     assert {run: digest(build(changed, *run)) for run in studies.runs(changed)} == before
     assert '"new":1' in canonical(build(changed, "moco_v2", "scene-scene", 0))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
 from oac.proposals import Bing
 from oac.proposals.box_sources import from_csv
@@ -48,7 +50,7 @@ def test_boxes_are_those_of_the_library_and_every_photo_has_them(folder, tmp_pat
     done = run(folder, "--count", "5", "--out", "boxes.csv", "--workers", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "7 photos" in done.stdout
-    assert "1 files that are no photos" in done.stdout
+    assert "no photos': 1" in done.stdout
     table = pd.read_csv(tmp_path / "boxes.csv", dtype={"image_id": str})
     assert list(table) == ["image_id", "rank", "xmin", "ymin", "xmax", "ymax", "score"]
     ids = ["a/b/été 'x'.PNG", "a/one.jpg", "a/web.webp", "cmyk.jpg", "grey.png", "one.jpg", "turned.jpg"]
@@ -107,11 +109,17 @@ def test_the_photos_are_drawn_with_their_boxes(folder, tmp_path):
         (["empty", "--out", "b.csv"], "no photo in empty"),
         (["my photos/one.jpg", "my photos/a/one.jpg", "--out", "b.csv"], "image_id one.jpg"),
         (["my photos", "--out", "b.csv", "--weights", "my photos/notes.txt"], "does not hold BING weights"),
+        (["my photos", "--out", "b.csv", "--model", "x"], "--model has no meaning for --source bing"),
+        (
+            ["my photos", "--out", "b.csv", "--source", "selective_search", "--weights", "x"],
+            "--weights has no meaning",
+        ),
+        (["my photos", "--out", "b.csv", "--source", "opencv_bing"], "needs --model"),
     ],
 )
 def test_a_mistake_is_one_sentence(folder, tmp_path, arguments, said):
     (tmp_path / "empty").mkdir()
-    done = run(*arguments, "--workers", "1", cwd=tmp_path)
+    done = run(*arguments, "--workers", "2", cwd=tmp_path)
     assert done.returncode != 0
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -143,3 +151,16 @@ def test_no_pool_of_threads_is_woken():
         "print((time.process_time() - whole) / (time.thread_time() - own))"
     )
     assert float(subprocess.check_output([sys.executable, "-c", code], timeout=60)) < 1.1
+
+
+def test_threads_that_propose_together_leave_the_pool_as_it_was():
+    """Each would otherwise restore what another had set."""
+    controller = ThreadpoolController().select(user_api="blas")
+    before = [library["num_threads"] for library in controller.info()]
+    with controller.limit(limits=2):
+        image, model = np.asarray(photo(0)), Bing.load()
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda _: model.propose(image, 5)[0], range(40)))
+        assert {library["num_threads"] for library in controller.info()} == {2}
+    assert [library["num_threads"] for library in controller.info()] == before
+    assert all((boxes == results[0]).all() for boxes in results)

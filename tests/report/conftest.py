@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 import pytest
 
-from oac import studies
+from oac import studies, study_files
 from oac.pretrain import recipe as recipes
 
 
@@ -71,7 +71,7 @@ def run_metrics(method, crops, seed, value, policy="none", boxes="none", **chang
 
 def _metrics_of(name: str, score: Callable[[str, str, int], float], best: bool = True) -> list[dict[str, Any]]:
     """metrics.json of every run of a study, its mAP being score(method, crops, seed); batches give 0.2 more."""
-    known, _ = studies.load((ROOT / "config/studies").glob("*.yaml"))
+    known, _ = study_files.load((ROOT / "config/studies").glob("*.yaml"))
     study = known[name]
     found = []
     for method, crops, seed in studies.runs(study):

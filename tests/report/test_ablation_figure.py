@@ -9,7 +9,7 @@ import pytest
 from oac.crop_options import ABLATIONS
 from oac.report.ablation_figure import ablation_figure
 from oac.report.ablations import ablation_table
-from oac.report.results import load
+from oac.report.loading import load
 
 from .test_ablations import THREE, VARIANTS, metrics, score, width, with_seeds
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from oac import studies
+from oac import studies, study_files
 from oac.crop_options import ABLATIONS
 from oac.report.ablations import ablation_table, sweep
 from oac.report.formats import markdown
-from oac.report.results import load
+from oac.report.loading import load
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = {
@@ -106,7 +106,7 @@ def test_from_three_seeds_on_the_table_has_the_interval(metrics):
 
 def test_the_workflow_asks_for_the_ablations_that_there_are(metrics_of):
     """What `studies` counts without reading a result is what the report finds in the results."""
-    known, _ = studies.load((ROOT / "config/studies").glob("*.yaml"))
+    known, _ = study_files.load((ROOT / "config/studies").glob("*.yaml"))
     for name, expected in (
         ("ablations", set(ABLATIONS)),
         ("audit", {"heads"}),

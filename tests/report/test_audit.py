@@ -13,7 +13,7 @@ from oac.pretrain.recipe import canonical
 from oac.report.audit import AUDITED, audit_table, over_scene_crops, released, steps
 from oac.report.audit_figure import audit_figure
 from oac.report.formats import latex, markdown
-from oac.report.results import load
+from oac.report.loading import load
 
 # What each option adds when it is switched to the released value, in points, and what three seeds differ by.
 EFFECT = {
@@ -226,6 +226,19 @@ def test_the_figure_has_the_intervals_of_the_table_and_says_which_way_a_row_was_
     ]
     assert mean.get_xdata()[0] == pytest.approx(scene.map_points)
     assert named["scene crops"][0] == "D"
+
+
+@pytest.mark.parametrize(("spread", "cautioned"), [(0.001, False), (0.3, True)])
+def test_the_title_cautions_where_an_interval_includes_zero_and_nowhere_else(metrics, spread, cautioned):
+    """Published crops are 10 points above scene crops here, but for what their seeds differ by."""
+    runs = copy.deepcopy(metrics)
+    for entry in runs:
+        if entry["policy"] == "object-dilate":
+            entry["map"] += spread * SEEDS[entry["seed"]]
+    title = audit_figure(load(runs)).get_suptitle().replace("\n", " ")
+    assert "as published" in title
+    assert ("interval includes 0" in title) == cautioned
+    assert "excludes" not in title
 
 
 def test_the_figure_shows_every_difference_of_the_table(metrics, check_texts):

@@ -8,8 +8,8 @@ import pytest
 
 from oac.report import check as checking
 from oac.report.check import INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, OPPOSITE_SIGN, REPRODUCED, SAME_SIGN
+from oac.report.loading import load
 from oac.report.paper import DELTAS, VALUES, PaperDelta
-from oac.report.results import load
 
 
 def check(runs):
@@ -64,6 +64,16 @@ def test_elsewhere_than_on_ohms_the_sign_of_a_difference_is_compared_and_no_valu
         assert value["status"] == NOT_RUN
         assert "OHMS" in value["reason"]
         assert value["ours"] == pytest.approx(dilated), "ours is given all the same"
+
+
+def test_a_study_tested_on_validation_photos_is_not_compared(made):
+    runs = made({SCENE: 40.0, DILATE: 48.0})
+    assert statuses(check(runs))[TABLE] == SAME_SIGN
+    chosen = [entry | {"probe": {"test": "validation"}} for entry in runs]
+    found = next(entry for entry in check(chosen)["values"] if entry["what"] == TABLE)
+    assert (found["status"], "validation" in found["reason"]) == (NOT_RUN, True)
+    ohms = [entry | {"probe": {"test": "validation"}} for entry in made({SCENE: 49.8}, ohms=True)]
+    assert set(statuses(check(ohms)).values()) == {NOT_RUN}
 
 
 def test_ohms_is_told_by_its_photos_and_the_authors_dicts_are_ohms(made):

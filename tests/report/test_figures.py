@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from oac.report import figures
+from oac.report.loading import load
 from oac.report.per_class import ap_per_class
-from oac.report.results import load
 from oac.report.style import colour, marker, save
 from oac.report.training_curves import histories
 

@@ -7,9 +7,9 @@ import pytest
 
 from oac.report import figures, findings
 from oac.report.data_figures import images_per_class, objects_per_image
+from oac.report.loading import load
 from oac.report.per_class import ap_per_class
 from oac.report.proposal_comparison import recall_curve
-from oac.report.results import load
 from oac.report.style import MAX_CURVES, TITLE_LENGTH, entitle, readable
 
 from .conftest import run_metrics

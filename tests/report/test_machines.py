@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from oac.report.loading import load
 from oac.report.machines import machines_table
-from oac.report.results import load
 
 from .conftest import run_metrics
 

@@ -9,8 +9,8 @@ import pytest
 
 from oac.crop_options import ABLATIONS
 from oac.report.check import check
+from oac.report.loading import load, read_histories, read_results
 from oac.report.making import ABLATION, TABLES, make_table, read_benchmarks
-from oac.report.results import load, read_histories, read_results
 
 
 def files_of(metrics, folder):

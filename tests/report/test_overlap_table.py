@@ -9,9 +9,9 @@ import pytest
 
 from oac.pretrain.crop_overlap import MEASURES
 from oac.report.formats import markdown
+from oac.report.loading import load
 from oac.report.overlap_figure import LABELS, overlap_figure
 from oac.report.overlap_table import curves, finding, joined, overlap_table
-from oac.report.results import load
 
 CURVES = {
     "object-scene": ["object-scene-008", "object-scene", "object-scene-04", "object-scene-06", "object-scene-08"],

@@ -13,8 +13,8 @@ from scipy import stats
 
 from oac.probe.bootstrap import bootstrap_map
 from oac.report.formats import html, latex, markdown, p_value
+from oac.report.loading import load
 from oac.report.pairs import pairs_table, photo_interval
-from oac.report.results import load
 
 SCENE, DILATE, SHIFT = ("moco_v2", "scene-scene"), ("moco_v2", "object-dilate"), ("moco_v2", "object-shift")
 VALUES = {

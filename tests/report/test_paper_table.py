@@ -7,7 +7,7 @@ import pytest
 
 from oac.report.check import NOT_KNOWN, NOT_RUN, SAME_SIGN, check, paper_table
 from oac.report.formats import points
-from oac.report.results import load
+from oac.report.loading import load
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 
 from oac.data.object_statistics import ObjectStatistics, object_statistics
 from oac.report.formats import markdown, write
+from oac.report.loading import load
 from oac.report.regimes import Regime, finding, nearest, regimes_table
 from oac.report.regimes_figure import regimes_figure
-from oac.report.results import load
 
 from .conftest import run_metrics
 

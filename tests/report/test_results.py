@@ -7,7 +7,8 @@ import copy
 import pytest
 
 from oac.crop_options import crop_params
-from oac.report.results import BATCH_MAP, Variant, load, value_name
+from oac.report.loading import load
+from oac.report.results import BATCH_MAP, Variant, value_name
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from oac.pretrain.recipe import digest
 from oac.report.formats import html, markdown
-from oac.report.results import load
+from oac.report.loading import load
 from oac.report.runs import cost, duration, runs_table, speed
 
 BENCHMARK = {"s": "41.17", "h:m:s": "0:00:41", "max_rss": "2048.00", "max_pss": "1024.00", "cpu_time": "14.87"}

@@ -8,8 +8,8 @@ from scipy import stats
 
 from oac.report import table1 as module
 from oac.report.formats import write
+from oac.report.loading import load
 from oac.report.paper import VALUES
-from oac.report.results import load
 
 from .conftest import run_metrics
 

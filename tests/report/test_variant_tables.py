@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from oac.report.formats import write
+from oac.report.loading import load
 from oac.report.pairs import verdicts
-from oac.report.results import load
 from oac.report.variant_tables import crops_table, methods_table
 
 from .conftest import run_metrics

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from oac import configuration, crop_options, gpus, studies, versions
+from oac import configuration, crop_options, gpus, studies, study_files, versions
 from oac.data.openimages import annotation_files
 from oac.workflow import StudyFiles
 from snakemake.exceptions import WorkflowError
@@ -22,7 +22,7 @@ try:
             "the configuration (config/config.yaml, --configfile, --config)",
         )
     )
-    STUDIES, BROKEN = studies.load(
+    STUDIES, BROKEN = study_files.load(
         [
             *(ROOT / "config/studies").glob("*.yaml"),
             *(ROOT / file for file in config["study_files"]),
@@ -33,7 +33,7 @@ try:
         column: None if name == "null" else name
         for column, name in config["table1"].items()
     }
-    studies.check_names(config, STUDIES, BROKEN)
+    study_files.check_names(config, STUDIES, BROKEN)
     GPUS = gpus.resolve(config["gpu"])
     NODES = gpus.nodes(GPUS, config["gpus_per_node"])
     # What the command asks for is checked here, where Snakemake prints the sentence alone. The call of a job on a
@@ -47,7 +47,7 @@ try:
         targets += config["paper_studies"]
     for name in (targets or config["studies"]) if workflow.is_main_process else []:
         if name != "paper":
-            studies.find(STUDIES, name, BROKEN)
+            study_files.find(STUDIES, name, BROKEN)
 except configuration.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -105,7 +105,7 @@ wildcard_constraints:
 def answer(study, method, *arguments):
     """Call a method of a study's StudyFiles; a path can hold a study, or a part of one, that there is not."""
     try:
-        files = StudyFiles(studies.find(STUDIES, study, BROKEN))
+        files = StudyFiles(study_files.find(STUDIES, study, BROKEN))
         if method not in StudyFiles.OF_A_GRID:
             files.refuse_grid()
         return getattr(files, method)(*arguments)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.report.check import check
-from oac.report.results import read_results
+from oac.report.loading import read_results
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from oac.command import plain_errors
 from oac.report.formats import markdown, write
+from oac.report.loading import read_results
 from oac.report.machines import machines_table
-from oac.report.results import Results, read_results
+from oac.report.results import Results
 
 
 def main() -> None:

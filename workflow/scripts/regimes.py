@@ -8,9 +8,9 @@ import pandas as pd
 from oac.command import plain_errors
 from oac.data.object_statistics import object_statistics
 from oac.report.formats import write
+from oac.report.loading import read_results
 from oac.report.regimes import Regime, regimes_table
 from oac.report.regimes_figure import regimes_figure
-from oac.report.results import read_results
 from oac.report.style import save
 
 if TYPE_CHECKING:

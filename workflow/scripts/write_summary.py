@@ -7,8 +7,8 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
+from oac.report.loading import read_histories
 from oac.report.notes import missing_photos, replaced_photos
-from oac.report.results import read_histories
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

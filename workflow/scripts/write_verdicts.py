@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.report.formats import html_page
+from oac.report.loading import read_results
 from oac.report.pairs import verdicts
-from oac.report.results import read_results
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

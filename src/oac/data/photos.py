@@ -10,6 +10,8 @@ applies it either, a photo with one is encoded again, without EXIF data.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,30 +50,20 @@ def prepare(data: bytes, *, rotation: int = 0, long_side: int = 512, quality: in
     Raises MissingPhotoError with the reason where the bytes are not a photo in one of FORMATS or cannot be decoded to
     the end.
     """
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise MissingPhotoError(f"not a readable image: it claims {image.width * image.height:,} pixels")
-            turn = _ROTATIONS[rotation] if rotation else None
-            # Decoding to the last row is what shows a truncated or damaged file.
-            image.load()
-            plain = image.format == "JPEG" and image.mode == "RGB" and not _turned_by_viewers(image)
-            if plain and turn is None and max(image.size) <= long_side:
-                _check_side(image.size)
-                return Photo(data, *image.size)
-            upright = _rgb(image)
-            upright.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
-            _check_side(upright.size)
-            if turn is not None:
-                upright = upright.transpose(turn)
-            encoded = io.BytesIO()
-            upright.save(encoded, "JPEG", quality=quality)
-            return Photo(encoded.getvalue(), *upright.size)
-    except MissingPhotoError:
-        raise
-    except Exception as error:
-        # A damaged file can make the decoder fail in any way; the run goes on, and the reason is reported.
-        raise MissingPhotoError(f"not a readable image: {type(error).__name__}: {error}") from error
+    with _opened(data) as image:
+        turn = _ROTATIONS[rotation] if rotation else None
+        plain = image.format == "JPEG" and image.mode == "RGB" and not _turned_by_viewers(image)
+        if plain and turn is None and max(image.size) <= long_side:
+            _check_side(image.size)
+            return Photo(data, *image.size)
+        upright = _rgb(image)
+        upright.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
+        _check_side(upright.size)
+        if turn is not None:
+            upright = upright.transpose(turn)
+        encoded = io.BytesIO()
+        upright.save(encoded, "JPEG", quality=quality)
+        return Photo(encoded.getvalue(), *upright.size)
 
 
 def read_rgb(data: bytes) -> Image.Image:
@@ -79,15 +71,23 @@ def read_rgb(data: bytes) -> Image.Image:
 
     Raises MissingPhotoError as `prepare` does.
     """
+    with _opened(data) as image:
+        return _rgb(image)
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Decode a photo to its last row, which shows a truncated or damaged file; any failure is a MissingPhotoError."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise MissingPhotoError(f"not a readable image: it claims {image.width * image.height:,} pixels")
             image.load()
-            return _rgb(image)
+            yield image
     except MissingPhotoError:
         raise
     except Exception as error:
+        # A damaged file can make the decoder fail in any way; the run goes on, and the reason is reported.
         raise MissingPhotoError(f"not a readable image: {type(error).__name__}: {error}") from error
 
 

@@ -45,8 +45,8 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     # So may a variant of the audit, which gets as many steps as the released code gives it.
     if variant["budget"] == "boxes":
         shared["images_seen"] = round(shared["images_seen"] * study["data"]["boxes_per_photo"])
+    # And options of its own, as in a search; and views of another size, to see how much of an effect is resolution.
     options |= variant["method_options"] or {}
-    # And views of another size, to see how much of an effect is resolution.
     if variant["view_size"] is not None:
         shared["view_size"] = variant["view_size"]
     # Heads belong to the objective; a variant that names them has its own number of them.

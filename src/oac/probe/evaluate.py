@@ -77,13 +77,7 @@ def evaluate(
     AP values are fractions in [0, 1]; a class without a test image has no AP and does not count.
     """
     labels = classes["label"].tolist()
-    if options.get("test") == "validation":
-        others = {name: part for name, part in features.items() if name != "validation"}
-        features = others | {"test": features["validation"]}
-    splits = {
-        name: _Split(part.values, part.image_ids, torch.from_numpy(label_matrix(boxes, part.image_ids, labels)))
-        for name, part in features.items()
-    }
+    splits = _splits(features, boxes, labels, options)
     single_label = options.get("task") == "single_label"
     _check(splits, study, single_label)
     settings = {key: options[key] for key in _FIT_OPTIONS} | {"seed": recipe["seed"]}
@@ -116,6 +110,19 @@ def evaluate(
     settings["weight_decay"] = choice.weight_decay
     metrics |= _optional_metrics(splits, train, scores, settings, options)
     return Evaluation(metrics, table, _by_size(scores, test, boxes, labels, options["size_edges"]))
+
+
+def _splits(
+    features: Mapping[str, Features], boxes: pd.DataFrame, labels: list[str], options: Mapping[str, Any]
+) -> dict[str, _Split]:
+    """The splits with their targets; with probe.test validation those photos are the test, and no others are."""
+    parts = dict(features)
+    if options.get("test") == "validation":
+        parts["test"] = parts.pop("validation")
+    return {
+        name: _Split(part.values, part.image_ids, torch.from_numpy(label_matrix(boxes, part.image_ids, labels)))
+        for name, part in parts.items()
+    }
 
 
 def _run(recipe: Mapping[str, Any], study: str, crops: str) -> dict[str, Any]:

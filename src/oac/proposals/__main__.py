@@ -62,6 +62,11 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.out.suffix not in SUFFIXES:
         parser.error(f"--out {options.out} must end in {', '.join(SUFFIXES)}")
+    for name, sources in (("weights", ["bing"]), ("model", ["opencv_bing", "edge_boxes"])):
+        if getattr(options, name) is not None and options.source not in sources:
+            parser.error(f"--{name} has no meaning for --source {options.source}; remove it")
+    if options.source == "opencv_bing" and options.model is None:
+        parser.error("--source opencv_bing needs --model, the folder of ObjNessB2W8*.yml.gz")
     if options.count < 1 or options.workers < 1:
         parser.error("--count and --workers must be at least 1")
     return options
@@ -81,7 +86,7 @@ def main() -> int:
                 tqdm.write(f"warning: {row}", file=sys.stderr)
             else:
                 write(row)
-    left = f", {others:,} files that are no photos by their names left out" if others else ""
+    left = f"; files left out because their names are no photos': {others:,}" if others else ""
     print(f"{options.out}: boxes of {len(photos) - unread:,} photos{left}")
     if unread:
         print(f"{unread:,} of {len(photos):,} photos could not be read", file=sys.stderr)
@@ -118,8 +123,8 @@ def in_processes(photos: list[Photo], options: argparse.Namespace) -> Iterator[R
     """A row for each photo, in order; a sentence for one that cannot be read."""
     settings = {"model": options.model} if options.model else {}
     start = functools.partial(_start, options.source, settings, options.weights, options.count, options.draw)
+    start()  # here too: what is missing is said once, and in a sentence
     if options.workers == 1:
-        start()
         yield from map(_propose, photos)
         return
     with ProcessPoolExecutor(options.workers, initializer=start) as pool:

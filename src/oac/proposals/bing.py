@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from oac.atomic import writing
+from oac.proposals.blas import one_blas_thread
 from oac.proposals.box_regression import BORDER_FEATURES, apply_regression, regression_inputs
 from oac.proposals.gradients import WINDOW, Layout, layout, normed_gradients, window_scores
 from oac.proposals.score_maps import POSITION_TERMS, ScoreMaps, position_terms, score_maps
@@ -173,7 +173,7 @@ class Bing:
         mosaic = self.mosaic(image)
         gradients = normed_gradients(image, mosaic)
         # The products are small: a pool of BLAS threads would wait for each other longer than it computes.
-        with _blas().limit(limits=1, user_api="blas"):
+        with one_blas_thread():
             return self.rank(gradients, window_scores(gradients, self.weights), mosaic, count, nms_iou)
 
     def rank(
@@ -234,12 +234,6 @@ class Bing:
                 f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3): convert it to RGB first"
             )
         return layout(image.shape[0], image.shape[1], self.sizes)
-
-
-@lru_cache(maxsize=1)
-def _blas() -> ThreadpoolController:
-    """Numpy's pool of threads; looking for it takes milliseconds."""
-    return ThreadpoolController()
 
 
 @lru_cache(maxsize=64)

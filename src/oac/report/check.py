@@ -28,6 +28,7 @@ STATUSES = (REPRODUCED, NOT_REPRODUCED, SAME_SIGN, OPPOSITE_SIGN, INCONCLUSIVE, 
 IMAGENET_CLASSES = 1000
 OHMS_IMAGES = 212_753  # of train, section 3; within WITHIN of it, for photos can be gone
 WITHIN = 0.05
+ON_VALIDATION = "tested on validation photos, as a study that chooses options is"
 TOO_FEW = "fewer than 3 seeds, so there is no interval"
 UNDECIDED = "our interval holds 0: the study cannot tell the sign"
 GAIN = 8.8  # object-dilate over scene-scene, table 1
@@ -74,6 +75,8 @@ def _check_value(results: Results, key: Key, metric: Metric) -> dict[str, Any]:
     entry |= _ours_alone(variant, metric) | {"compared": "value"}
     if not on_papers_data(results, metric.key):
         return entry | {"reason": ELSEWHERE[metric.key]}
+    if results.split != "test":
+        return entry | {"reason": ON_VALIDATION}
     if ours.half_width is None:
         return entry | {"reason": TOO_FEW}
     if 2 * ours.half_width > GAIN:
@@ -97,6 +100,8 @@ def _check_delta(results: Results, delta: PaperDelta) -> dict[str, Any]:
     same_data = on_papers_data(results, delta.metric)
     ours = difference(first.values(delta.metric), second)
     entry |= _ours(ours, ours.n, [first, *others]) | {"compared": "value" if same_data else "sign"}
+    if results.split != "test":
+        return entry | {"reason": ON_VALIDATION}
     if ours.half_width is None:
         return entry | {"reason": TOO_FEW}
     if not ours.excludes_zero:

@@ -18,10 +18,11 @@ from oac.report.ablation_figure import ablation_figure
 from oac.report.audit_figure import audit_figure
 from oac.report.data_figures import images_per_class, objects_per_image
 from oac.report.figures import ap_by_frequency, ap_by_size, map_by_policy, tables_by_variant
+from oac.report.loading import read_histories, read_results, run_of
 from oac.report.overlap_figure import overlap_figure
 from oac.report.per_class import ap_per_class
 from oac.report.proposal_comparison import comparison_curves, recall_curve
-from oac.report.results import Variant, read_histories, read_results, run_of
+from oac.report.results import Variant
 from oac.report.style import readable
 from oac.report.training_curves import histories, training_curves
 

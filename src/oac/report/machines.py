@@ -11,7 +11,7 @@ from typing import Any
 from oac.report.formats import Column, Table, interval_text, points
 from oac.report.results import Results, Variant
 from oac.report.statistics import ROUNDING
-from oac.report.variant_tables import variant_columns
+from oac.report.variant_tables import variant_cells, variant_columns
 
 
 def machines_table(here: Results, there: Results) -> Table:
@@ -35,7 +35,7 @@ def machines_table(here: Results, there: Results) -> Table:
         changes = [abs(theirs - variant.values()[seed]) for seed, theirs in other.values().items()]
         rows.append(
             {
-                **{key: getattr(variant, key) for key in ("method", "crops", "policy", "boxes", "n")},
+                **variant_cells(variant),
                 "here": ours,
                 "there": theirs,
                 "difference_points": theirs.mean - ours.mean,

@@ -17,9 +17,10 @@ from oac.report.ablations import ablation_table
 from oac.report.audit import audit_table
 from oac.report.check import paper_table
 from oac.report.formats import Table
+from oac.report.loading import read_histories, read_results, run_of
 from oac.report.overlap_table import overlap_table
 from oac.report.pairs import pairs_table
-from oac.report.results import Contrasts, read_histories, read_results, run_of
+from oac.report.results import Contrasts
 from oac.report.runs import runs_table
 from oac.report.table1 import table1
 from oac.report.variant_tables import crops_table, methods_table

@@ -369,7 +369,7 @@ def test_every_source_and_every_option_of_the_sgd_probe_is_known(load):
     schema = studies.schema()["properties"]
     assert list(study_files.SOURCE_KEYS) == schema["data"]["properties"]["source"]["enum"]
     options = schema["probe"]["properties"]
-    assert {key for key in options if options[key]["description"].startswith("sgd: ")} == set(studies.SGD_KEYS)
+    assert {key for key in options if options[key]["description"].startswith("sgd: ")} == set(study_files.SGD_KEYS)
 
 
 def test_every_source_of_boxes_is_known_to_the_schema_and_says_where_its_files_are(load):

@@ -159,7 +159,8 @@ def test_a_new_option_with_a_default_retrains_nothing(part, monkeypatch):
         monkeypatch.setitem(crop_options.OPTIONS, "new", new)
     else:
         places[part]["properties"]["new"] = {"type": "integer", "default": 1}
-    monkeypatch.setattr(studies, "schema", lambda: schema)
+    for module in (studies, study_files):
+        monkeypatch.setattr(module, "schema", lambda: schema)
     changed = study_files.read_study(Path(__file__).parents[2] / "config/studies/demo.yaml")
     assert {run: digest(build(changed, *run)) for run in studies.runs(changed)} == before
     assert '"new":1' in canonical(build(changed, "moco_v2", "scene-scene", 0))

@@ -149,7 +149,6 @@ def propose_shard(folder: Path) -> None:
         output=[folder / "boxes.parquet"],
         params=SimpleNamespace(photos=folder / "photos", options="{}", number=10, first=None),
         wildcards=SimpleNamespace(source="bing", shard="train-000"),
-        resources=SimpleNamespace(gpu=0),
     )
     runpy.run_path(str(JOBS))["propose_shard"](job)
 

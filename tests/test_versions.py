@@ -34,8 +34,8 @@ KEYS = {
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
     ("STORE", 2): "fdf96dbd0d601a5e",
-    ("PROPOSALS", 3): "b71b9a5c1bf56d3c",
-    ("PRETRAIN", 2): "d20a07fab290ce5e",
+    ("PROPOSALS", 3): "aaa98e89e3be0f17",
+    ("PRETRAIN", 2): "805749473a1f8da4",
     ("PROBE", 3): "49d982388799bb27",
     ("REPORT", 2): "4348573032802008",
 }

@@ -19,6 +19,7 @@ from oac.pretrain.run import training_batches
 CPU = torch.device("cpu")
 # A photo's decoder and its cutting may each round otherwise.
 GREY_LEVELS = 2
+LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
 @pytest.fixture
@@ -56,15 +57,19 @@ def test_all_sources_give_the_same_views(recipe, inputs, images, device):
     ]
     for step in range(4):
         host, *others = (batches[step] for batches in ours)
-        for other in others:
+        for source, other in zip(ours[1:], others, strict=True):
             assert np.array_equal(host.image, other.image)
             for name in ("query", "key", "small"):
                 if getattr(host, name) is None:
                     continue
                 views = getattr(other, name)
                 assert views.device.type == device.type
-                difference = (getattr(host, name).int() - views.cpu().int()).abs()
-                assert difference.max() <= GREY_LEVELS if device == CPU else difference.float().mean() < 1
+                difference = getattr(host, name).float() - views.cpu().float()
+                if device.type == "cuda" and isinstance(source.photos, JpegPhotos):
+                    # nvJPEG upsamples the colours otherwise, which moves the luma little.
+                    assert (difference * LUMA).sum(1).abs().mean().item() < GREY_LEVELS
+                else:
+                    assert difference.abs().max().item() <= GREY_LEVELS
 
 
 def test_a_photo_that_the_device_refuses_is_decoded_on_the_host_and_counted(

@@ -24,7 +24,7 @@ def photo(seed, size=(90, 70)):
 
 
 def run(*arguments, cwd):
-    command = [sys.executable, "-m", "oac.proposals", *map(str, arguments), "--gpu", "off"]
+    command = [sys.executable, "-m", "oac.proposals", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -38,7 +38,6 @@ def run(photos, out, *, weights=None, first=None):
         output=[out],
         params=SimpleNamespace(photos=photos / "store", options="{}", number=5, first=first),
         wildcards=SimpleNamespace(source="bing", shard="train-000"),
-        resources=SimpleNamespace(gpu=0),
     )
     runpy.run_path(str(SCRIPT))["propose_shard"](smk)
 

@@ -31,9 +31,6 @@ rule propose_shard:
         "logs/{study}/propose/{source}/{shard}.log",
     wildcard_constraints:
         source="|".join(crop_options.FROM_PIXELS),
-    resources:
-        # BING has batches for a GPU; the other sources are OpenCV's.
-        gpu=lambda wildcards: min(GPUS, 1) if wildcards.source == "bing" else 0,
     params:
         identity=ask("photo_identity"),
         version=versions.PROPOSALS,

@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,7 @@ from oac.command import plain_errors
 from oac.data.store import DamagedPhotoError, Store
 from oac.data.tables import boxes_by_image
 from oac.data.voc import difficult_objects
-from oac.gpus import use_gpus
 from oac.progress import track
-from oac.proposals.bing import Bing
 from oac.proposals.bing_train import train
 from oac.proposals.box_sources import from_csv, ground_truth, proposal_table, random_boxes
 from oac.proposals.comparison import (
@@ -35,7 +32,6 @@ from oac.proposals.proposers import proposer
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
-PHOTOS_AT_ONCE = 256  # decoded and in memory, with a GPU
 Proposals = tuple[np.ndarray, np.ndarray]
 NOTHING = (np.zeros((0, 4)), np.zeros(0))  # boxes and scores of a photo that cannot be decoded
 FROM_TABLE = {"csv": from_csv, "ground_truth": ground_truth, "random": random_boxes}
@@ -80,8 +76,8 @@ def propose_shard(smk: "Snakemake") -> None:
     split = shard.rsplit("-", 1)[0]
     listed = first_photos(pd.read_parquet(smk.input.images), split, smk.params.first)
     ids = listed.loc[listed["shard"] == shard, "image_id"].tolist()
-    photos = iter(DecodedPhotos(Path(smk.params.photos, split), ids))
-    results = in_batches(smk, photos) if smk.resources.gpu else one_by_one(smk, photos)
+    photos = DecodedPhotos(Path(smk.params.photos, split), ids)
+    results = one_by_one(smk, photos)
     boxes, scores = [], []
     for photo_boxes, photo_scores in track(results, len(ids), f"{source}, {shard}, photos"):
         boxes.append(photo_boxes.astype(np.float32))
@@ -90,24 +86,11 @@ def propose_shard(smk: "Snakemake") -> None:
         proposal_table(ids, boxes, scores).to_parquet(path, index=False)
 
 
-def one_by_one(smk: "Snakemake", photos: Iterator[np.ndarray | None]) -> Iterator[Proposals]:
+def one_by_one(smk: "Snakemake", photos: Iterable[np.ndarray | None]) -> Iterator[Proposals]:
     """Boxes and scores of every photo, from any source."""
     propose = proposer(smk.wildcards.source, json.loads(smk.params.options), smk.input.weights or None)
     for photo in photos:
         yield NOTHING if photo is None else propose(photo, smk.params.number)
-
-
-def in_batches(smk: "Snakemake", photos: Iterator[np.ndarray | None]) -> Iterator[Proposals]:
-    """Boxes and scores of every photo from BING, in batches on a GPU."""
-    with use_gpus(1):
-        from oac.proposals.batch import propose_in_batches
-
-        model, nms_iou = Bing.load(smk.input.weights or None), json.loads(smk.params.options).get("nms_iou")
-        while group := list(islice(photos, PHOTOS_AT_ONCE)):
-            good = [photo for photo in group if photo is not None]
-            results = iter(propose_in_batches(model, good, smk.params.number, device="cuda", nms_iou=nms_iou))
-            for photo in group:
-                yield NOTHING if photo is None else next(results)
 
 
 def collect_proposals(smk: "Snakemake") -> None:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -75,7 +76,7 @@ class Trainer:
         self.sums: dict[str, Tensor] = {}  # of monitors since the last report
         self.stopping = False
         self.first = distributed.rank() == 0  # of several processes the first writes
-        self.augment = MaskedAugmentation() if self.device.type == "cuda" else augment.augment
+        self.augment: Callable[[Tensor, augment.Parameters], Tensor] = augment.augment
         self.compilation = Compilation(compile, self.device, self._compile)
         norms = [m for m in self.method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self.running = [b for m in norms for b in (m.running_mean, m.running_var) if b is not None]
@@ -165,9 +166,10 @@ class Trainer:
     def _compile(self) -> None:
         """Mark what is compiled at the next step."""
         compile_backbones(self.method)
-        for part in (self.augment, self.batches.photos):
-            if isinstance(part, MaskedAugmentation | DeviceCut):
-                part.compile()
+        if self.device.type == "cuda":
+            self.augment = MaskedAugmentation()
+        if isinstance(self.batches.photos, DeviceCut):
+            self.batches.photos.compile()
 
     def _accumulate(self, monitors: dict[str, Tensor]) -> None:
         """Add a step's monitors up on the device; they are read once an interval."""

@@ -1,9 +1,9 @@
-"""The augmentation of augment.py as arithmetic on the whole batch at once, for a GPU.
+"""The augmentation of augment.py as arithmetic on the whole batch at once, for a GPU and compiled.
 
 augment.py picks the views of each operation out, changes them and puts them back: least arithmetic, 120 launches.
 Here every view goes through every operation, and a mask says which it keeps: four passes over the batch, one for each
-place in the order of the jitter, which a compiler makes a kernel each. The results are those of augment.py but for
-rounding.
+place in the order of the jitter, which a compiler makes a kernel each. Uncompiled it is the slower of the two. The
+results are those of augment.py but for rounding.
 
 A compiler may compute a value twice and round it otherwise the second time. So nothing here asks whether two computed
 values are equal, and where a comparison decides, both sides of it give the same result at its border.
@@ -23,12 +23,9 @@ _SHARP = 1e-3  # sigma in pixels that leaves a view as it is: the next pixel's w
 class MaskedAugmentation:
     """Augments as `augment.augment` does."""
 
-    def __init__(self) -> None:
-        self._apply = apply
-
-    def compile(self) -> None:
-        """Have it compiled when it is next used, for each size of views by itself."""
-        self._apply = torch.compile(apply, dynamic=False)
+    def __init__(self, *, compiled: bool = True) -> None:
+        """Compilation is done at the first use, for each size of views by itself."""
+        self._apply = torch.compile(apply, dynamic=False) if compiled else apply
 
     def __call__(self, views: Tensor, parameters: Parameters) -> Tensor:
         """Augment and normalise uint8 views (n, 3, S, S) to float32 of the same shape, in channels-last memory."""

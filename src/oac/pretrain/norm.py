@@ -42,8 +42,8 @@ class _SplitBatchNorm(nn.modules.batchnorm._BatchNorm):
             raise ValueError(f"a batch of {len(x)} does not divide into {self.splits} batch norm splits")
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-        # On a CPU PyTorch's own kernel, part by part, is faster than uncompiled arithmetic over all parts.
-        return self._together(x) if x.is_cuda or torch.compiler.is_compiling() else self._part_by_part(x)
+        # Uncompiled, PyTorch's own kernel part by part is faster than arithmetic over all parts (docs/speed.md).
+        return self._together(x) if torch.compiler.is_compiling() else self._part_by_part(x)
 
     def _together(self, x: Tensor) -> Tensor:
         """Normalise all splits by one reduction over (split, batch / split, pixels), which a compiler can fuse."""

@@ -24,16 +24,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from oac import gpus
 from oac.allocation import keep_freed_memory
 from oac.command import plain_errors
 from oac.crop_options import FROM_PIXELS
 from oac.data.photos import FORMATS, MissingPhotoError, read_rgb
-from oac.proposals.bing import Bing
 from oac.proposals.box_files import SUFFIXES, Row, box_file
 from oac.proposals.proposers import Proposer, proposer
-
-PHOTOS_AT_ONCE = 256  # decoded and in memory, with a GPU
 
 
 class Photo(NamedTuple):
@@ -58,7 +54,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--weights", help="bing: weights file; without it those in the package, trained on VOC2007")
     parser.add_argument("--model", help="model of opencv_bing (a folder) or edge_boxes (a file)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--gpu", choices=["auto", "on", "off"], default="auto", help="bing: whether a GPU computes")
     options = parser.parse_args()
     if options.out.suffix not in SUFFIXES:
         parser.error(f"--out {options.out} must end in {', '.join(SUFFIXES)}")
@@ -76,11 +71,9 @@ def main() -> int:
     """Propose, write, and return the exit code: 1 where a photo could not be read."""
     options = parse()
     photos, others = find(options.photos)
-    use_gpu = options.source == "bing" and options.gpu != "off" and (options.gpu == "on" or gpus.resolve("auto") > 0)
-    rows = on_gpu(photos, options) if use_gpu else in_processes(photos, options)
     unread = 0
     with box_file(options.out) as write:
-        for row in tqdm(rows, total=len(photos), unit="photo", disable=None):
+        for row in tqdm(in_processes(photos, options), total=len(photos), unit="photo", disable=None):
             if isinstance(row, str):
                 unread += 1
                 tqdm.write(f"warning: {row}", file=sys.stderr)
@@ -158,27 +151,6 @@ def _propose(photo: Photo) -> Row | str:
     except (MissingPhotoError, OSError) as error:
         return f"{photo.path}: {error}"
     return _finished(photo, image, boxes, scores, _worker.draw)
-
-
-def on_gpu(photos: list[Photo], options: argparse.Namespace) -> Iterator[Row | str]:
-    """The same from BING in batches on a GPU; photos are decoded by processes."""
-    with gpus.use_gpus(1), ProcessPoolExecutor(options.workers) as pool:
-        from oac.proposals.batch import propose_in_batches
-
-        model, ahead = Bing.load(options.weights), iter(photos)
-        while group := list(islice(ahead, PHOTOS_AT_ONCE)):
-            decoded = list(pool.map(_decode, group, chunksize=8))
-            good = [np.asarray(image) for image in decoded if not isinstance(image, str)]
-            results = iter(propose_in_batches(model, good, options.count, device="cuda"))
-            for photo, image in zip(group, decoded, strict=True):
-                yield image if isinstance(image, str) else _finished(photo, image, *next(results), options.draw)
-
-
-def _decode(photo: Photo) -> Image.Image | str:
-    try:
-        return read_rgb(photo.path.read_bytes())
-    except (MissingPhotoError, OSError) as error:
-        return f"{photo.path}: {error}"
 
 
 def _finished(photo: Photo, image: Image.Image, boxes: np.ndarray, scores: np.ndarray, draw: Path | None) -> Row:

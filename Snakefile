@@ -31,6 +31,7 @@ localrules:
     all,
     paper,
     data,
+    encoder,
     figures,
     report,
     check,
@@ -61,6 +62,12 @@ rule data:
             study=config["studies"],
             file=["images.parquet", "images_selected_new.npy"],
         ),
+
+
+# An encoder of a folder of photos, and a page about it: snakemake encoder --config photos=DIR
+rule encoder:
+    input:
+        "results/my_photos/report/summary.md",
 
 
 rule figures:

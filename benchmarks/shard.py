@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from oac.data.photos import prepare
+from oac.data.decode import prepare
 from oac.data.shard import write_shard
 from synthetic_photos import jpegs, photo_table, shard_files
 from timing import Job, interleave, ratio

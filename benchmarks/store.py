@@ -19,7 +19,7 @@ import pandas as pd
 from PIL import Image
 
 from machine import peak_mib
-from oac.data.photos import Photo, prepare
+from oac.data.decode import Photo, prepare
 from oac.data.shard import INDEX_COLUMNS, append_member
 from oac.data.store import Store
 from synthetic_photos import jpegs

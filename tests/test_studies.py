@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from oac import configuration, crop_options, studies, study_files
+from oac import configuration, crop_options, studies, study_checks, study_files
 from oac.pretrain import recipe
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.methods import byol, cmc, moco, swav
@@ -367,9 +367,9 @@ def test_keys_are_taken_where_they_have_a_meaning(load, replacement):
 
 def test_every_source_and_every_option_of_the_sgd_probe_is_known(load):
     schema = studies.schema()["properties"]
-    assert list(study_files.SOURCE_KEYS) == schema["data"]["properties"]["source"]["enum"]
+    assert list(study_checks.SOURCE_KEYS) == schema["data"]["properties"]["source"]["enum"]
     options = schema["probe"]["properties"]
-    assert {key for key in options if options[key]["description"].startswith("sgd: ")} == set(study_files.SGD_KEYS)
+    assert {key for key in options if options[key]["description"].startswith("sgd: ")} == set(study_checks.SGD_KEYS)
 
 
 def test_every_source_of_boxes_is_known_to_the_schema_and_says_where_its_files_are(load):
@@ -602,3 +602,86 @@ def test_scene_crops_of_two_policies_are_two_ablations():
     assert studies.ablations(some) == ["scene_scale", "object_scene_scale"]
     some = found | {"crops": {name: lines[name] for name in scenes[:2] + objects}}
     assert studies.ablations(some) == ["object_scene_scale"]
+
+
+MY_PHOTOS = TINY.parents[2] / "config/studies/my_photos.yaml"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "boxes: bing",
+            "boxes: ground_truth",
+            r"crops\.object-dilate\.boxes: ground_truth has no meaning .* no labelled",
+        ),
+        ("count: 10", "bing: {weights: own}", r"bing\.weights is own, .* nothing to train BING on.*: write packaged"),
+        (
+            "  moco_v2:",
+            "  supervised: {crops: all, lr: 0.1, batch_size: 8}\n  moco_v2:",
+            r"methods\.supervised has no",
+        ),
+        (
+            "  store:",
+            "  subset: {max_images: 5, min_images_per_class: 2}\n  store:",
+            r"subset\.min_images_per_class has",
+        ),
+        ("  store:", "  photos: here\n  store:", r"data\.photos has no meaning with source: photos; remove it"),
+        ("    long_side", "    shards: {train: 1, test: 1}\n    long_side", r"shards\.test must go"),
+        (
+            "pretrain:",
+            "probe: {view_size: 32}\npretrain:",
+            r"probe has no meaning .*, and the study ends with the enc",
+        ),
+        ("pretrain:", "contrasts: [[object-dilate, scene-scene]]\npretrain:", r"contrasts compare probes"),
+        (
+            "  epochs: 100",
+            "  epochs: 100\n  images_seen: 9",
+            r"pretrain needs images_seen or epochs, and one of them",
+        ),
+        ("  epochs: 100", "", r"pretrain needs images_seen or epochs, and one of them"),
+        ("  epochs: 100", "  epochs: 0", r"pretrain\.epochs"),
+    ],
+)
+def test_what_a_folder_of_photos_does_not_have_is_refused(tmp_path, old, new, message):
+    text = MY_PHOTOS.read_text()
+    assert old in text
+    (tmp_path / "my_photos.yaml").write_text(text.replace(old, new))
+    with pytest.raises(configuration.ConfigError, match=message):
+        study_files.read_study(tmp_path / "my_photos.yaml")
+
+
+def test_what_depends_on_the_source_is_filled_in(load):
+    mine = study_files.read_study(MY_PHOTOS)
+    assert mine["proposals"]["bing"]["weights"] == "packaged"
+    assert mine["data"]["store"]["max_missing_share"] == 1
+    tiny = load()
+    assert tiny["proposals"]["bing"]["weights"] == "own"
+    assert tiny["data"]["store"]["max_missing_share"] == 0.02
+
+
+def test_sources_whose_photos_are_counted_late_must_say_their_shards(tmp_path):
+    study = yaml.safe_load(TINY.read_text())
+    del study["data"]["store"]["shards"], study["data"]["synthetic"]
+    study["data"] |= {"source": "openimages", "location": "here"}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(study))
+    with pytest.raises(configuration.ConfigError, match=r"shards is missing, which source openimages needs"):
+        study_files.read_study(tmp_path / "tiny.yaml")
+
+
+@pytest.mark.parametrize(("budget", "photos", "steps"), [({"images_seen": 100}, 7, 12), ({"epochs": 2.5}, 13, 4)])
+def test_a_budget_in_epochs_is_of_the_train_photos(budget, photos, steps):
+    assert recipe.step_count(budget | {"options": {"batch_size": 8}}, photos) == steps
+    assert recipe.step_count({"epochs": 1, "options": {"batch_size": 8}}, 3) == 1
+
+
+def test_a_run_has_one_budget(load):
+    study = load(("images_seen: 256", "epochs: 3"))
+    study["methods"]["supervised"]["images_seen"] = 40
+    made = recipe.build(study, "moco_v2", "object-dilate", 0)
+    assert made["epochs"] == 3
+    assert "images_seen" not in made
+    made = recipe.build(study, "supervised", "scene-scene", 0)
+    assert made["images_seen"] == 40
+    assert "epochs" not in made
+    assert recipe.complete(recipe.differences(made)) == made

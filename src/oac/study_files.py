@@ -1,7 +1,7 @@
-"""Studies as a reader wrote them: files read with what they take from others, and checked for what no schema can say.
+"""Studies as a reader wrote them: files read with what they take from others, and found by name.
 
-A study file is what a reader edits, so a mistake in it is answered with one sentence before any job starts. This
-module needs no torch: the workflow imports it at every call.
+A study file is what a reader edits, so a mistake in it is answered with one sentence before any job starts
+(`oac.study_checks`). This module needs no torch: the workflow imports it at every call.
 """
 
 from __future__ import annotations
@@ -11,21 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from oac import crop_options
 from oac.configuration import ConfigError, checked, deep_merge, read_yaml
-from oac.studies import RANDOM_INIT, UNCROPPED, box_sources, cell_name, contrasts, runs, schema, variant_of
+from oac.studies import cell_name, schema
+from oac.study_checks import complete_study
 
-SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each is read for its own sources only
-    "synthetic": ("synthetic",),
-    "openimages": ("location", "photos", "verify"),
-    "dicts": ("location", "release", "photos", "verify"),
-    "voc": ("location", "voc"),
-    "coco": ("location", "photos", "coco"),
-    "imagenet": ("location", "photos", "imagenet"),
-    "folder": ("location", "photos", "folder"),
-}
-TWO_SPLITS = ("dicts", "voc", "coco", "imagenet")  # sources without a validation split
-SGD_KEYS = ("lr", "epochs", "milestones", "batch_size")  # of `probe`; L-BFGS reads none of them
 PARENT_KEYS = {"like": ("like",), "base": ("base", "like")}  # and the keys of these that a parent may not have
 
 
@@ -74,7 +63,7 @@ def _read_cell(file: Path, cell: str) -> dict[str, Any]:
 
 def _checked_study(given: dict[str, Any], file: str | Path) -> dict[str, Any]:
     study = checked(given, schema(), file)
-    _check_study(study, given, file)
+    complete_study(study, given, file)
     return study
 
 
@@ -128,102 +117,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _check_study(study: dict[str, Any], given: Mapping[str, Any], file: str | Path) -> None:
-    """Check what no schema can say, and fill in the defaults of crop variants."""
-    _check_meaning(study, given, file)
-    for name, variant in list(study["crops"].items()):
-        _check_variant(name, variant, study, file)
-        study["crops"][name] = {"seeds": variant["seeds"]} | crop_options.with_defaults(variant)
-    _check_methods(study, file)
-    for source in {*box_sources(study), *study["proposals"]["comparison"]["sources"]} & {"csv", "opencv_bing"}:
-        if source not in study["proposals"]:
-            raise ConfigError(f"{file}: proposals.{source} is missing, which says where the files of that source are")
-    for name in study["report"].get("variants", []):
-        if name not in study["crops"]:
-            raise ConfigError(
-                f"{file}: report.variants names {name}, but the crop variants are {', '.join(study['crops'])}"
-            )
-    known = {(method, crops) for method, crops, _ in runs(study)}
-    for name in (name for pair in study["contrasts"] for name in pair):
-        if variant_of(name) not in known:
-            there = ", ".join(dict.fromkeys(f"{method}/{crops}" for method, crops, _ in runs(study)))
-            raise ConfigError(f"{file}: contrasts names {name}, but the variants that are run are {there}")
-    pairs = [frozenset(pair) for pair in contrasts(study)]
-    if twice := [pair for pair in pairs if pairs.count(pair) > 1 or len(pair) < 2]:
-        names = " and ".join(f"{method}/{crops}" for method, crops in sorted(twice[0]))
-        raise ConfigError(f"{file}: contrasts has {names} twice: a comparison is tested once")
-    probe = study["probe"]
-    if probe["solver"] == "sgd" and probe.get("views", 1) > probe["epochs"]:
-        raise ConfigError(f"{file}: probe.views {probe['views']} is more than its {probe['epochs']} epochs will see")
-    edges = probe["size_edges"]
-    if edges != sorted(set(edges)):
-        raise ConfigError(f"{file}: probe.size_edges must rise: {edges}")
-    data = study["data"]
-    if probe["test"] == "validation" and "validation" not in data["store"]["shards"]:
-        raise ConfigError(f"{file}: probe.test is validation, but data.store.shards has no validation split")
-    if data["source"] in TWO_SPLITS and "validation" in data["store"]["shards"]:
-        raise ConfigError(
-            f"{file}: data.store.shards.validation must go: source {data['source']} has no validation split"
-        )
-
-
-def _check_variant(name: str, variant: Mapping[str, Any], study: Mapping[str, Any], file: str | Path) -> None:
-    """Refuse options that the variant's policy does not read, which a reader would believe to change something."""
-    policy, where = variant["policy"], f"{file}: crops.{name}"
-    keys = crop_options.keys_of(policy, variant.get("scales"))
-    for key in variant:
-        if key not in ("policy", "seeds", *keys):
-            raise ConfigError(f"{where}.{key} has no meaning for {policy} crops; remove it")
-    ranges = [(key, variant[key]) for key in ("scene_scale", "ratio", "shift") if key in variant]
-    for key, (low, high) in [*ranges, *(("scales", scale) for scale in variant.get("scales") or [])]:
-        if low > high:
-            raise ConfigError(f"{where}.{key} must rise, but {low} is above {high}")
-    if variant.get("budget") == "boxes" and "boxes_per_photo" not in study["data"]:
-        raise ConfigError(f"{file}: data.boxes_per_photo is missing, which crops.{name}.budget multiplies by")
-    if "boxes" in keys and "boxes" not in variant:
-        raise ConfigError(f"{where}.boxes is missing: {', '.join(crop_options.BOX_SOURCES)}")
-
-
-def _check_methods(study: Mapping[str, Any], file: str | Path) -> None:
-    """Check that methods name crop variants that there are, and batches that divide into their splits."""
-    for method, options in study["methods"].items():
-        for crops in options["crops"] if options["crops"] != "all" else []:
-            if crops not in study["crops"] and (method, crops) != (RANDOM_INIT, UNCROPPED):
-                known = ", ".join(study["crops"])
-                raise ConfigError(f"{file}: methods.{method}.crops names {crops}, but the crop variants are {known}")
-        part = schema()["properties"]["methods"]["properties"][method]
-        for crops in study["crops"] if options["crops"] == "all" else set(options["crops"]) - {UNCROPPED}:
-            others, where = study["crops"][crops]["method_options"] or {}, f"{file}: crops.{crops}.method_options"
-            if fixed := sorted({"crops", "seeds", "images_seen", "heads", "augment"} & set(others)):
-                raise ConfigError(
-                    f"{where} names {fixed[0]}, which is no option of a method that a variant can change"
-                )
-            whole = checked({**options, **others}, part, f"{where}, for {method}")
-            _check_splits(whole, f"{where}, for {method}: batch_size")
-        _check_splits(options, f"{file}: methods.{method}.batch_size")
-
-
-def _check_splits(options: Mapping[str, Any], key: str) -> None:
-    """Refuse a batch that does not divide into the splits of its batch norm."""
-    if options.get("batch_size", 0) % options.get("bn_splits", 1):
-        raise ConfigError(f"{key} {options['batch_size']} does not divide into its {options['bn_splits']} bn_splits")
-
-
-def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: str | Path) -> None:
-    """Refuse what a file gives and nothing reads; defaults are not in `given`, the file as it was written."""
-    source, backbone, solver = study["data"]["source"], study["backbone"]["name"], study["probe"]["solver"]
-    epochs = solver == "sgd" or study["probe"]["best_epoch"]
-    others = {key for keys in SOURCE_KEYS.values() for key in keys} - set(SOURCE_KEYS[source])
-    unread = [("data", key, f"with source: {source}") for key in sorted(others)]
-    unread += [("probe", key, f"with solver: {solver}") for key in SGD_KEYS if not epochs]
-    if study["probe"]["task"] == "single_label" and study["probe"]["best_epoch"]:
-        unread.append(("probe", "best_epoch", "with task: single_label"))
-    unread += [("backbone", "width", f"for {backbone}, whose width is fixed")] if backbone != "narrow" else []
-    for part, key, reason in unread:
-        if key in given[part]:
-            raise ConfigError(f"{file}: {part}.{key} has no meaning {reason}; remove it")
-
-
 def check_names(config: Mapping[str, Any], studies: Mapping[str, Any], broken: Iterable[str] = ()) -> None:
     """Raise ConfigError where the configuration names a study that no file describes.
 
@@ -237,7 +130,7 @@ def check_names(config: Mapping[str, Any], studies: Mapping[str, Any], broken: I
             hint = _nearest(name, known)
             raise ConfigError(f"{key} names {name}{hint}, but there are the studies {', '.join(known)}")
     name = config["table1"]["imagenet"]
-    if name in studies and studies[name]["probe"]["task"] != "single_label":
+    if name in studies and studies[name].get("probe", {}).get("task") != "single_label":
         raise ConfigError(
             f"table1.imagenet names {name}, whose probe has no top-1 accuracy: set `probe.task: single_label` in its"
             f" study file, or name another study, or null"

@@ -44,6 +44,8 @@ class StudyFiles:
         Keys of a mapping are sorted, so that equal values have one text.
         """
         value: Any = self.study
+        if keys[0] == "probe":
+            self.require_probe()
         for key in keys[:-1]:
             value = value[key]
         value = value.get(keys[-1])
@@ -89,12 +91,26 @@ class StudyFiles:
         trained = [run for run in studies.runs(self.study) if run[0] != studies.RANDOM_INIT]
         return [f"{self.folder}/pretrain/{m}/{c}/seed{s}/history.jsonl" for m, c, s in trained]
 
+    def encoders(self) -> list[str]:
+        """The encoders of the runs that are trained."""
+        return [history.replace("history.jsonl", "encoder.safetensors") for history in self.histories()]
+
+    def require_probe(self) -> None:
+        """Raise ConfigError where the study ends with its encoders."""
+        if "probe" not in self.study:
+            raise ConfigError(
+                f"study {self.name} has no probe, so no test results; it ends with the encoders:"
+                f" snakemake {self.folder}/report/summary.md"
+            )
+
     def probe_files(self, file: str) -> list[str]:
         """One file of the probe for every run."""
+        self.require_probe()
         return [f"{self.folder}/probe/{m}/{c}/seed{s}/{file}" for m, c, s in studies.runs(self.study)]
 
     def augmented_views(self, method: str, crops: str, seed: str) -> str | list[str]:
         """The features that a run's classifier is trained on; no file where they are those of the test view."""
+        self.require_probe()
         views = "views" in self.study["probe"]
         return f"{self.folder}/probe/{method}/{crops}/seed{seed}/views.safetensors" if views else []
 
@@ -161,7 +177,15 @@ class StudyFiles:
         Whatever reads photos has this for a parameter. The tables in between can come out with the same bytes when
         the photos behind them do not, and after an interruption nothing else would tell Snakemake.
         """
-        return json.dumps(recipes.data_differences(self.data, SPLITS), sort_keys=True)
+        identity = recipes.data_differences(self.data, SPLITS) | self._fingerprint()
+        return json.dumps(identity, sort_keys=True)
+
+    def _fingerprint(self) -> dict[str, str]:
+        """The state of a source's files, of a source whose annotations do not say it; with its location."""
+        if self.data["source"] != "photos":
+            return {}
+        self.shard_counts()  # refuses a folder without photos
+        return {"location": self.data["location"], "fingerprint": str(sources.fingerprint(self.data))}
 
     def synthetic_options(self) -> dict[str, Any]:
         """What the synthetic release holds, without defaults. ConfigError where its objects do not fit its images."""
@@ -176,11 +200,21 @@ class StudyFiles:
         """What decides a subset, without defaults and without the folders and addresses of its source."""
         options = studies.given(self.study, "data")
         kept = ("source", self.data["source"], "subset")
-        return {key: options[key] for key in kept if key in options} | {"shards": self.data["store"]["shards"]}
+        given = {key: options[key] for key in kept if key in options}
+        return given | {"shards": self.shard_counts()} | self._fingerprint()
+
+    def shard_counts(self) -> dict[str, int]:
+        """How many shards each split has. ConfigError where the source is not there to count."""
+        if "shards" not in self.data["store"]:
+            self.release_location()
+        try:
+            return sources.shards(self.data)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"study {self.name}: data.location: {error}") from None
 
     def shards(self, *splits: str) -> list[str]:
         """The shards of some splits, of all where none is given."""
-        counts = self.data["store"]["shards"]
+        counts = self.shard_counts()
         return [f"{split}-{number:03d}" for split in splits or counts for number in range(counts.get(split, 0))]
 
     def shard_indexes(self) -> list[str]:
@@ -195,6 +229,11 @@ class StudyFiles:
         for location in (self.data["location"], sources.annotations_address(self.data)):
             folder = sources.local_folder(location)
             if "://" not in folder and not Path(folder).is_dir():
+                if self.data["source"] == "photos":
+                    raise ConfigError(
+                        f"study {self.name}: {location} is no folder: name the folder of your photos with --config"
+                        " photos=DIR, or in data.location of the study file"
+                    )
                 raise ConfigError(
                     f"study {self.name}: data.location {location} is no folder; put the data set there, or change"
                     f" data.location in the study file (docs/data.md says how it must lie and where it comes from)"
@@ -302,16 +341,22 @@ class StudyFiles:
         """The figures that the study has something to show in."""
         runs = studies.runs(self.study)
         policies = {self.study["crops"][crops]["policy"] for method, crops, _ in runs if method == "moco_v2"}
+        training = ["training_curves"] if self.histories() else []
+        if "probe" not in self.study:
+            names = [f"crops_{crops}" for crops in self.study["crops"]] + training
+            return [f"{self.folder}/report/figures/{name}.png" for name in names]
         names = ["map_by_policy", "ap_by_size", "ap_by_frequency", "images_per_class", "objects_per_image"]
         names += [f"crops_{crops}" for crops in self.study["crops"]]
         names += ["ap_per_class"] if {"scene-scene"} < policies else []
-        names += ["training_curves"] if self.histories() else []
+        names += training
         names += self._optional_results()
         names += ["recall"] if any(source != "ground_truth" for source in studies.box_sources(self.study)) else []
         return [f"{self.folder}/report/figures/{name}.png" for name in names]
 
     def tables(self) -> list[str]:
         """The tables that the study has something to show in, as pages in Markdown."""
+        if "probe" not in self.study:
+            return []
         names = ["crops", "methods", "pairs", *self._optional_results(), "paper", "runs"]
         return [f"{self.folder}/report/tables/{name}.md" for name in names]
 
@@ -323,8 +368,13 @@ class StudyFiles:
 
     def report(self) -> list[str]:
         """Everything that the HTML report shows."""
-        pages = [f"{self.folder}/report/verdicts.html", *(path.removesuffix("md") + "html" for path in self.tables())]
+        texts = [*([self.verdicts()] if "probe" in self.study else []), *self.tables()]
+        pages = [str(path).removesuffix("md") + "html" for path in texts]
         return [*pages, *self.figures(), f"{self.folder}/report/summary.md"]
+
+    def verdicts(self) -> str | list[str]:
+        """The page of verdicts; no file of a study without a probe."""
+        return f"{self.folder}/report/verdicts.md" if "probe" in self.study else []
 
     def table1_metrics(self) -> list[str]:
         """The metrics of the runs that stand in the paper's table 1."""

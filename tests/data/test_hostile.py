@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from oac.data import dicts
-from oac.data.photos import MissingPhotoError, prepare
+from oac.data.decode import MissingPhotoError, prepare
 from oac.data.store import Store, stored_images, write_shard
 from oac.pretrain.host_photos import HostPhotos
 

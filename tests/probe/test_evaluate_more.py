@@ -125,5 +125,6 @@ def test_the_mean_of_a_size_is_over_the_classes_that_have_it(made):
 
 @pytest.mark.parametrize(("asked", "seen"), [(1000, 768), (1024, 1024), (100, 256), (255, 256)])
 def test_a_run_sees_whole_batches_and_at_least_one(asked, seen):
-    assert images_seen({"images_seen": asked, "options": {"batch_size": 256}}) == seen
-    assert images_seen({"method": "random_init"}) == 0
+    assert images_seen({"images_seen": asked, "options": {"batch_size": 256}}, 7) == seen
+    assert images_seen({"epochs": asked / 50, "options": {"batch_size": 256}}, 50) == seen
+    assert images_seen({"method": "random_init"}, 50) == 0

@@ -28,6 +28,11 @@ try:
             *(ROOT / file for file in config["study_files"]),
         ]
     )
+    if config["photos"] is not None:
+        STUDIES["my_photos"]["data"]["location"] = config["photos"]
+        # Where results exist already, Snakemake would not look for the folder.
+        if workflow.is_main_process:
+            StudyFiles(STUDIES["my_photos"]).shard_counts()
     # --config hands a null inside of braces on as text.
     config["table1"] = {
         column: None if name == "null" else name
@@ -45,6 +50,8 @@ try:
     ]
     if "paper" in sys.argv[1:]:
         targets += config["paper_studies"]
+    if "encoder" in sys.argv[1:]:
+        targets.append("my_photos")
     for name in (targets or config["studies"]) if workflow.is_main_process else []:
         if name != "paper":
             study_files.find(STUDIES, name, BROKEN)

@@ -259,7 +259,7 @@ rule draw_contact_sheet:
 
 rule write_summary:
     input:
-        verdicts=rules.write_verdicts.output.md,
+        verdicts=ask("verdicts"),
         tables=ask("tables"),
         figures=ask("figures"),
         missing=rules.collect_images.output.missing,

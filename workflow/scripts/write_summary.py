@@ -7,6 +7,8 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
+from oac.report.encoders import encoders_table
+from oac.report.formats import markdown
 from oac.report.loading import read_histories
 from oac.report.notes import missing_photos, replaced_photos
 
@@ -19,13 +21,18 @@ def main(smk: "Snakemake") -> None:
     page = Path(smk.output[0])
     tables = [Path(path).read_text(encoding="utf-8") for path in smk.input.tables]
     figures = [Path(path).relative_to(page.parent) for path in smk.input.figures]
-    replaced = replaced_photos(read_histories(smk.input.histories))
+    histories = read_histories(smk.input.histories)
+    replaced = replaced_photos(histories)
+    if smk.input.verdicts:
+        results = [Path(smk.input.verdicts).read_text(encoding="utf-8").strip()]
+    else:
+        results = [markdown(encoders_table(smk.wildcards.study, histories)).strip()]
     parts = [
         f"# Study {smk.wildcards.study}",
         smk.params.description.strip(),
         missing_photos(len(pd.read_csv(smk.input.missing))),
         *([replaced] if replaced else []),
-        Path(smk.input.verdicts).read_text(encoding="utf-8").strip(),
+        *results,
         *(table.strip() for table in tables),
         *(f"![{figure.stem}]({figure.as_posix()})" for figure in figures),
     ]

@@ -18,13 +18,14 @@ import pandas as pd
 from PIL import Image
 
 from oac.csv_tables import read_text_table
+from oac.data.decode import FORMATS
 from oac.data.openimages import rotate_boxes
-from oac.data.photos import FORMATS
 from oac.data.tables import (
     BOX_COLUMNS,
     FLAGS,
     IMAGE_COLUMNS,
     ROTATIONS,
+    SPLITS,
     Release,
     check_boxes,
     check_columns,
@@ -42,6 +43,14 @@ def files(folder: str | Path, *, boxes: str, **_: object) -> list[str]:
     return [str(Path(folder) / boxes)]
 
 
+def most_photos(folder: str | Path, *, boxes: str, **_: object) -> dict[str, int]:
+    """How many lines of the file each split has, at least one a photo."""
+    path = Path(folder) / boxes
+    _check_there(path)
+    counts: dict[str, int] = read_text_table(path)["split"].value_counts().to_dict()
+    return {split: counts[split] for split in SPLITS if split in counts}
+
+
 def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Release:
     """Read the file `boxes` in `folder`; units: share (0 to 1) or pixels, for which every photo's header is read.
 
@@ -51,10 +60,7 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
     """
     folder = Path(folder)
     path = folder / boxes
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist; a CSV file with the columns {', '.join(COLUMNS)} is expected"
-        )
+    _check_there(path)
     # As text, so that a wrong value can be shown as it is written.
     table = read_text_table(path)
     check_columns(list(table.columns), COLUMNS, path)
@@ -75,6 +81,13 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
     release = Release(images, table[BOX_COLUMNS], pd.DataFrame({"label": labels, "name": labels}))
     check_release(release, path)
     return release
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; a CSV file with the columns {', '.join(COLUMNS)} is expected"
+        )
 
 
 def _read_values(table: pd.DataFrame, path: Path) -> None:

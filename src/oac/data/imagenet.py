@@ -22,6 +22,15 @@ def files(folder: str | Path, *, train: str, test: str, **_: object) -> list[str
     return [str(Path(folder) / split) for split in (train, test)]
 
 
+def most_photos(folder: str | Path, *, train: str, test: str, **_: object) -> dict[str, int]:
+    """How many files the class folders of the two splits hold."""
+    places = {"train": train, "test": test}
+    return {
+        split: sum(len(os.listdir(entry)) for entry in _folders(Path(folder) / place))
+        for split, place in places.items()
+    }
+
+
 def read_release(folder: str | Path, *, train: str, test: str, names: str | None = None) -> Release:
     """Read the class folders {train}/{class}/ and {test}/{class}/ below `folder`; classes are those of train, sorted.
 

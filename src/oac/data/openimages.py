@@ -7,7 +7,7 @@ Orientation. 2.6 % of the stored photos are not upright. The image lists carry a
 (counterclockwise) that the image and boxes should be rotated", 0, 90, 180 or 270, empty where unknown
 (https://storage.googleapis.com/openimages/web/2018-05-17-rotation-information.html). So the published boxes
 refer to the photo as it is stored, and both are turned by it, the boxes here and the photo in the image store
-(oac.data.photos). Where it is empty neither is turned: an EXIF orientation that a file still has says nothing of
+(oac.data.decode). Where it is empty neither is turned: an EXIF orientation that a file still has says nothing of
 its boxes. A mirror whose boxes were already turned is read with `boxes_of="upright"`.
 """
 

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 
 from oac.atomic import writing
+from oac.data.decode import MissingPhotoError, Photo, prepare
 from oac.data.download import DownloadError, GoneError
 from oac.data.journal import Journal, Row
-from oac.data.photos import MissingPhotoError, Photo, prepare
 from oac.data.web import Folder, Server, open_source
 from oac.progress import track
 
@@ -51,7 +51,7 @@ def write_shard(
     threads: int | None = None,
     timeout: float = 30.0,
 ) -> None:
-    """Bring the photos of a shard into the form of the store (see photos.prepare) and write its three files.
+    """Bring the photos of a shard into the form of the store (see decode.prepare) and write its three files.
 
     photos: rows of image_id, path, rotation, kept in their order. base: a folder or a file://, http(s)://
     address that the paths are relative to. connections: requests in flight. threads: photos decoded at a time, by

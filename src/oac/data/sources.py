@@ -1,14 +1,17 @@
 """Which files a study's source is read from, and how: the one place that knows the sources apart.
 
-A source that lies in a folder is a module of this package, named like the source, with two functions: `files(folder,
-**options)`, the files it is read from, the first of them below `folder` and known without looking, and
-`read_release(folder, **options)`. The options are those under its name in the study file. Adding one is that module
-and its keys in the schema.
+A source that lies in a folder is a module of this package, named like the source, with three functions. The options
+are those under its name in the study file. Adding one is that module and its keys in the schema.
+- `files(folder, **options)`: the files it is read from, `folder` or below it and known unseen the first of them.
+- `read_release(folder, **options)`.
+- `most_photos(folder, **options)`: for each split the number of its photos, or more.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import json
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,12 +22,14 @@ from oac.data import authors, official, openimages
 from oac.data.tables import Release
 
 DOWNLOADED = ("synthetic", "openimages")  # read from annotation files under their official names
+SPLITS_OF = {"synthetic": ("train", "validation", "test"), "photos": ("train",)}  # of others: train and test
+PHOTOS_PER_SHARD, MOST_SHARDS = 1000, 999  # where a study does not say how many shards it has
 
 
 def annotation_files(data: Mapping[str, Any]) -> list[str]:
     """The annotation files that are downloaded for a study, by their official names."""
     if data["source"] in DOWNLOADED:
-        return openimages.annotation_files(list(data["store"]["shards"]))
+        return openimages.annotation_files(list(splits(data)))
     return authors.annotation_files() if data["source"] == "dicts" else []
 
 
@@ -34,7 +39,51 @@ def local_files(data: Mapping[str, Any]) -> list[str]:
         return []
     if data["source"] == "dicts":
         return authors.files(local_folder(data["location"]))
-    return _module(data["source"]).files(local_folder(data["location"]), **data[data["source"]])
+    return _module(data["source"]).files(local_folder(data["location"]), **_options(data))
+
+
+def splits(data: Mapping[str, Any]) -> Sequence[str]:
+    """The splits of a study's source."""
+    if given := data["store"].get("shards"):
+        return list(given)
+    return SPLITS_OF.get(data["source"], ("train", "test"))
+
+
+def shards(data: Mapping[str, Any]) -> dict[str, int]:
+    """How many shards each split has: as the study file says, else one for so many photos.
+
+    Raises FileNotFoundError and ValueError where the source is not there to count.
+    """
+    given: dict[str, int] | None = data["store"].get("shards")
+    if given:
+        return given
+    if data["source"] == "synthetic":
+        counts = {split: data["synthetic"][split] for split in splits(data)}
+    else:
+        folder = local_folder(data["location"])
+        counts = _most_photos(data["source"], folder, json.dumps(_options(data), sort_keys=True))
+    return {split: min(MOST_SHARDS, max(1, -(-count // PHOTOS_PER_SHARD))) for split, count in counts.items()}
+
+
+def fingerprint(data: Mapping[str, Any]) -> str | None:
+    """What tells that the files of a source without annotations have changed; None where its annotations would."""
+    return _fingerprint(data["source"], local_folder(data["location"])) if data["source"] == "photos" else None
+
+
+@functools.cache
+def _fingerprint(source: str, folder: str) -> str:
+    return str(_module(source).fingerprint(folder))
+
+
+@functools.cache
+def _most_photos(source: str, folder: str, options: str) -> dict[str, int]:
+    counts: dict[str, int] = _module(source).most_photos(folder, **json.loads(options))
+    return counts
+
+
+def _options(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a study's source. Source photos has none, and `photos` is a key of its own."""
+    return {} if data["source"] == "photos" else dict(data[data["source"]])
 
 
 def local_folder(address: str) -> str:
@@ -74,9 +123,10 @@ def read(options: Mapping[str, Any], files: Sequence[str], release: Path) -> Rel
         return openimages.read_release(release, list(options["shards"]))
     if source == "dicts":
         return authors.read_release(Path(files[0]).parent, release)
-    module, own = _module(source), options[source]
+    module, own = _module(source), _options(options)
     depth = len(Path(module.files("", **own)[0]).parts)
-    return module.read_release(Path(files[0]).parents[depth - 1], **own)
+    folder = Path(files[0])
+    return module.read_release(folder.parents[depth - 1] if depth else folder, **own)
 
 
 def _module(source: str) -> ModuleType:

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow.parquet
 from PIL import Image
 
-from oac.data.photos import FORMATS
+from oac.data.decode import FORMATS
 from oac.data.shard import INDEX_COLUMNS, TooManyMissingError, write_shard
 
 __all__ = ["DamagedPhotoError", "Store", "TooManyMissingError", "stored_images", "write_shard"]

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from oac.data.selection import EmptySubsetError, Options, Selection, Subset
-from oac.data.tables import SPLITS, Release
+from oac.data.tables import IMAGE_COLUMNS, SPLITS, Release
 
 __all__ = ["EmptySubsetError", "Options", "Subset", "assign_shards", "select"]
 
@@ -42,6 +42,8 @@ def select(release: Release, **options: Any) -> Subset:
     for options that cannot be.
     """
     chosen = Options(**options)
+    if release.classes.empty:
+        return _unlabelled(release, chosen)
     work = Selection(release)
     wanted = None if chosen.class_list is None else _wanted_classes(release.classes, chosen.class_list)
     _choose_train(work, chosen, wanted)
@@ -55,6 +57,22 @@ def select(release: Release, **options: Any) -> Subset:
             if split == "test":
                 _sample(work, split, chosen.max_test_images, chosen.seed)
     return work.result(shown)
+
+
+def _unlabelled(release: Release, options: Options) -> Subset:
+    """All photos of a source without labels, or a seeded sample of them."""
+    images = release.images[IMAGE_COLUMNS].sort_values("image_id", ignore_index=True)
+    counts = {"files": len(images) + release.other_files, "photos, by their names": len(images)}
+    if options.max_images is not None and len(images) > options.max_images:
+        rows = np.random.default_rng(options.seed).choice(len(images), options.max_images, replace=False)
+        images = images.iloc[np.sort(rows)].reset_index(drop=True)
+        counts[f"sample of at most {options.max_images} images"] = len(images)
+    steps: list[dict[str, str | int]] = [
+        {"split": "train", "step": step, "images": count, "classes": 0, "boxes": 0} for step, count in counts.items()
+    ]
+    nothing = np.zeros(0, np.int32)
+    classes = release.classes.assign(train_images=nothing, train_boxes=nothing)
+    return Subset(images, classes, steps, release, nothing, nothing, nothing)
 
 
 def _choose_train(work: Selection, options: Options, wanted: np.ndarray | None) -> None:

@@ -29,18 +29,16 @@ _ROUNDED = {"objects_per_image", "fewest_images_of_a_class", "most_images_of_a_c
 
 
 def subset_summary(study: str, options: dict[str, Any], subset: Subset) -> dict[str, Any]:
-    """summary.json: the counts after every step, those of the subset, and both beside the paper's."""
+    """summary.json: the counts after every step, those of the subset, and both beside the paper's.
+
+    Photos without labels have nothing that the paper's subset could stand beside.
+    """
     splits = {split: int(count) for split, count in subset.images["split"].value_counts(sort=False).items()}
     per_class = subset.classes["train_images"]
     last = {step["split"]: int(step["boxes"]) for step in subset.steps}
-    ours = {
-        "train_images": splits["train"],
-        "classes": len(subset.classes),
-        "objects_per_image": round(last["train"] / splits["train"], 2),
-        "fewest_images_of_a_class": int(per_class.min()),
-        "most_images_of_a_class": int(per_class.max()),
-        "test_images": splits.get("test", 0),
-    }
+    beside: dict[str, Any] = {"ours": {}, "ohms": {}}
+    if len(per_class):
+        beside = {"ours": _ours(subset, splits, last["train"]), "ohms": OHMS}
     return {
         "study": study,
         "source": options["source"],
@@ -48,9 +46,20 @@ def subset_summary(study: str, options: dict[str, Any], subset: Subset) -> dict[
         "splits": splits,
         "classes": len(subset.classes),
         "boxes": sum(last.values()),
-        "ours": ours,
-        "ohms": OHMS,
+        **beside,
         "options": options,
+    }
+
+
+def _ours(subset: Subset, splits: dict[str, int], train_boxes: int) -> dict[str, float]:
+    per_class = subset.classes["train_images"]
+    return {
+        "train_images": splits["train"],
+        "classes": len(subset.classes),
+        "objects_per_image": round(train_boxes / splits["train"], 2),
+        "fewest_images_of_a_class": int(per_class.min()),
+        "most_images_of_a_class": int(per_class.max()),
+        "test_images": splits.get("test", 0),
     }
 
 
@@ -60,18 +69,21 @@ def page(summary: dict[str, Any]) -> str:
         (step["split"], step["step"], *(f"{step[key]:,}" for key in ("images", "classes", "boxes")))
         for step in summary["steps"]
     ]
+    ours = summary["ours"]
     beside = [
-        (name, f"{summary['ours'][key]:,}", ("about " if key in _ROUNDED else "") + f"{OHMS[key]:,}")
+        (name, f"{ours[key]:,}", ("about " if key in _ROUNDED else "") + f"{OHMS[key]:,}")
         for key, name in _NAMES.items()
+        if key in ours
     ]
-    options = [f"{key}: {value}" for key, value in summary["options"]["subset"].items()]
+    subset = summary["options"]["subset"]
+    options = [f"{key}: {subset[key]}" for key in subset if ours or key in ("max_images", "seed")]
     return "\n\n".join(
         [
             f"# The subset of {summary['study']}",
             "What each filter left, in the order they were applied.",
             _table(("Split", "Step", "Images", "Classes", "Boxes"), steps, 2),
-            "Beside the subset of the paper, OHMS, which was chosen from all of Open Images.",
-            _table(("", "Here", "Paper"), beside, 1),
+            *(["Beside the subset of the paper, OHMS, which was chosen from all of Open Images."] if beside else []),
+            *([_table(("", "Here", "Paper"), beside, 1)] if beside else []),
             "Options: " + "; ".join(options) + ".",
         ]
     )

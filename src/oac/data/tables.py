@@ -42,12 +42,14 @@ class Release:
     images: image_id, split (one of SPLITS), path, rotation (degrees counter-clockwise that make the stored
     file upright). boxes: BOX_COLUMNS, float32 corners in [0, 1] of the upright photo, and is_depiction where
     the source knows (a drawing or the like, not the object itself). classes: label, name; the order of its rows is
-    the order of the classes. The id and label columns may be categorical.
+    the order of the classes; a source without labels has none of either. The id and label columns may be categorical.
+    other_files: how many files of a folder are no photos by their names.
     """
 
     images: pd.DataFrame
     boxes: pd.DataFrame
     classes: pd.DataFrame
+    other_files: int = 0
 
 
 def positions(values: pd.Series, index: pd.Index) -> np.ndarray:

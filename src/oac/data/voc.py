@@ -24,6 +24,12 @@ def files(folder: str | Path, *, train: str = "train", test: str = "val") -> lis
     return [str(Path(folder) / "ImageSets" / "Main" / f"{name}.txt") for name in (train, test)]
 
 
+def most_photos(folder: str | Path, *, train: str = "train", test: str = "val") -> dict[str, int]:
+    """How many photos the lists of the two splits name."""
+    lists = files(folder, train=train, test=test)
+    return {split: len(_read_list(Path(path))) for split, path in zip(("train", "test"), lists, strict=True)}
+
+
 def read_release(folder: str | Path, *, train: str = "train", test: str = "val") -> Release:
     """Read the lists `ImageSets/Main/{train,test}.txt` and the annotation of every photo on them.
 

@@ -30,6 +30,7 @@ from oac.pretrain.masked_augment import MaskedAugmentation
 from oac.pretrain.methods import Method
 from oac.pretrain.nn import compile_backbones
 from oac.pretrain.optimizer import OptimizerOptions, build_optimizer, learning_rate
+from oac.pretrain.recipe import step_count
 
 EXIT_PREEMPTED = 75  # sysexits.h: temporary failure; Snakemake's `retries` starts the job again
 # What networks compute in; None is float32 throughout.
@@ -66,7 +67,7 @@ class Trainer:
         own = {key: value for key, value in options.items() if key in OptimizerOptions.__dataclass_fields__}
         self.schedule = OptimizerOptions(**own)
         self.augmentations = augment.of_views(recipe["augment"])
-        self.steps = max(1, recipe["images_seen"] // batches.batch_size)
+        self.steps = step_count(recipe, len(batches.photos))
         self.log_every = log_every or max(1, self.steps // 100)
         self.optimizer = build_optimizer(self.schedule, self.method)
         self.precision = resolve_precision(recipe["precision"], self.device)

@@ -40,10 +40,15 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
         return recipe
     variant = with_defaults(study["crops"][crops])
     options = {key: value for key, value in study["methods"][method].items() if key not in ("crops", "seeds")}
+    shared = dict(study["pretrain"])
     # A reference method may have a budget of its own; it is one of the run, not an option of the objective.
-    shared = study["pretrain"] | {"images_seen": options.pop("images_seen", study["pretrain"]["images_seen"])}
+    if "images_seen" in options:
+        shared.pop("epochs", None)
+        shared["images_seen"] = options.pop("images_seen")
     # So may a variant of the audit, which gets as many steps as the released code gives it.
-    if variant["budget"] == "boxes":
+    if variant["budget"] == "boxes" and "epochs" in shared:
+        shared["epochs"] *= study["data"]["boxes_per_photo"]
+    elif variant["budget"] == "boxes":
         shared["images_seen"] = round(shared["images_seen"] * study["data"]["boxes_per_photo"])
     # And options of its own, as in a search; and views of another size, to see how much of an effect is resolution.
     options |= variant["method_options"] or {}
@@ -60,6 +65,12 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     if "boxes" in variant:
         recipe["proposals"] = proposal_options(study["proposals"], variant["boxes"])
     return recipe
+
+
+def step_count(recipe: Mapping[str, Any], photos: int) -> int:
+    """How many batches a run trains on, at least one. photos: those of the train split, an epoch."""
+    budget = recipe["images_seen"] if "images_seen" in recipe else round(recipe["epochs"] * photos)
+    return int(max(1, budget // recipe["options"]["batch_size"]))
 
 
 def defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:

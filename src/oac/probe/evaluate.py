@@ -16,7 +16,7 @@ from torch import Tensor
 from oac import __version__
 from oac.checkout import commit
 from oac.data.tables import label_matrix
-from oac.pretrain.recipe import digest
+from oac.pretrain.recipe import digest, step_count
 from oac.probe.best_epoch import best_epoch
 from oac.probe.bootstrap import bootstrap_map
 from oac.probe.features import TRAIN_VIEWS, Features
@@ -100,7 +100,7 @@ def evaluate(
         "classes": int((~ap.isnan()).sum()),
         "train_images": len(splits["train"].image_ids),
         "test_images": len(test.image_ids),
-        "images_seen": images_seen(recipe),
+        "images_seen": images_seen(recipe, len(splits["train"].image_ids)),
         "recipe": recipe,
         "recipe_hash": digest(recipe),
         "probe": {**options, "weight_decay": choice.weight_decay, chosen_by: choice.validation},
@@ -142,12 +142,11 @@ def _check(splits: Mapping[str, _Split], study: str, single_label: bool) -> None
             raise ValueError(f"study {study}, {name}: {error}") from None
 
 
-def images_seen(recipe: Mapping[str, Any]) -> int:
-    """Photos that a run trained on, repetitions counted: whole batches only."""
-    if "images_seen" not in recipe:
+def images_seen(recipe: Mapping[str, Any], photos: int) -> int:
+    """Photos that a run trained on, repetitions counted: whole batches only. photos: of the train split."""
+    if "options" not in recipe:
         return 0
-    batch = recipe["options"]["batch_size"]
-    return int(max(1, recipe["images_seen"] // batch) * batch)
+    return step_count(recipe, photos) * int(recipe["options"]["batch_size"])
 
 
 def versions() -> dict[str, str]:

@@ -27,7 +27,8 @@ from tqdm import tqdm
 from oac.allocation import keep_freed_memory
 from oac.command import plain_errors
 from oac.crop_options import FROM_PIXELS
-from oac.data.photos import FORMATS, MissingPhotoError, read_rgb
+from oac.data.decode import MissingPhotoError, read_rgb
+from oac.data.photos import find as find_below
 from oac.proposals.box_files import SUFFIXES, Row, box_file
 from oac.proposals.proposers import Proposer, proposer
 
@@ -91,14 +92,12 @@ def find(paths: Iterable[Path]) -> tuple[list[Photo], int]:
 
     Raises ValueError where a path does not exist, two photos have one id, or there is no photo.
     """
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
     photos, others = [], 0
     for path in paths:
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file())
-            found = [file for file in files if file.suffix.lower() in suffixes]
-            photos += [Photo(file.relative_to(path).as_posix(), file) for file in found]
-            others += len(files) - len(found)
+            found, other = find_below(path)
+            photos += [Photo(name, path / name) for name in found]
+            others += len(other)
         elif path.exists():
             photos.append(Photo(path.name, path))
         else:
@@ -107,8 +106,6 @@ def find(paths: Iterable[Path]) -> tuple[list[Photo], int]:
     if len(set(ids)) < len(ids):
         twice = next(image_id for image_id in ids if ids.count(image_id) > 1)
         raise ValueError(f"two photos would have the image_id {twice}: name a folder above both")
-    if not photos:
-        raise ValueError(f"there is no photo in {', '.join(map(str, paths))}")
     return photos, others
 
 

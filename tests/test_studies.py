@@ -241,7 +241,7 @@ def test_a_study_takes_from_its_base_what_it_lacks(tmp_path):
     assert list(other["methods"]) == ["moco_v2", "random_init"]
     assert list(other["crops"]) == ["scene-scene"]
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(own | {"base": "tinny"}))
-    with pytest.raises(configuration.ConfigError, match=r"base is tinny, but the studies beside it are tiny"):
+    with pytest.raises(configuration.ConfigError, match=r"base is tinny, but the other studies are tiny"):
         study_files.read_study(tmp_path / "other.yaml")
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(own | {"name": "third", "base": "other"}))
     with pytest.raises(configuration.ConfigError, match="base other has a base itself"):
@@ -276,7 +276,7 @@ def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
         study_files.read_study(tmp_path / "third.yaml")
     (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "fist"}))
     with pytest.raises(
-        configuration.ConfigError, match="like is fist, but the studies beside it are first, second, tiny"
+        configuration.ConfigError, match="like is fist, but the other studies are first, second, tiny"
     ):
         study_files.read_study(tmp_path / "third.yaml")
 
@@ -631,7 +631,7 @@ MY_PHOTOS = TINY.parents[2] / "config/studies/my_photos.yaml"
         (
             "pretrain:",
             "probe: {view_size: 32}\npretrain:",
-            r"probe has no meaning .*, and the study ends with the enc",
+            r"probe has no meaning .* without data\.labels; name",
         ),
         ("pretrain:", "contrasts: [[object-dilate, scene-scene]]\npretrain:", r"contrasts compare probes"),
         (
@@ -685,3 +685,28 @@ def test_a_run_has_one_budget(load):
     assert made["images_seen"] == 40
     assert "epochs" not in made
     assert recipe.complete(recipe.differences(made)) == made
+
+
+def test_a_study_anywhere_takes_from_those_of_the_repository(tmp_path):
+    (tmp_path / "birds.yaml").write_text(
+        "name: birds\nlike: my_photos\ndescription: Birds.\ndata: {location: birds}\nbackbone: {name: resnet50}\n"
+    )
+    (tmp_path / ".#birds.yaml").write_text("what an editor leaves")
+    found = whole([MY_PHOTOS, tmp_path / "birds.yaml", tmp_path / ".#birds.yaml"])
+    assert found["birds"]["data"] == found["my_photos"]["data"] | {"location": "birds"}
+    assert found["birds"]["crops"] == found["my_photos"]["crops"]
+    (tmp_path / "birds.yaml").write_text("name: birds\nlike: my_photo\ndescription: Birds.\n")
+    _, broken = study_files.load([MY_PHOTOS, tmp_path / "birds.yaml"])
+    assert "like is my_photo, but the other studies are my_photos" in broken["birds"]
+
+
+def test_what_belongs_to_the_source_of_a_base_goes_with_it(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\nbase: voc07\ndescription: Mine.\ndata: {source: folder, location: here}\n"
+        "crops: {scene-scene: {policy: scene-scene, seeds: [0]}}\n"
+    )
+    voc = ROOT / "config/studies/voc07.yaml"
+    data = whole([voc, tmp_path / "mine.yaml"])["mine"]["data"]
+    assert (data["location"], "shards" in data["store"]) == ("here", False)
+    assert data["store"]["long_side"] == whole([voc])["voc07"]["data"]["store"]["long_side"]
+    assert data["subset"] == whole([voc])["voc07"]["data"]["subset"]

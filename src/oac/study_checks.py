@@ -12,7 +12,7 @@ from typing import Any
 
 from oac import crop_options
 from oac.configuration import ConfigError, checked
-from oac.studies import RANDOM_INIT, UNCROPPED, box_sources, contrasts, runs, schema, variant_of
+from oac.studies import UNCROPPED, UNTRAINED, box_sources, contrasts, runs, schema, variant_of
 
 SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each is read for its own sources only
     "synthetic": ("synthetic",),
@@ -22,7 +22,7 @@ SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each 
     "coco": ("location", "photos", "coco"),
     "imagenet": ("location", "photos", "imagenet"),
     "folder": ("location", "photos", "folder"),
-    "photos": ("location",),
+    "photos": ("location", "labels"),
 }
 WITHOUT_VALIDATION = ("dicts", "voc", "coco", "imagenet", "photos")
 COUNTED_LATER = ("openimages", "dicts")  # sources whose photos are counted when their annotations are read
@@ -64,9 +64,9 @@ def _check_source(study: dict[str, Any], given: Mapping[str, Any], file: str | P
     """Fill in what depends on the source, and refuse what it does not have."""
     data, bing = study["data"], study["proposals"]["bing"]
     source, shards = data["source"], data["store"].get("shards")
-    unlabelled = source == "photos"
-    data["store"].setdefault("max_missing_share", 1.0 if unlabelled else 0.02)
-    if unlabelled and "weights" not in given.get("proposals", {}).get("bing", {}):
+    unlabelled = source == "photos" and "labels" not in data
+    data["store"].setdefault("max_missing_share", 1.0 if source == "photos" else 0.02)
+    if source == "photos" and "weights" not in given.get("proposals", {}).get("bing", {}):
         bing["weights"] = "packaged"
     if shards is None and source in COUNTED_LATER:
         raise ConfigError(f"{file}: data.store.shards is missing, which source {source} needs: one for 1,000 photos")
@@ -79,19 +79,24 @@ def _check_source(study: dict[str, Any], given: Mapping[str, Any], file: str | P
             f"{file}: proposals.bing.weights is own, but source {source} has nothing to train BING on, as"
             f" {UNBOXED[source]}: write packaged"
         )
+    for name, variant in study["crops"].items():
+        if source == "photos" and variant.get("boxes") == "ground_truth":
+            raise ConfigError(
+                f"{file}: crops.{name}.boxes: ground_truth has no meaning with source: {source}, as"
+                f" {UNBOXED[source]}; take bing or another source"
+            )
     if not unlabelled:
         return
-    reason = f"has no meaning with source: {source}, as {UNBOXED[source]}"
+    reason = f"has no meaning with source: {source} without data.labels"
     for key in given["data"].get("subset", {}):
         if key not in SAMPLE_KEYS:
             raise ConfigError(f"{file}: data.subset.{key} {reason}; remove it")
-    for name, variant in study["crops"].items():
-        if variant.get("boxes") == "ground_truth":
-            raise ConfigError(f"{file}: crops.{name}.boxes: ground_truth {reason}; take bing or another source")
     if "supervised" in study["methods"]:
         raise ConfigError(f"{file}: methods.supervised {reason}; remove it")
     if "probe" in study:
-        raise ConfigError(f"{file}: probe {reason}; remove it, and the study ends with the encoders")
+        raise ConfigError(
+            f"{file}: probe {reason}; name a file of labels, or remove it: the study then ends with the encoders"
+        )
 
 
 def _check_contrasts(study: Mapping[str, Any], file: str | Path) -> None:
@@ -145,7 +150,7 @@ def _check_methods(study: Mapping[str, Any], file: str | Path) -> None:
     """Check that methods name crop variants that there are, and batches that divide into their splits."""
     for method, options in study["methods"].items():
         for crops in options["crops"] if options["crops"] != "all" else []:
-            if crops not in study["crops"] and (method, crops) != (RANDOM_INIT, UNCROPPED):
+            if crops not in study["crops"] and not (method in UNTRAINED and crops == UNCROPPED):
                 known = ", ".join(study["crops"])
                 raise ConfigError(f"{file}: methods.{method}.crops names {crops}, but the crop variants are {known}")
         part = schema()["properties"]["methods"]["properties"][method]

@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from oac.configuration import ConfigError, checked, deep_merge, read_yaml
 from oac.studies import cell_name, schema
-from oac.study_checks import complete_study
+from oac.study_checks import SOURCE_KEYS, complete_study
 
 PARENT_KEYS = {"like": ("like",), "base": ("base", "like")}  # and the keys of these that a parent may not have
 
@@ -24,39 +25,44 @@ def load(files: Iterable[str | Path]) -> tuple[dict[str, dict[str, Any]], dict[s
     Returns the studies by name, and by name the message of each file that is broken, so that a mistake in one study
     does not stop the others. Raises ConfigError where two files have one name, and where a file does not exist.
     """
-    paths = sorted(map(Path, files))
+    # A name with a dot in front is a copy that an editor or a desktop made.
+    paths = sorted(path for path in map(Path, files) if not path.name.startswith("."))
     stems = [path.stem for path in paths]
     if twice := next((path for path in paths if stems.count(path.stem) > 1), None):
         raise ConfigError(f"{twice}: another study file has the name {twice.stem} too: rename one of them")
     broken: dict[str, str] = {}
     studies: dict[str, dict[str, Any]] = {}
+    known = {path.stem: path for path in paths}
     for path in paths:
         try:
-            studies[path.stem] = study = read_study(path)
+            studies[path.stem] = study = read_study(path, known)
             for cell in study["grid"]:
                 if (name := cell_name(study, cell)) in stems:
                     raise ConfigError(
                         f"{path}: grid.{cell} has the name of the study file {name}: rename one of them"
                     )
-                studies[name] = _read_cell(path, cell)
+                studies[name] = _read_cell(path, cell, known)
         except ConfigError as error:
             broken[path.stem] = str(error)
     return studies, broken
 
 
-def read_study(file: Path) -> dict[str, Any]:
-    """Read one study file, with what it takes from others and all defaults. Raises ConfigError."""
-    study = _checked_study(_with_parents(read_yaml(file), file), file)
+def read_study(file: Path, known: Mapping[str, Path] = MappingProxyType({})) -> dict[str, Any]:
+    """Read one study file, with what it takes from others and all defaults. Raises ConfigError.
+
+    known: study files by name that it may take from, beside those in its own folder.
+    """
+    study = _checked_study(_with_parents(read_yaml(file), file, known), file)
     if study["name"] != file.stem:
         raise ConfigError(f"{file}: name is {study['name']}, but a study is named like its file: write {file.stem}")
     return study
 
 
-def _read_cell(file: Path, cell: str) -> dict[str, Any]:
+def _read_cell(file: Path, cell: str, known: Mapping[str, Path]) -> dict[str, Any]:
     """Read one study of the grid of a study file. Raises ConfigError."""
     own = read_yaml(file)
     changes = own.pop("grid")[cell]
-    whole = _with_parents(own, file)
+    whole = _with_parents(own, file, known)
     given = deep_merge(whole, {**changes, "name": cell_name(whole, cell)})
     return _checked_study(_without_nulls(given), f"{file}: grid.{cell}")
 
@@ -67,28 +73,43 @@ def _checked_study(given: dict[str, Any], file: str | Path) -> dict[str, Any]:
     return study
 
 
-def _with_parents(given: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Fill in what a study takes from the files beside it, `like` first and then `base`. Raises ConfigError."""
+def _with_parents(given: dict[str, Any], file: Path, known: Mapping[str, Path]) -> dict[str, Any]:
+    """Fill in what a study takes from other files, `like` first and then `base`. Raises ConfigError."""
     whole = given
     for key, barred in PARENT_KEYS.items():
         name = whole.get(key)
         if isinstance(name, str):
-            whole = deep_merge(_read_parent(file, key, name, barred), whole)
+            parent = _read_parent(file, key, name, barred, known)
+            whole = deep_merge(_for_source(parent, whole), whole)
     return given if whole is given else _without_nulls(whole)
 
 
-def _read_parent(file: Path, key: str, name: str, barred: tuple[str, ...]) -> dict[str, Any]:
+def _read_parent(
+    file: Path, key: str, name: str, barred: tuple[str, ...], known: Mapping[str, Path]
+) -> dict[str, Any]:
     """Read the study file that `file` names in `key`; one that names another one in a barred key is refused."""
-    path = file.parent / f"{name}.yaml"
-    if not path.exists():
-        there = ", ".join(sorted(other.stem for other in file.parent.glob("*.yaml") if other != file))
-        raise ConfigError(f"{file}: {key} is {name}, but the studies beside it are {there}")
+    beside = {path.stem: path for path in file.parent.glob("[!.]*.yaml")}
+    path = beside.get(name, known.get(name))
+    if path is None:
+        there = ", ".join(sorted({*beside, *known} - {file.stem}))
+        raise ConfigError(f"{file}: {key} is {name}, but the other studies are {there}")
     parent = read_yaml(path)
     for other in barred:
         if other in parent:
             raise ConfigError(f"{file}: {key} {name} has a {other} itself: name that one and write the rest here")
-    read_study(path)  # a mistake is named in the file that it was made in
+    read_study(path, known)  # a mistake is named in the file that it was made in
     return parent | {"crops": {}, "contrasts": []} if key == "base" else parent
+
+
+def _for_source(parent: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a study with another source takes from a parent: not what belongs to the parent's source."""
+    data, own = parent.get("data"), given.get("data")
+    if not (isinstance(data, dict) and isinstance(own, dict)) or own.get("source", data["source"]) == data["source"]:
+        return parent
+    left_over = {"boxes_per_photo", *(key for keys in SOURCE_KEYS.values() for key in keys)}
+    kept = {key: value for key, value in data.items() if key not in left_over}
+    store = {key: value for key, value in kept.get("store", {}).items() if key != "shards"}
+    return parent | {"data": kept | {"store": store}}
 
 
 def _without_nulls(value: Any) -> Any:

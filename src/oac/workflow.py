@@ -81,6 +81,16 @@ class StudyFiles:
         """The same of the reference row, whose path has neither method nor crops for wildcards."""
         return self.recipe_text(studies.RANDOM_INIT, studies.UNCROPPED, seed)
 
+    def pretrained_text(self, seed: str) -> str:
+        """The same of an encoder that there is."""
+        return self.recipe_text(studies.PRETRAINED, studies.UNCROPPED, seed)
+
+    def pretrained_encoder(self) -> str:
+        """The file of an encoder that there is. ConfigError where the study names none."""
+        if studies.PRETRAINED not in self.study["methods"]:
+            raise ConfigError(f"study {self.name} has no method {studies.PRETRAINED}, which names an encoder's file")
+        return str(self.study["methods"][studies.PRETRAINED]["encoder"])
+
     def state_folder(self, method: str, crops: str, seed: str) -> str:
         """Where a run's checkpoints are, undeclared; another recipe gets another folder."""
         digest = recipes.digest(self.recipe(method, crops, seed))
@@ -88,7 +98,7 @@ class StudyFiles:
 
     def histories(self) -> list[str]:
         """The histories of the runs that are trained."""
-        trained = [run for run in studies.runs(self.study) if run[0] != studies.RANDOM_INIT]
+        trained = [run for run in studies.runs(self.study) if run[0] not in studies.UNTRAINED]
         return [f"{self.folder}/pretrain/{m}/{c}/seed{s}/history.jsonl" for m, c, s in trained]
 
     def encoders(self) -> list[str]:
@@ -199,7 +209,7 @@ class StudyFiles:
     def subset_options(self) -> dict[str, Any]:
         """What decides a subset, without defaults and without the folders and addresses of its source."""
         options = studies.given(self.study, "data")
-        kept = ("source", self.data["source"], "subset")
+        kept = ("source", self.data["source"], "subset", "labels")
         given = {key: options[key] for key in kept if key in options}
         return given | {"shards": self.shard_counts()} | self._fingerprint()
 
@@ -299,11 +309,12 @@ class StudyFiles:
             return str(self.proposals["csv"]["file"])
         return f"{self.folder}/" + {"ground_truth": "data/boxes.parquet", "random": "proposals/bing.parquet"}[source]
 
-    def table_options(self, source: str) -> dict[str, int]:
+    def table_options(self, source: str) -> dict[str, float]:
         """The options of such a source."""
         count = self.proposals["count"]
         random = {"count": count, "seed": self.proposals["random"]["seed"]}
-        return {"csv": {"count": count}, "ground_truth": {}, "random": random}[source]
+        csv = {"count": count, "min_coverage": self.proposals.get("csv", {}).get("min_coverage")}
+        return {"csv": csv, "ground_truth": {}, "random": random}[source]
 
     def comparison_count(self) -> int:
         """The longest list of boxes that the comparison of proposals looks at."""
@@ -331,6 +342,11 @@ class StudyFiles:
         used += ["random"] if used else []
         return [f"{self.folder}/proposals/{source}.parquet" for source in dict.fromkeys(used)]
 
+    def recall(self) -> str | list[str]:
+        """What the proposals find; no file where there are none or no labelled boxes to find."""
+        proposed = any(source != "ground_truth" for source in studies.box_sources(self.study))
+        return f"{self.folder}/proposals/recall.json" if proposed and "probe" in self.study else []
+
     # Report.
 
     def contrasts(self) -> list[tuple[tuple[str, str], tuple[str, str]]]:
@@ -346,11 +362,11 @@ class StudyFiles:
             names = [f"crops_{crops}" for crops in self.study["crops"]] + training
             return [f"{self.folder}/report/figures/{name}.png" for name in names]
         names = ["map_by_policy", "ap_by_size", "ap_by_frequency", "images_per_class", "objects_per_image"]
-        names += [f"crops_{crops}" for crops in self.study["crops"]]
+        names += [f"crops_{crops}" for crops in self.study["crops"] if crops in {crops for _, crops, _ in runs}]
         names += ["ap_per_class"] if {"scene-scene"} < policies else []
         names += training
         names += self._optional_results()
-        names += ["recall"] if any(source != "ground_truth" for source in studies.box_sources(self.study)) else []
+        names += ["recall"] if self.recall() else []
         return [f"{self.folder}/report/figures/{name}.png" for name in names]
 
     def tables(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from oac.data import openimages, voc
+from oac.data.decode import prepare
 from oac.data.store import Store, write_shard
 from oac.data.tables import Release
 
@@ -87,3 +89,16 @@ def test_voc_photos_keep_their_boxes(tmp_path: Path, long_side: int) -> None:
     (lists / "train.txt").write_text("\n".join(ids[:-1]))
     (lists / "val.txt").write_text(ids[-1])
     assert_boxes_fit(voc.read_release(raw), raw, tmp_path / "store", long_side)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_no_format_is_turned_by_its_orientation(tmp_path: Path, suffix: str, orientation: int) -> None:
+    """Pillow turns a TIFF as it loads it, and nothing else."""
+    write_photo(tmp_path / f"a.{suffix}", orientation)
+    photo = prepare((tmp_path / f"a.{suffix}").read_bytes())
+    assert (photo.width, photo.height) == (WIDTH, HEIGHT)
+    pixels = np.asarray(Image.open(io.BytesIO(photo.data)).convert("L")).astype(int)
+    xmin, ymin, xmax, ymax = BOX
+    assert (pixels[ymin + 4 : ymax - 4, xmin + 4 : xmax - 4] > 150).all()
+    assert (pixels > 150).sum() < 1.5 * (xmax - xmin) * (ymax - ymin)

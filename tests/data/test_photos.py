@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -70,8 +71,8 @@ def test_all_photos_are_chosen_or_a_sample_that_does_not_depend_on_their_order(f
     subset = select(release, max_images=most)
     assert len(subset.images) == left
     assert subset.boxes.empty
-    release.images[:] = release.images.iloc[::-1].to_numpy()
-    assert select(release, max_images=most).images["image_id"].tolist() == subset.images["image_id"].tolist()
+    turned = replace(release, images=release.images.iloc[::-1].reset_index(drop=True))
+    assert select(turned, max_images=most).images["image_id"].tolist() == subset.images["image_id"].tolist()
     text = page(subset_summary("mine", {"source": "photos", "subset": {"max_images": most, "seed": 0}}, subset))
     assert "| train | files | 10 |" in text
     assert "Paper" not in text
@@ -102,3 +103,57 @@ def test_shards_are_worked_out_where_a_study_does_not_say_them(tmp_path):
         assert sources.shards(named | {"source": source, source: options}) == expected
     assert sources.shards(named | {"source": "photos"}) == {"train": 1}
     assert sources.shards(named | {"source": "voc", "store": {"shards": {"train": 7, "test": 2}}})["train"] == 7
+
+
+def write_labels(folder, text):
+    (folder / "labels.csv").write_text(text, encoding="utf-8")
+    return str(folder / "labels.csv")
+
+
+def test_labels_choose_the_photos_and_each_has_a_whole_box(folder, tmp_path):
+    labels = write_labels(
+        tmp_path,
+        "split,label,image_id\ntrain,01,UPPER.JPG\ntest,NA,two/deeper/same.jpg\ntrain,NA,UPPER.JPG\ntrain,NA,UPPER.JPG\n",
+    )
+    release = photos.read_release(folder, labels=labels)
+    assert dict(zip(release.images["image_id"], release.images["split"], strict=True)) == {
+        "UPPER.JPG": "train",
+        "two/deeper/same.jpg": "test",
+    }
+    assert release.classes["label"].tolist() == ["01", "NA"]
+    assert release.boxes[["image_id", "label"]].to_numpy().tolist() == [
+        ["UPPER.JPG", "01"],
+        ["two/deeper/same.jpg", "NA"],
+        ["UPPER.JPG", "NA"],
+    ]
+    assert (release.boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy() == [0, 0, 1, 1]).all()
+    subset = select(release, min_images_per_class=1, min_classes_per_image=1)
+    assert set(subset.images["split"]) == {"train", "test"}
+
+
+def test_without_splits_a_fifth_is_test_whatever_else_is_labelled(tmp_path):
+    names = [f"{number}.jpg" for number in range(2000)]
+    for name in names:
+        (tmp_path / name).touch()
+    whole = photos.read_release(
+        tmp_path, labels=write_labels(tmp_path, "image_id,label\n" + ",a\n".join(names) + ",a\n")
+    )
+    splits = whole.images.set_index("image_id")["split"]
+    assert 0.17 < (splits == "test").mean() < 0.23
+    few = photos.read_release(tmp_path, labels=write_labels(tmp_path, "image_id,label\n5.jpg,a\n77.jpg,b\n"))
+    assert few.images.set_index("image_id")["split"].equals(splits[["5.jpg", "77.jpg"]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_id,label\nUPPER.JPG,a\nabsent.jpg,a\n", r"labels\.csv, line 3: photo absent\.jpg is not in .*photos"),
+        ("image_id,label\nUPPER.JPG,\n", r"labels\.csv, line 2: label must not be blank"),
+        ("image_id,class\nUPPER.JPG,a\n", r"labels\.csv: column label is missing"),
+        ("image_id,label,split\nUPPER.JPG,a,val\n", r"line 2: split must be train or test, not 'val'"),
+        ("image_id,label,split\nUPPER.JPG,a,test\nUPPER.JPG,b,train\n", r"UPPER\.JPG is in train and in test"),
+    ],
+)
+def test_a_mistake_in_the_labels_is_named(folder, tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        photos.read_release(folder, labels=write_labels(tmp_path, text))

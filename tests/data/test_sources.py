@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from oac.data import coco, folder, imagenet, official, sources, voc, web
+from oac.data.bad_boxes import mend
 from oac.data.subset import select
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release
 
@@ -57,10 +58,12 @@ def test_coco_becomes_canonical_tables(tmp_path: Path) -> None:
     ]
     assert release.classes["label"].tolist() == ["cat", "dog"]  # by their number
     # Corners beyond the photo are cut, boxes without area left out, crowds are groups.
+    release, account = mend(release, "clip", most=1)
+    assert (account.boxes, account.clipped, account.dropped) == (6, 2, 2)
     assert corners(release) == [[0.1, 0.3, 0.1, 0.6], [0.95, 1.0, 0.9, 1.0]] * 2
     assert release.boxes["label"].tolist() == ["dog", "cat"] * 2
     assert release.boxes["is_group_of"].tolist() == [False, True] * 2
-    assert len(select(release, min_images_per_class=1).images) == 2
+    assert len(select(release, min_images_per_class=1, max_bad_boxes=1).images) == 2
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_coco_becomes_canonical_tables(tmp_path: Path) -> None:
             r"of category 5, which it does",
         ),
         ({"annotations": [{"image_id": 11, "category_id": 7}]}, r"not laid out like COCO's .*KeyError: 'bbox'"),
-        ({"categories": [{"id": 7, "name": "dog"}]}, r"of category 3|do not have the same categories"),
+        ({"categories": [{"id": 7, "name": "dog"}]}, r"of category 3"),
         ({"images": [], "annotations": []}, "not one box"),
         *(
             (
@@ -156,7 +159,12 @@ def test_a_csv_of_boxes_beside_photos(tmp_path: Path, units: str) -> None:
     [
         (HEADER, "has no line of a box"),
         (HEADER.replace("label", "class"), "column label is missing"),
-        (HEADER + "train,cat,a.jpg,0.5,0.1,0.4,0.2,0,\n", r"line 2: box of image a has xmin 0\.5 and xmax 0\.4"),
+        (
+            HEADER + "train,cat,../a.jpg,0.1,0.1,0.4,0.2,0,\n",
+            r"photo \.\./a\.jpg lies outside of the data set's folder",
+        ),
+        (HEADER + "train,cat,/etc/a.jpg,0.1,0.1,0.4,0.2,0,\n", r"photo /etc/a\.jpg lies outside"),
+        (HEADER + "train,cat,b/..\\..\\a.jpg,0.1,0.1,0.4,0.2,0,\n", r"photo b/\.\./\.\./a\.jpg lies outside"),
         (HEADER + "dev,cat,a.jpg,0.1,0.1,0.4,0.2,0,\n", "the split dev"),
         (HEADER + "train,cat,a.jpg,0.1,0.1,0.4,0.2,0,45\n", "rotation must be one of"),
         *(
@@ -267,3 +275,61 @@ def test_a_csv_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_bytes(HEADER.encode() + LINE.replace("cat", "caf\u00e9").encode("latin-1"))
     with pytest.raises(ValueError, match=r"boxes\.csv is not a csv table in UTF-8"):
         folder.read_release(tmp_path, boxes="boxes.csv")
+
+
+def test_coco_files_are_joined_by_the_names_of_their_categories(tmp_path: Path) -> None:
+    """Other numbers, other orders, a category that one file lacks, and a root of a class's name that nothing has."""
+    write_coco(
+        tmp_path, "train", categories=[{"id": 7, "name": " dog"}, {"id": 3, "name": "cat"}, {"id": 0, "name": "dog"}]
+    )
+    write_coco(tmp_path, "test", categories=[{"id": 3, "name": "dog"}, {"id": 7, "name": "bird"}])
+    release = coco.read_release(tmp_path, **COCO)
+    assert release.classes["label"].tolist() == ["dog", "cat", "bird"]
+    assert release.boxes["label"].tolist() == ["dog", "cat", "cat", "bird", "dog", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("categories", "named"),
+    [
+        (
+            [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}, {"id": 3, "name": "tree"}],
+            "3 is listed as cat and as tree",
+        ),
+        ([{"id": 7, "name": "dog"}, {"id": 3, "name": None}], "category 3 has the name None"),
+        ([{"id": 7, "name": "dog"}, {"id": 3, "name": "  "}], "category 3 has the name '  '"),
+    ],
+)
+def test_a_category_has_one_name(tmp_path: Path, categories: list, named: str) -> None:
+    write_coco(tmp_path, "train", categories=categories)
+    write_coco(tmp_path, "test")
+    with pytest.raises(ValueError, match=named):
+        coco.read_release(tmp_path, **COCO)
+
+
+def test_photos_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:
+    images = [
+        {"id": number, "file_name": f"{place}/1.jpg", "width": 200, "height": 100}
+        for number, place in ((11, "a"), (12, "b"))
+    ]
+    write_coco(tmp_path, "train", images=images)
+    write_coco(tmp_path, "test", images=[images[0] | {"file_name": "7.jpg"}])
+    release = coco.read_release(tmp_path, **COCO)
+    assert release.images["image_id"].tolist() == ["t/a/1", "t/b/1", "7"]
+    assert release.boxes["image_id"].tolist() == ["t/a/1"] * 3 + ["7"] * 3
+
+
+def test_class_folders_may_be_deep_and_hold_what_a_desktop_leaves(tmp_path: Path) -> None:
+    cats = ["1.jpg", "images/2.JPG", ".ipynb_checkpoints/1-checkpoint.jpg", "._1.jpg"]
+    others = ["train/dogs/1.jpg", "train/dogs/@eaDir/1.jpg", "train/.ipynb_checkpoints/1.jpg", "train/@eaDir/1.jpg"]
+    for path in [*(f"train/cats/{name}" for name in cats), *others, "val/dogs/3.bmp"]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    release = imagenet.read_release(tmp_path, train="train", test="val")
+    assert release.images[["image_id", "path"]].values.tolist() == [
+        ["train/cats/1", "train/cats/1.jpg"],
+        ["2", "train/cats/images/2.JPG"],
+        ["train/dogs/1", "train/dogs/1.jpg"],
+        ["3", "val/dogs/3.bmp"],
+    ]
+    assert release.classes["label"].tolist() == ["cats", "dogs"]
+    assert imagenet.most_photos(tmp_path, train="train", test="val") == {"train": 3, "test": 1}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from oac.data import voc
+from oac.data.subset import select
 from oac.proposals.comparison import without_difficult
 
 
@@ -55,8 +56,8 @@ def test_pixels_become_shares_of_the_photo(folder: Path) -> None:
     [
         ("<annotation>", r"000002\.xml is not valid XML"),
         (annotation(size=""), r"000002\.xml: size/width is None"),
-        (annotation(thing("dog", (0, 5, 1, 5))), r"000002\.xml, object 1: box x 0\.\.5"),
-        (annotation(thing("dog", (1, 5, 1, 5)), thing("dog", (1, 201, 1, 5))), r"000002\.xml, object 2: box"),
+        (annotation(size="<width>0</width><height>100</height>"), r"000002\.xml: the photo has the size 0 x 100"),
+        (annotation("<object><name>dog</name></object>"), r"000002\.xml, object 1 has no bndbox"),
         (annotation(thing("", (1, 5, 1, 5))), r"000002\.xml, object 1 has no name"),
     ],
 )
@@ -113,3 +114,44 @@ def test_a_list_that_is_not_utf_8_is_named(folder: Path) -> None:
     (folder / "ImageSets" / "Main" / "train.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(ValueError, match=r"train\.txt is not UTF-8"):
         voc.read_release(folder)
+
+
+def test_an_object_with_several_boxes_has_them_all(folder: Path) -> None:
+    parts = thing("dog", (1, 20, 1, 10)).replace("</object>", "")
+    parts += thing("dog", (101, 120, 51, 60)).partition("0</difficult>")[2]
+    (folder / "Annotations/000002.xml").write_text(annotation(parts))
+    found = voc.read_release(folder).boxes
+    assert found["xmin"][found["image_id"] == "000002"].tolist() == [0, 0.5]
+
+
+def test_blanks_around_a_name_make_no_class(folder: Path) -> None:
+    names = [thing(name, (1, 20, 1, 10)) for name in ("dog", " dog ", "\n  dog\n")]
+    (folder / "Annotations/000002.xml").write_text(annotation(*names))
+    assert voc.read_release(folder).classes["label"].tolist() == ["cat", "dog"]
+
+
+def test_boxes_that_begin_at_pixel_0_are_clipped_and_counted(folder: Path) -> None:
+    (folder / "Annotations/000002.xml").write_text(annotation(thing("dog", (0, 20, 0, 10))))
+    release = voc.read_release(folder)
+    subset = select(release, min_images_per_class=1, min_classes_per_image=1)
+    assert (subset.bad_boxes.clipped, subset.bad_boxes.dropped) == (1, 0)
+    assert (subset.boxes[["xmin", "ymin"]] >= 0).all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("000001\n\n000002", ["000001", "000002"]),
+        ("\ufeff000001\r\n000002  \r\n", ["000001", "000002"]),
+        ("000001  1\n000002 -1\n", ["000001"]),
+        ("000001 -1\n000002  0\n", ["000002"]),
+        ("my photo 1\n", ["my photo 1"]),
+        ("photo 1\nphoto 0\n", ["photo 1", "photo 0"]),
+    ],
+)
+def test_lists_hold_an_id_a_line_and_perhaps_a_flag(folder: Path, text: str, ids: list[str]) -> None:
+    for name in ("my photo 1", "photo 1", "photo 0"):
+        (folder / f"Annotations/{name}.xml").write_text(annotation(thing("dog", (1, 20, 1, 10))))
+    (folder / "ImageSets/Main/train.txt").write_text(text, encoding="utf-8")
+    images = voc.read_release(folder).images
+    assert images["image_id"][images["split"] == "train"].tolist() == ids

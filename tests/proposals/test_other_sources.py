@@ -121,7 +121,7 @@ def test_boxes_from_a_file_are_ranked_cut_and_freed_of_repeats(tmp_path):
         ("other", 0.3, 0.4, 0.3, 0.4, 0.5),
     ]
     file = write(tmp_path / "boxes.csv", rows, ["image_id", *CORNERS, "score"])
-    table = from_csv(file, ["b", "a", "007"], count=2)
+    table = from_csv(file, ["b", "a", "007"], count=2, min_coverage=0.5)
     assert table["image_id"].tolist() == ["007", "007", "b"]  # an id of digits stays as it is written
     assert table["rank"].tolist() == [0, 1, 0]
     np.testing.assert_allclose(table["xmin"], [0.5, 0.3, 0.0], rtol=1e-6)
@@ -139,11 +139,32 @@ def test_wrong_files_of_boxes_are_refused(tmp_path):
     wrong = [*good, ("a", 0.4, 0.2, 0.1, 0.2)]
     with pytest.raises(ValueError, match=r"boxes\.csv, line 3"):
         from_csv(write(tmp_path / "boxes.csv", wrong, ["image_id", *CORNERS]), ["a"], count=1)
-    with pytest.raises(ValueError, match="no box of any photo of the study"):
-        from_csv(write(tmp_path / "boxes.csv", good, ["image_id", *CORNERS]), ["b"], count=1)
+    with pytest.raises(
+        ValueError, match=r"boxes of 0 of the study's 1 photos.*no box have b; of no photo .* are a\."
+    ):
+        from_csv(write(tmp_path / "boxes.csv", good, ["image_id", *CORNERS]), ["b"], count=1, min_coverage=0)
     wrong = [*good, ("a", "wide", 0.2, 0.1, 0.2)]
     with pytest.raises(ValueError, match=r"boxes\.csv, line 3: xmin must be a number, not 'wide'"):
         from_csv(write(tmp_path / "boxes.csv", wrong, ["image_id", *CORNERS]), ["a"], count=1)
+
+
+def test_boxes_of_too_few_photos_are_refused_with_the_ids_that_do_not_fit(tmp_path):
+    """58 of 60 ids with a suffix: only two photos would be cropped around boxes, without a word."""
+    ids = [f"{number:03d}" for number in range(60)]
+    rows = [(name + ".jpg" * (number >= 2), 0.1, 0.9, 0.1, 0.9) for number, name in enumerate(ids)]
+    file = write(tmp_path / "boxes.csv", rows, ["image_id", *CORNERS])
+    with pytest.raises(ValueError, match=r"2 of the study's 60 photos, .* 002, 003, 004; .* are 002\.jpg, 003\.jpg"):
+        from_csv(file, ids, count=1)
+    assert len(from_csv(file, ids, count=1, min_coverage=0.03)) == 2
+    assert len(from_csv(file, ids[:2], count=1)) == 2
+    enough = write(tmp_path / "enough.csv", [(name, *rows[0][1:]) for name in ids[3:]], ["image_id", *CORNERS])
+    assert len(from_csv(enough, ids, count=1)) == 57
+    with pytest.raises(ValueError, match="56 of the study's 60"):
+        from_csv(
+            write(tmp_path / "few.csv", [(name, *rows[0][1:]) for name in ids[4:]], ["image_id", *CORNERS]),
+            ids,
+            count=1,
+        )
 
 
 def test_boxes_from_a_file_are_checked_as_they_are_handed_on(tmp_path):

@@ -124,3 +124,51 @@ def test_what_cannot_be_is_said_in_a_sentence(built, photos, tmp_path, target, f
     )
     assert result.code != 0
     assert message in result.text
+
+
+def test_labels_that_come_later_are_probed_on_the_encoder_that_is_there(built, photos, config, tmp_path):
+    """And on a network of torchvision's whose weights are a file."""
+    workflow = type(built)(built.repo, tmp_path / "run")
+    workflow.folder.mkdir()
+    labels = tmp_path / "labels.csv"
+    lines = [
+        f'"{name.replace(chr(34), 2 * chr(34))}",{"ab"[number % 2]},{"test" if number > 7 else "train"}'
+        for number, name in enumerate(GOOD)
+    ]
+    labels.write_text("image_id,label,split\n" + "\n".join(lines) + "\n")
+    encoder = "results/own_photos/pretrain/moco_v2/object-dilate/seed0/encoder.safetensors"
+    probe = {"view_size": 16, "squeeze": True, "solver": "lbfgs", "weight_decays": [0.1]}
+    edits = {
+        "name": "own_labels",
+        "data.labels": str(labels),
+        "data.subset": {"min_classes_per_image": 1, "min_images_per_class": 1},
+        "methods": {"pretrained": {"encoder": encoder}, "random_init": {"seeds": [0]}},
+        "probe": probe,
+    }
+    both = tmp_path / "both"
+    both.mkdir()
+    built.changed(EDITS | edits | {"data.location": str(photos)}, both, base="config/studies/my_photos.yaml")
+    text = json.dumps(
+        {"studies": [], "study_files": [str(tmp_path / "own_photos.yaml"), str(both / "own_labels.yaml")]}
+    )
+    (both / "config.yaml").write_text(text)
+    result = workflow.run("results/own_labels/report/summary.md", config=both / "config.yaml")
+    assert result.code == 0, result.text
+    assert result.trained == {"moco_v2 on object-dilate, seed 0"}
+    metrics = json.loads(
+        (workflow.folder / "results/own_labels/probe/pretrained/none/seed0/metrics.json").read_text()
+    )
+    assert (metrics["method"], metrics["test_images"], metrics["images_seen"]) == ("pretrained", len(GOOD) - 8, 0)
+    assert metrics["recipe"]["pretraining"]["method"] == "moco_v2"
+    given, adopted = (
+        load_encoder(workflow.folder / path).state_dict()
+        for path in (encoder, "results/own_labels/pretrain/pretrained/none/seed0/encoder.safetensors")
+    )
+    assert all(given[name].equal(adopted[name]) for name in given)
+    page = (workflow.folder / "results/own_labels/report/summary.md").read_text()
+    assert "Given encoder" in page
+    # Another label trains nothing again.
+    labels.write_text(labels.read_text().replace(",a,test", ",b,test", 1))
+    plan = workflow.planned("results/own_labels/report/summary.md", config=both / "config.yaml")
+    assert "fit_probe" in plan.jobs
+    assert plan.trained == set()

@@ -28,11 +28,13 @@ try:
             *(ROOT / file for file in config["study_files"]),
         ]
     )
-    if config["photos"] is not None:
-        STUDIES["my_photos"]["data"]["location"] = config["photos"]
-        # Where results exist already, Snakemake would not look for the folder.
-        if workflow.is_main_process:
-            StudyFiles(STUDIES["my_photos"]).shard_counts()
+    for key, where in (("photos", "location"), ("labels", "labels")):
+        for name in ("my_photos", "my_labels") if config[key] is not None else ():
+            if where in STUDIES[name]["data"]:
+                STUDIES[name]["data"][where] = config[key]
+    # Where results exist already, Snakemake would not look for the folder.
+    if config["photos"] is not None and workflow.is_main_process:
+        StudyFiles(STUDIES["my_photos"]).shard_counts()
     # --config hands a null inside of braces on as text.
     config["table1"] = {
         column: None if name == "null" else name

@@ -19,7 +19,7 @@ rule pretrain:
     benchmark:
         "results/{study}/pretrain/{method}/{crops}/seed{seed}/benchmark.tsv"
     wildcard_constraints:
-        method="(?!random_init/)[a-z0-9_]+",
+        method="(?!(random_init|pretrained)/)[a-z0-9_]+",
     retries: 3 if workflow.is_main_process else 0
     # On a CPU two runs side by side do more than one run on two cores; on a GPU these make the batches.
     threads: max(1, 8 * GPUS // NODES // RUNS_PER_GPU) if GPUS else 1
@@ -57,5 +57,22 @@ rule initialise_encoder:
         recipe=ask("random_init_text"),
     message:
         "Initialising the untrained encoder of {wildcards.study}, seed {wildcards.seed}"
+    script:
+        "../scripts/initialise_encoder.py"
+
+
+# The reference row of an encoder that there is; one of another study is made first.
+rule adopt_encoder:
+    input:
+        ask("pretrained_encoder"),
+    output:
+        encoder="results/{study}/pretrain/pretrained/none/seed{seed}/encoder.safetensors",
+        history="results/{study}/pretrain/pretrained/none/seed{seed}/history.jsonl",
+    log:
+        "logs/{study}/pretrain/pretrained/none/seed{seed}.log",
+    params:
+        recipe=ask("pretrained_text"),
+    message:
+        "Taking the encoder {input} for {wildcards.study}"
     script:
         "../scripts/initialise_encoder.py"

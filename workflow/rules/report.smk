@@ -262,7 +262,9 @@ rule write_summary:
         verdicts=ask("verdicts"),
         tables=ask("tables"),
         figures=ask("figures"),
+        subset=rules.select_subset.output.summary,
         missing=rules.collect_images.output.missing,
+        recall=ask("recall"),
         histories=ask("histories"),
     output:
         "results/{study}/report/summary.md",

@@ -128,13 +128,15 @@ def measure_recall(smk: "Snakemake") -> None:
 
 
 def recall(proposals: list[np.ndarray], truth: list[np.ndarray], counts: list[int]) -> dict[str, Any]:
-    """Detection rates at IoU 0.5, averaged both ways, and the mean area of a proposal."""
+    """Detection rates at IoU 0.5, averaged both ways, the mean area of a proposal, and photos that got none."""
     boxes = np.concatenate(proposals)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return {
         "image": detection_rate(proposals, truth, counts, average="image"),
         "object": detection_rate(proposals, truth, counts, average="object"),
         "mean_area": float(area.mean()) if len(area) else None,
+        "photos": len(proposals),
+        "photos_without_boxes": sum(not len(found) for found in proposals),
     }
 
 

@@ -10,6 +10,7 @@ from oac import studies
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.data import sources
+from oac.data.bad_boxes import sentence
 from oac.data.subset import Subset, assign_shards, select
 from oac.data.subset_summary import page, subset_summary
 from oac.data.tables import write_boxes
@@ -50,6 +51,8 @@ def main(smk: "Snakemake") -> None:
     study, options = smk.wildcards.study, studies.completed(smk.params.options, "data")
     release = sources.read(options, smk.input.source, Path("resources") / study / "release")
     subset = select(release, **options["subset"])
+    if said := sentence(subset.bad_boxes.as_dict()):
+        print(said)
     if smk.rule == "check_subset":
         with writing(smk.output.steps) as path:
             path.write_text(json.dumps(subset.steps, indent=2) + "\n")

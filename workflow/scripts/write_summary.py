@@ -1,5 +1,6 @@
 """Write the page of a study: verdicts, tables and figures in one Markdown file."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,10 +8,11 @@ import pandas as pd
 
 from oac.atomic import writing
 from oac.command import plain_errors
+from oac.data.bad_boxes import sentence
 from oac.report.encoders import encoders_table
 from oac.report.formats import markdown
 from oac.report.loading import read_histories
-from oac.report.notes import missing_photos, replaced_photos
+from oac.report.notes import missing_photos, photos_without_boxes, replaced_photos
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -23,6 +25,8 @@ def main(smk: "Snakemake") -> None:
     figures = [Path(path).relative_to(page.parent) for path in smk.input.figures]
     histories = read_histories(smk.input.histories)
     replaced = replaced_photos(histories)
+    unboxed = photos_without_boxes(json.loads(Path(smk.input.recall).read_text())) if smk.input.recall else None
+    bad_boxes = sentence(json.loads(Path(smk.input.subset).read_text(encoding="utf-8"))["bad_boxes"])
     if smk.input.verdicts:
         results = [Path(smk.input.verdicts).read_text(encoding="utf-8").strip()]
     else:
@@ -31,7 +35,7 @@ def main(smk: "Snakemake") -> None:
         f"# Study {smk.wildcards.study}",
         smk.params.description.strip(),
         missing_photos(len(pd.read_csv(smk.input.missing))),
-        *([replaced] if replaced else []),
+        *(note for note in (bad_boxes, replaced, unboxed) if note),
         *results,
         *(table.strip() for table in tables),
         *(f"![{figure.stem}]({figure.as_posix()})" for figure in figures),

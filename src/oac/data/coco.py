@@ -1,8 +1,9 @@
 """Reads COCO's `instances_*.json` (and files in its layout) into the canonical tables.
 
 Boxes are x, y, width, height in pixels of the photo as stored, so no photo is turned. `iscrowd` regions become
-group-of boxes. Corners a little outside the photo, which annotation tools write, are clipped to it; a box that has no
-area then is left out, as detection code does. Labels are the category names.
+group-of boxes. Labels are the category names, by which the two files are joined: their numbers may differ, and a name
+that is listed twice is one class. The id of a photo is its file's name without the suffix, or as much of its path as
+it takes to tell it from others.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from oac.data.tables import IMAGE_COLUMNS, Release, check_release
+from oac.data.image_ids import short_ids
+from oac.data.tables import IMAGE_COLUMNS, Release, check_release, check_unique
 
 
 def files(folder: str | Path, *, train: str, test: str, **_: object) -> list[str]:
@@ -37,19 +39,17 @@ def read_release(folder: str | Path, *, train: str, test: str, train_photos: str
     """Read an annotation file for each split; photos lie in the folders {split}_photos, all relative to `folder`.
 
     Photos without any object are listed too. Raises FileNotFoundError, and ValueError, naming the file, where it is
-    not of that layout or the two files number their categories differently.
+    not of that layout or has one number for two categories.
     """
     folder = Path(folder)
     parts = [_read(folder / train, "train", train_photos), _read(folder / test, "test", test_photos)]
-    names = parts[0][2]
-    if names != parts[1][2]:
-        raise ValueError(f"{folder / train} and {folder / test} do not have the same categories")
-    classes = pd.DataFrame({"label": names, "name": names})
-    release = Release(
-        pd.concat([part[0] for part in parts], ignore_index=True),
-        pd.concat([part[1] for part in parts], ignore_index=True),
-        classes,
-    )
+    images = pd.concat([part[0] for part in parts], ignore_index=True)
+    boxes = pd.concat([part[1] for part in parts], ignore_index=True)
+    check_unique(images["path"], "photo", folder)
+    ids = dict(zip(images["path"], short_ids(images["path"].tolist()), strict=True))
+    images["image_id"], boxes["image_id"] = images["path"].map(ids), boxes["image_id"].map(ids)
+    names = list(dict.fromkeys(name for part in parts for name in part[2]))
+    release = Release(images, boxes, pd.DataFrame({"label": names, "name": names}))
     check_release(release, folder)
     return release
 
@@ -59,7 +59,7 @@ def _read(path: Path, split: str, photos: str) -> tuple[pd.DataFrame, pd.DataFra
         raise FileNotFoundError(f"{path} does not exist; an instances_*.json file is expected there")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
+        categories = _categories(content["categories"])
         images = pd.DataFrame(
             [_photo(entry) for entry in content["images"]], columns=["id", "file_name", "width", "height"]
         ).set_index("id")
@@ -70,16 +70,28 @@ def _read(path: Path, split: str, photos: str) -> tuple[pd.DataFrame, pd.DataFra
         raise ValueError(
             f"{path} is not laid out like COCO's instances_*.json: {type(error).__name__}: {error}"
         ) from error
-    ids = images["file_name"].map(lambda name: PurePosixPath(name).stem)
+    ids = f"{photos}/" + images["file_name"].str.replace("\\", "/")
     table = pd.DataFrame(
         {
             "image_id": ids.astype("str"),
             "split": split,
-            "path": f"{photos}/" + images["file_name"],
+            "path": ids.astype("str"),
             "rotation": np.zeros(len(images), np.int16),
         }
     ).reset_index(drop=True)[IMAGE_COLUMNS]
     return table, _boxes(path, rows, images, ids, categories), [categories[key] for key in sorted(categories)]
+
+
+def _categories(entries: list[dict[str, Any]]) -> dict[int, str]:
+    """The names of the categories by their numbers."""
+    names: dict[int, str] = {}
+    for entry in entries:
+        number, name = int(entry["id"]), entry["name"]
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"category {number} has the name {name!r}")
+        if names.setdefault(number, name.strip()) != name.strip():
+            raise ValueError(f"category {number} is listed as {names[number]} and as {name.strip()}")
+    return names
 
 
 def _photo(entry: dict[str, Any]) -> tuple[Any, str, float, float]:
@@ -114,10 +126,9 @@ def _boxes(
                 f"{path}: an annotation is of {what} {found[column][odd].iloc[0]}, which it does not list"
             )
     size = images.loc[found["image"], ["width", "height"]].to_numpy(float).reshape(-1, 2)
-    low = np.clip(found[["x", "y"]].to_numpy(float) / size, 0, 1).astype(np.float32)
-    high = np.clip((found[["x", "y"]].to_numpy(float) + found[["w", "h"]].to_numpy(float)) / size, 0, 1)
-    high = high.astype(np.float32)
-    table = pd.DataFrame(
+    low = found[["x", "y"]].to_numpy(float) / size
+    high = (found[["x", "y"]].to_numpy(float) + found[["w", "h"]].to_numpy(float)) / size
+    return pd.DataFrame(
         {
             "image_id": ids.loc[found["image"]].to_numpy(),
             "label": found["category"].map(categories).astype("str"),
@@ -128,4 +139,3 @@ def _boxes(
             "is_group_of": found["crowd"].astype(bool),
         }
     )
-    return table[(low < high).all(axis=1)].reset_index(drop=True)

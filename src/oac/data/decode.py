@@ -24,6 +24,15 @@ MOST_PIXELS = 100_000_000
 # JPEG decodes at down to an eighth of the side, which must leave a pixel.
 LEAST_SIDE = 8
 _EXIF_ORIENTATION = 0x0112
+_UNDO = {  # by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 _ROTATIONS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 
 
@@ -82,8 +91,9 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise MissingPhotoError(f"not a readable image: it claims {image.width * image.height:,} pixels")
+            stored = _as_stored(image)
             image.load()
-            yield image
+            yield image.transpose(stored) if stored is not None else image
     except MissingPhotoError:
         raise
     except UnidentifiedImageError:  # its message has a memory address
@@ -91,6 +101,12 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     except Exception as error:
         # A damaged file can make the decoder fail in any way; the run goes on, and the reason is reported.
         raise MissingPhotoError(f"not a readable image: {type(error).__name__}: {error}") from error
+
+
+def _as_stored(image: Image.Image) -> Image.Transpose | None:
+    """What undoes the turn that Pillow gives a TIFF as it loads it, which no other format gets."""
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if image.format == "TIFF" else 1
+    return _UNDO.get(orientation)
 
 
 def _check_side(size: tuple[int, int]) -> None:

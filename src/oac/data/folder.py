@@ -11,6 +11,7 @@ The file has a line for each box and a header that names the columns, in any ord
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 
 from oac.csv_tables import read_text_table
 from oac.data.decode import FORMATS
+from oac.data.image_ids import short_ids
 from oac.data.openimages import rotate_boxes
 from oac.data.tables import (
     BOX_COLUMNS,
@@ -27,7 +29,6 @@ from oac.data.tables import (
     ROTATIONS,
     SPLITS,
     Release,
-    check_boxes,
     check_columns,
     check_filled,
     check_release,
@@ -54,7 +55,9 @@ def most_photos(folder: str | Path, *, boxes: str, **_: object) -> dict[str, int
 def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Release:
     """Read the file `boxes` in `folder`; units: share (0 to 1) or pixels, for which every photo's header is read.
 
-    The id of a photo is its path without the suffix, with "__" for each "/". Classes are those that occur, sorted.
+    The id of a photo is its path without the suffix, with "__" for each "/", or the path itself where two would have
+    one id. Backslashes in paths are slashes, and blanks around paths and labels do not count. Classes are those that
+    occur, sorted.
 
     Raises FileNotFoundError for an absent file or photo, ValueError, naming file and line, for a wrong one.
     """
@@ -67,16 +70,17 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
     if table.empty:
         raise ValueError(f"{path} has no line of a box")
     _read_values(table, path)
-    table["image_id"] = table["path"].str.replace(r"\.[^./]*$", "", regex=True).str.replace("/", "__")
+    paths = list(dict.fromkeys(table["path"]))
+    names = [re.sub(r"\.[^./]*$", "", path).replace("/", "__") for path in paths]
+    table["image_id"] = table["path"].map(dict(zip(paths, short_ids(paths, names), strict=True)))
     images = table[IMAGE_COLUMNS].drop_duplicates(ignore_index=True)
     corners = table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float)
     if units == "pixels":
         sizes = {name: _size(folder / name) for name in images["path"]}
         corners = corners / np.tile(np.array([sizes[name] for name in table["path"]], float), 2)
-    corners = rotate_boxes(corners, table["rotation"].to_numpy()).astype(np.float32)
+    corners = rotate_boxes(corners, table["rotation"].to_numpy())
     for place, name in enumerate(("xmin", "ymin", "xmax", "ymax")):
         table[name] = corners[:, place]
-    check_boxes(table, path)
     labels = sorted(set(table["label"]))
     release = Release(images, table[BOX_COLUMNS], pd.DataFrame({"label": labels, "name": labels}))
     check_release(release, path)
@@ -92,6 +96,9 @@ def _check_there(path: Path) -> None:
 
 def _read_values(table: pd.DataFrame, path: Path) -> None:
     """Turn the columns of text into what they mean, in place."""
+    for name in ("path", "label"):
+        table[name] = table[name].str.strip()
+    table["path"] = table["path"].str.replace("\\", "/").str.replace(r"^(\./)+", "", regex=True)
     check_filled(table, ["path", "label"], path)
     read_numbers(table, ["xmin", "xmax", "ymin", "ymax"], path)
     for name, absent in (("rotation", "0"), ("is_group_of", "0")):

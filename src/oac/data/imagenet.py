@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from oac.data.image_ids import short_ids
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
 
-SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
+SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 def files(folder: str | Path, *, train: str, test: str, **_: object) -> list[str]:
@@ -23,11 +24,10 @@ def files(folder: str | Path, *, train: str, test: str, **_: object) -> list[str
 
 
 def most_photos(folder: str | Path, *, train: str, test: str, **_: object) -> dict[str, int]:
-    """How many files the class folders of the two splits hold."""
+    """How many photos the class folders of the two splits hold."""
     places = {"train": train, "test": test}
     return {
-        split: sum(len(os.listdir(entry)) for entry in _folders(Path(folder) / place))
-        for split, place in places.items()
+        split: sum(len(_photos(entry)) for entry in _folders(Path(folder) / place)) for split, place in places.items()
     }
 
 
@@ -35,17 +35,19 @@ def read_release(folder: str | Path, *, train: str, test: str, names: str | None
     """Read the class folders {train}/{class}/ and {test}/{class}/ below `folder`; classes are those of train, sorted.
 
     names: a text file of a class folder's name, a space and the class's name in each line (LOC_synset_mapping.txt of
-    ImageNet), else a class is named like its folder. The id of a photo is its file's name without the suffix.
+    ImageNet), else a class is named like its folder. Photos may lie deeper in a class folder. What a desktop or an
+    editor leaves (names that begin with a dot, @eaDir) is passed over. The id of a photo is its file's name without
+    the suffix, or as much of its path as it takes to tell it from others.
 
     Raises FileNotFoundError for an absent folder, ValueError for a class of test that train does not have.
     """
     folder = Path(folder)
-    rows: list[tuple[str, str, str, str]] = []
+    rows: list[tuple[str, str, str]] = []
     for split, place in (("train", train), ("test", test)):
         for entry in _folders(folder / place):
-            found = sorted(file.name for file in os.scandir(entry) if file.name.lower().endswith(SUFFIXES))
-            rows += [(name.rsplit(".", 1)[0], split, f"{place}/{entry.name}/{name}", entry.name) for name in found]
-    table = pd.DataFrame(rows, columns=["image_id", "split", "path", "label"])
+            rows += [(split, f"{place}/{entry.name}/{name}", entry.name) for name in _photos(entry)]
+    table = pd.DataFrame(rows, columns=["split", "path", "label"])
+    table["image_id"] = short_ids(table["path"].tolist())
     labels = sorted(set(table["label"][table["split"] == "train"]))
     unknown = set(table["label"]) - set(labels)
     if unknown:
@@ -63,7 +65,25 @@ def read_release(folder: str | Path, *, train: str, test: str, names: str | None
 def _folders(folder: Path) -> list[os.DirEntry[str]]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist; a folder with one folder of photos per class is expected")
-    return sorted((entry for entry in os.scandir(folder) if entry.is_dir()), key=lambda entry: entry.name)
+    folders = (entry for entry in os.scandir(folder) if entry.is_dir() and not _is_litter(entry.name))
+    return sorted(folders, key=lambda entry: entry.name)
+
+
+def _photos(folder: os.DirEntry[str]) -> list[str]:
+    """The photos of a class by their paths below its folder, sorted."""
+    found = []
+    for place, folders, names in os.walk(folder.path):
+        folders[:] = [name for name in folders if not _is_litter(name)]
+        below = Path(place).relative_to(folder.path)
+        found += [
+            (below / name).as_posix() for name in names if name.lower().endswith(SUFFIXES) and not _is_litter(name)
+        ]
+    return sorted(found)
+
+
+def _is_litter(name: str) -> bool:
+    """Whether a name is of what a desktop or an editor leaves: ._photo.jpg, .ipynb_checkpoints, @eaDir."""
+    return name.startswith((".", "@eaDir"))
 
 
 def _names(path: Path) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Reads a folder of photos, with neither boxes nor splits, into the canonical tables.
+"""Reads a folder of photos, without boxes and perhaps with a file of labels, into the canonical tables.
 
-All photos are of the split train. The id of a photo is its path below the folder, as in the files that
+Without labels all photos are of the split train. The id of a photo is its path below the folder, as in the files that
 `python -m oac.proposals` writes.
 """
 
@@ -13,8 +13,17 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from oac.csv_tables import read_text_table
 from oac.data.decode import FORMATS
-from oac.data.tables import BOX_COLUMNS, CLASS_COLUMNS, IMAGE_COLUMNS, Release
+from oac.data.tables import (
+    BOX_COLUMNS,
+    IMAGE_COLUMNS,
+    Release,
+    check_columns,
+    check_filled,
+    check_known,
+    read_choices,
+)
 
 
 def find(folder: str | Path) -> tuple[list[str], list[str]]:
@@ -37,9 +46,9 @@ def find(folder: str | Path) -> tuple[list[str], list[str]]:
     return sorted(photos), sorted(others)
 
 
-def files(folder: str | Path) -> list[str]:
-    """The folder, whose time does not tell of all that happens below it: see `fingerprint`."""
-    return [str(folder)]
+def files(folder: str | Path, *, labels: str | None = None) -> list[str]:
+    """The folder, whose time does not tell of all below it (see `fingerprint`), and the file of labels."""
+    return [str(folder), *([labels] if labels else [])]
 
 
 def fingerprint(folder: str | Path) -> str:
@@ -49,19 +58,59 @@ def fingerprint(folder: str | Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def most_photos(folder: str | Path) -> dict[str, int]:
-    """How many photos each split has."""
-    return {"train": len(find(folder)[0])}
+def most_photos(folder: str | Path, *, labels: str | None = None) -> dict[str, int]:
+    """How many photos each split has; with labels, at most."""
+    count = len(find(folder)[0])
+    return {"train": count, "test": count} if labels else {"train": count}
 
 
-def read_release(folder: str | Path) -> Release:
-    """List the photos below a folder. Raises as `find` does."""
+def read_release(folder: str | Path, *, labels: str | None = None) -> Release:
+    """List the photos below a folder, with labels those that have one.
+
+    labels: a CSV file with a line for each photo and label: image_id (the photo's path below the folder), label and
+    split (train or test); without the last column a fifth of the photos, told by their ids, is test. Each label has a
+    box that is the whole photo, as those of ImageNet.
+
+    Raises as `find` does, and ValueError, naming file and line, for labels that are wrong.
+    """
     paths, others = find(folder)
     images = pd.DataFrame({"image_id": paths, "split": "train", "path": paths, "rotation": 0})
     images = images.astype({"rotation": "int16"})[IMAGE_COLUMNS]
-    boxes = pd.DataFrame({name: pd.Series(dtype=_KINDS.get(name, "float32")) for name in BOX_COLUMNS})
-    classes = pd.DataFrame({name: pd.Series(dtype="str") for name in CLASS_COLUMNS})
+    table = pd.DataFrame(columns=["image_id", "label"], dtype="str")
+    if labels:
+        table = _read_labels(Path(labels), pd.Index(paths), folder)
+        splits = dict(zip(table["image_id"], table["split"], strict=True))
+        images = images[images["image_id"].isin(splits)].reset_index(drop=True)
+        images["split"] = images["image_id"].map(splits)
+    corners = {"xmin": 0.0, "xmax": 1.0, "ymin": 0.0, "ymax": 1.0}
+    boxes = table[["image_id", "label"]].assign(**corners, is_group_of=False)
+    boxes = boxes.astype(dict.fromkeys(corners, "float32") | {"is_group_of": "bool"})[BOX_COLUMNS]
+    names = sorted(set(table["label"]))
+    classes = pd.DataFrame({"label": names, "name": names}, dtype="str")
     return Release(images, boxes, classes, len(others))
+
+
+def _read_labels(path: Path, known: pd.Index, folder: str | Path) -> pd.DataFrame:
+    """Read a file of labels: image_id, label, split, each photo and label once."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; a CSV file with the columns image_id and label is expected")
+    table = read_text_table(path)
+    check_columns(list(table.columns), ("image_id", "label"), path)
+    check_filled(table, ["image_id", "label"], path)
+    check_known(table["image_id"], known, "photo", path, folder)
+    if "split" in table:
+        read_choices(table, "split", {"train": "train", "test": "test"}, "split must be train or test", path)
+        several = table.groupby("image_id")["split"].nunique()
+        if (several > 1).any():
+            raise ValueError(f"{path}: photo {several.idxmax()} is in train and in test: leave it in one of them")
+    else:
+        table["split"] = ["test" if _is_test(name) else "train" for name in table["image_id"]]
+    return table.drop_duplicates(["image_id", "label"], ignore_index=True)
+
+
+def _is_test(image_id: str) -> bool:
+    """Whether a photo is of the fifth that is tested on, whatever other photos there are."""
+    return hashlib.sha256(image_id.encode()).digest()[0] % 5 == 0
 
 
 def _is_text(path: str) -> bool:
@@ -70,6 +119,3 @@ def _is_text(path: str) -> bool:
         return bool(path.encode())
     except UnicodeEncodeError:
         return False
-
-
-_KINDS = {"image_id": "str", "label": "str", "is_group_of": "bool"}

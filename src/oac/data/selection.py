@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from oac.data.bad_boxes import BadBoxes, Rule
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, SPLITS, Release, positions
 
 
@@ -27,7 +28,7 @@ class Options:
 
     group_of, depictions: "drop" removes these boxes first; ValueError where the source does not mark them.
     class_list: labels or names of the only classes. max_images, max_test_images: bounds of train and of test; a
-    seeded sample depends on the set of images, not on their order.
+    seeded sample depends on the set of images, not on their order. bad_boxes, max_bad_boxes: see oac.data.bad_boxes.
     """
 
     min_classes_per_image: int = 2
@@ -41,6 +42,8 @@ class Options:
     max_images: int | None = None
     max_test_images: int | None = None
     seed: int = 0
+    bad_boxes: Rule = "clip"
+    max_bad_boxes: float = 0.05
 
     def __post_init__(self) -> None:
         for name in ("min_classes_per_image", "min_images_per_class", "max_images", "max_test_images"):
@@ -48,7 +51,7 @@ class Options:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
         kinds = get_type_hints(type(self))
-        for name in ("count_classes", "passes", "rare_labels", "group_of", "depictions"):
+        for name in ("count_classes", "passes", "rare_labels", "group_of", "depictions", "bad_boxes"):
             allowed = get_args(kinds[name])
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be {' or '.join(allowed)}, not {getattr(self, name)!r}")
@@ -60,7 +63,7 @@ class Subset:
 
     images: IMAGE_COLUMNS, sorted by split and image_id. classes: label, name, train_images, train_boxes; the row is
     the class index. steps: one dict per split and step, with the keys split, step, images, classes, boxes (what was
-    left after the step).
+    left after the step). bad_boxes: what was done to boxes before.
     """
 
     images: pd.DataFrame
@@ -70,6 +73,7 @@ class Subset:
     _rows: np.ndarray  # of the release's boxes
     _image: np.ndarray  # row of `images` for each of them
     _label: np.ndarray  # row of `classes`
+    bad_boxes: BadBoxes
 
     @property
     def boxes(self) -> pd.DataFrame:
@@ -89,8 +93,8 @@ class Subset:
 class Selection:
     """Which images, classes and boxes are still in; counted over the distinct (image, class) pairs of a split."""
 
-    def __init__(self, release: Release) -> None:
-        self.release = release
+    def __init__(self, release: Release, bad_boxes: BadBoxes) -> None:
+        self.release, self.bad_boxes = release, bad_boxes
         self.image = positions(release.boxes["image_id"], pd.Index(release.images["image_id"]))
         self.label = positions(release.boxes["label"], pd.Index(release.classes["label"]))
         if len(self.image) and (self.image.min() < 0 or self.label.min() < 0):
@@ -224,7 +228,7 @@ class Selection:
         images = release.images[IMAGE_COLUMNS].iloc[order].reset_index(drop=True)
         number = (np.cumsum(chosen) - 1).astype(np.int16 if len(chosen) < 2**15 else np.int32)
         label = number[self.label[rows]]
-        return Subset(images, classes.reset_index(drop=True), self.steps, release, rows, place, label)
+        return Subset(images, classes.reset_index(drop=True), self.steps, release, rows, place, label, self.bad_boxes)
 
     def _split_rows(self, split: str) -> np.ndarray:
         """Rows of the images left in a split, by id."""

@@ -22,7 +22,6 @@ from oac.data import authors, official, openimages
 from oac.data.tables import Release
 
 DOWNLOADED = ("synthetic", "openimages")  # read from annotation files under their official names
-SPLITS_OF = {"synthetic": ("train", "validation", "test"), "photos": ("train",)}  # of others: train and test
 PHOTOS_PER_SHARD, MOST_SHARDS = 1000, 999  # where a study does not say how many shards it has
 
 
@@ -46,7 +45,7 @@ def splits(data: Mapping[str, Any]) -> Sequence[str]:
     """The splits of a study's source."""
     if given := data["store"].get("shards"):
         return list(given)
-    return SPLITS_OF.get(data["source"], ("train", "test"))
+    return ("train", "validation", "test") if data["source"] == "synthetic" else ("train", "test")
 
 
 def shards(data: Mapping[str, Any]) -> dict[str, int]:
@@ -82,8 +81,10 @@ def _most_photos(source: str, folder: str, options: str) -> dict[str, int]:
 
 
 def _options(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a study's source. Source photos has none, and `photos` is a key of its own."""
-    return {} if data["source"] == "photos" else dict(data[data["source"]])
+    """The options of a study's source. Source photos has one at most, and `photos` is a key of its own."""
+    if data["source"] == "photos":
+        return {"labels": data["labels"]} if "labels" in data else {}
+    return dict(data[data["source"]])
 
 
 def local_folder(address: str) -> str:

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from oac.data.bad_boxes import BadBoxes, mend
 from oac.data.selection import EmptySubsetError, Options, Selection, Subset
 from oac.data.tables import IMAGE_COLUMNS, SPLITS, Release
 
@@ -44,7 +45,7 @@ def select(release: Release, **options: Any) -> Subset:
     chosen = Options(**options)
     if release.classes.empty:
         return _unlabelled(release, chosen)
-    work = Selection(release)
+    work = Selection(*mend(release, chosen.bad_boxes, chosen.max_bad_boxes))
     wanted = None if chosen.class_list is None else _wanted_classes(release.classes, chosen.class_list)
     _choose_train(work, chosen, wanted)
     shown = work.images_per_class("train") > 0
@@ -72,7 +73,7 @@ def _unlabelled(release: Release, options: Options) -> Subset:
     ]
     nothing = np.zeros(0, np.int32)
     classes = release.classes.assign(train_images=nothing, train_boxes=nothing)
-    return Subset(images, classes, steps, release, nothing, nothing, nothing)
+    return Subset(images, classes, steps, release, nothing, nothing, nothing, BadBoxes(0))
 
 
 def _choose_train(work: Selection, options: Options, wanted: np.ndarray | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from oac.data.bad_boxes import sentence
 from oac.data.selection import Subset
 
 # Mishra et al. (arXiv 2112.00319), section on OHMS and the authors' README; the test images are those of the dict
@@ -46,6 +47,7 @@ def subset_summary(study: str, options: dict[str, Any], subset: Subset) -> dict[
         "splits": splits,
         "classes": len(subset.classes),
         "boxes": sum(last.values()),
+        "bad_boxes": subset.bad_boxes.as_dict(),
         **beside,
         "options": options,
     }
@@ -69,7 +71,7 @@ def page(summary: dict[str, Any]) -> str:
         (step["split"], step["step"], *(f"{step[key]:,}" for key in ("images", "classes", "boxes")))
         for step in summary["steps"]
     ]
-    ours = summary["ours"]
+    ours, bad = summary["ours"], sentence(summary["bad_boxes"])
     beside = [
         (name, f"{ours[key]:,}", ("about " if key in _ROUNDED else "") + f"{OHMS[key]:,}")
         for key, name in _NAMES.items()
@@ -82,6 +84,7 @@ def page(summary: dict[str, Any]) -> str:
             f"# The subset of {summary['study']}",
             "What each filter left, in the order they were applied.",
             _table(("Split", "Step", "Images", "Classes", "Boxes"), steps, 2),
+            *([bad] if bad else []),
             *(["Beside the subset of the paper, OHMS, which was chosen from all of Open Images."] if beside else []),
             *([_table(("", "Here", "Paper"), beside, 1)] if beside else []),
             "Options: " + "; ".join(options) + ".",

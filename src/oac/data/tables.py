@@ -154,8 +154,14 @@ def check_release(release: Release, source: str | Path) -> None:
     """Raise ValueError, naming `source`, where the tables of a release contradict each other.
 
     Looks at what no single file can show: photos listed twice, a split or rotation that does not exist,
-    classes listed twice, and a release without any box.
+    classes listed twice, a path that leads out of the source's folder, and a release without any box.
     """
+    outside = release.images["path"].astype("str").str.contains(r"^/|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)", regex=True)
+    if outside.any():
+        raise ValueError(
+            f"{source}: photo {release.images['path'][outside].iloc[0]} lies outside of the data set's folder: name"
+            " it by its path below"
+        )
     for table, key in ((release.images, "image_id"), (release.classes, "label")):
         check_unique(table[key], key, source)
     for column, allowed in (("split", SPLITS), ("rotation", ROTATIONS)):

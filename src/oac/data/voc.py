@@ -9,6 +9,8 @@ Boxes are of the pixels as stored and photos have no rotation here, so none is t
 
 from __future__ import annotations
 
+import math
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,8 +36,9 @@ def read_release(folder: str | Path, *, train: str = "train", test: str = "val")
     """Read the lists `ImageSets/Main/{train,test}.txt` and the annotation of every photo on them.
 
     folder is the one that holds Annotations, ImageSets and JPEGImages. Boxes are 1-based pixels with both
-    ends included in the files, so a box of pixels a..b becomes (a - 1) / width .. b / width. Classes are
-    those that occur, sorted by name; label and name are the same.
+    ends included in the files, so a box of pixels a..b becomes (a - 1) / width .. b / width; one outside of
+    the photo stays there. An object with several boxes has them all. Classes are those that occur, sorted by name;
+    label and name are the same. A list may have a flag behind each id, as those of a class have: -1 leaves it out.
 
     Raises FileNotFoundError for an absent list or annotation, ValueError, naming the file, for a wrong one.
     """
@@ -77,12 +80,25 @@ def _read_list(path: Path) -> list[str]:
             "(Annotations, ImageSets/Main, JPEGImages)"
         )
     try:
-        ids = path.read_text(encoding="utf-8").split()
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error}") from error
+    ids = _without_flags([line for line in lines if line], path)
     if not ids:
         raise ValueError(f"{path} lists no photo")
     return ids
+
+
+def _without_flags(lines: list[str], path: Path) -> list[str]:
+    """The ids of a list whose lines have 1, 0 or -1 behind them, of photos without -1; else the lines as they are.
+
+    An id may hold blanks, so a line is an id where there is an annotation of that name.
+    """
+    flagged = [re.fullmatch(r"(\S+)\s+(-?[01])", line) for line in lines]
+    annotations = path.parents[2] / "Annotations"
+    if not all(flagged) or (lines and (annotations / f"{lines[0]}.xml").exists()):
+        return lines
+    return [found[1] for found in flagged if found and found[2] != "-1"]
 
 
 def _read_annotation(path: Path, image_id: str) -> list[tuple[str, str, float, float, float, float, bool]]:
@@ -95,18 +111,20 @@ def _read_annotation(path: Path, image_id: str) -> list[tuple[str, str, float, f
         raise ValueError(f"{path} is not valid XML: {error}") from error
     width, height = _number(root, "size/width", path), _number(root, "size/height", path)
     rows = []
+    if not (0 < width < math.inf and 0 < height < math.inf):
+        raise ValueError(f"{path}: the photo has the size {width:g} x {height:g}, of which no box can be a part")
     for number, item in enumerate(root.iter("object"), 1):
         where = f"{path}, object {number}"
-        xmin, xmax, ymin, ymax = (_number(item, f"bndbox/{key}", where) for key in ("xmin", "xmax", "ymin", "ymax"))
-        if not (1 <= xmin <= xmax <= width and 1 <= ymin <= ymax <= height):
-            raise ValueError(
-                f"{where}: box x {xmin:g}..{xmax:g}, y {ymin:g}..{ymax:g} does not lie in the photo of "
-                f"{width:g} x {height:g} pixels"
-            )
-        name = item.findtext("name")
+        name = (item.findtext("name") or "").strip()
         if not name:
             raise ValueError(f"{where} has no name")
-        rows.append((image_id, name, (xmin - 1) / width, xmax / width, (ymin - 1) / height, ymax / height, False))
+        boxes = item.findall("bndbox")  # some tools write an object's parts as several
+        if not boxes:
+            raise ValueError(f"{where} has no bndbox")
+        for box in boxes:
+            xmin, xmax, ymin, ymax = (_number(box, key, where) for key in ("xmin", "xmax", "ymin", "ymax"))
+            corners = ((xmin - 1) / width, xmax / width, (ymin - 1) / height, ymax / height)
+            rows.append((image_id, name, *corners, False))
     return rows
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from oac import studies, versions
 from oac.configuration import deep_merge, filled
 from oac.crop_options import crop_params, with_defaults
-from oac.studies import RANDOM_INIT
+from oac.studies import PRETRAINED, UNTRAINED
 
 VIEWS = ("query", "key")
 
@@ -27,7 +27,7 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     Raises KeyError, naming what there is, for a method or a crop variant that the study does not have.
     """
     for kind, name in (("methods", method), ("crops", crops)):
-        if name not in study[kind] and (method, kind) != (RANDOM_INIT, "crops"):
+        if name not in study[kind] and not (method in UNTRAINED and kind == "crops"):
             raise KeyError(f"study {study['name']} has no {name!r} in `{kind}`: there are {', '.join(study[kind])}")
     recipe = {
         "recipe_version": versions.PRETRAIN,
@@ -36,7 +36,9 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
         "seed": seed,
         "backbone": study["backbone"],
     }
-    if method == RANDOM_INIT:
+    if method == PRETRAINED:
+        return recipe | {"encoder": study["methods"][method]["encoder"]}
+    if method in UNTRAINED:
         return recipe
     variant = with_defaults(study["crops"][crops])
     options = {key: value for key, value in study["methods"][method].items() if key not in ("crops", "seeds")}
@@ -78,7 +80,7 @@ def defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
     recipe: complete, or only what differs from the defaults.
     """
-    if recipe["method"] == RANDOM_INIT:
+    if recipe["method"] in UNTRAINED:
         return {}
     parts = studies.schema()["properties"]
     options = filled({}, parts["methods"]["properties"][recipe["method"]])
@@ -158,7 +160,8 @@ def proposal_options(proposals: Mapping[str, Any], source: str) -> dict[str, Any
     if source == "ground_truth":
         return {}
     if source not in ("bing", "random"):
-        return {"count": proposals["count"], source: proposals.get(source, {})}
+        options = {key: value for key, value in proposals.get(source, {}).items() if key != "min_coverage"}
+        return {"count": proposals["count"], source: options}
     return {"count": proposals["count"], "bing": proposals["bing"], "bing_version": versions.PROPOSALS} | (
         {"random": proposals.get("random", {})} if source == "random" else {}
     )

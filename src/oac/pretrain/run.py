@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from oac.pretrain.crops import CropPolicy
 from oac.pretrain.host_photos import HostPhotos
 from oac.pretrain.loader import SmallViews, ViewBatches
 from oac.pretrain.loop import Trainer, set_threads
-from oac.pretrain.nn import backbone, save_encoder
+from oac.pretrain.nn import backbone, encoder_recipe, load_encoder, save_encoder
 from oac.pretrain.photo_sources import open_photos
 
 _CPU = torch.device("cpu")
@@ -87,6 +88,12 @@ def train_run(
         # A run that needs more fails itself, and not its neighbours.
         torch.cuda.set_per_process_memory_fraction(1 / gpus.runs_per_gpu())
     batches, labels = training_batches(recipe, files, torch.device(device), threads)
+    if recipe["options"].get("queue", 0) > len(batches.photos) and distributed.rank() == 0:
+        print(
+            f"warning: the queue of {recipe['options']['queue']} keys is longer than an epoch of"
+            f" {len(batches.photos)} photos, so that a photo's own keys are among its negatives: lower `queue`",
+            file=sys.stderr,
+        )
     torch.manual_seed(recipe["seed"])
     method = methods.build(recipe, labels)
     if device != "cpu":
@@ -114,6 +121,28 @@ def initialise_run(recipe: dict[str, Any], encoder: Path, history: Path) -> None
     """Write the encoder of the random-initialisation row: the weights that a trained run of this seed starts from."""
     torch.manual_seed(recipe["seed"])
     net, _ = backbone(**recipe["backbone"])
+    _publish_history(json.dumps({"recipe": recipe}) + "\n", history)
+    save_encoder(net, recipe, encoder)
+
+
+def adopt_encoder(recipe: dict[str, Any], given: Path, encoder: Path, history: Path) -> None:
+    """Write the encoder of the row of an encoder that there is: of this package, or torchvision's state dict (.pth).
+
+    recipe: of the row; its backbone is that of a state dict. Raises ValueError, naming the file, where it is neither.
+    """
+    if given.suffix == ".safetensors":
+        theirs = encoder_recipe(given)
+        recipe = recipe | {"backbone": theirs["backbone"], "pretraining": theirs}
+        net = load_encoder(given)
+    else:
+        net, _ = backbone(**recipe["backbone"])
+        try:
+            weights = torch.load(given, map_location="cpu", weights_only=True)
+            net.load_state_dict({name: value for name, value in weights.items() if not name.startswith("fc.")})
+        except Exception as error:
+            raise ValueError(
+                f"{given} is no state dict of a {recipe['backbone']['name']}: {' '.join(str(error).split())[:300]}"
+            ) from error
     _publish_history(json.dumps({"recipe": recipe}) + "\n", history)
     save_encoder(net, recipe, encoder)
 

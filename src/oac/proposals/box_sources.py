@@ -75,13 +75,13 @@ def random_boxes(reference: pd.DataFrame, image_ids: Sequence[str], *, count: in
     return proposal_table(image_ids, list(boxes), [np.zeros(count)] * len(image_ids))
 
 
-def from_csv(file: str | Path, image_ids: Sequence[str], *, count: int) -> pd.DataFrame:
+def from_csv(file: str | Path, image_ids: Sequence[str], *, count: int, min_coverage: float = 0.95) -> pd.DataFrame:
     """The first `count` boxes of each of `image_ids` in a CSV file: image_id, xmin, xmax, ymin, ymax in [0, 1].
 
     Best first is by `rank` (0 best) where the file has that column, else by `score`, highest first, else the order of
     the rows. A box that comes twice in a photo is taken once, photos without boxes get no row. Raises ValueError,
     naming file and line, for a missing column, what is no number or a box outside [0, 1] or without area, and where
-    no photo has a box.
+    less than `min_coverage` of the photos have a box: ids that are written otherwise would go unseen.
     """
     corners = PROPOSAL_COLUMNS[2:6]
     table = read_text_table(file)
@@ -94,11 +94,27 @@ def from_csv(file: str | Path, image_ids: Sequence[str], *, count: int) -> pd.Da
         table = table.sort_values("rank", kind="stable")
     elif "score" in table:
         table = table.sort_values("score", ascending=False, kind="stable")
-    table = table[table["image_id"].isin(image_ids)].drop_duplicates(["image_id", "xmin", "xmax", "ymin", "ymax"])
-    if table.empty:
-        raise ValueError(f"{file} has no box of any photo of the study: do its image_id belong to this data set?")
+    known = table["image_id"].isin(image_ids)
+    _check_coverage(set(table["image_id"][known]), list(table["image_id"][~known]), image_ids, min_coverage, file)
+    table = table[known].drop_duplicates(["image_id", "xmin", "xmax", "ymin", "ymax"])
     table = table.groupby("image_id", sort=False).head(count)
     rank = table.groupby("image_id").cumcount()
     scores = table["score"] if "score" in table else 1.0 - rank / count
     table = table.assign(rank=rank.astype(np.int32), score=scores.astype(np.float32))[PROPOSAL_COLUMNS]
     return table.sort_values(["image_id", "rank"], ignore_index=True)
+
+
+def _check_coverage(
+    boxed: set[str], strange: list[str], image_ids: Sequence[str], least: float, file: str | Path
+) -> None:
+    """Refuse boxes of too few photos; strange: image_id of the file that no photo of the study has."""
+    without = [image_id for image_id in image_ids if image_id not in boxed]
+    if boxed and len(boxed) >= least * len(image_ids):
+        return
+    first = list(dict.fromkeys(strange))[:3]
+    others = f"; of no photo of the study are {', '.join(first)}" if first else ""
+    raise ValueError(
+        f"{file} has boxes of {len(boxed):,} of the study's {len(image_ids):,} photos, less than the share of"
+        f" {least:g} that proposals.csv.min_coverage asks for: no box have {', '.join(without[:3])}{others}. Write"
+        " image_id as the study does, or lower min_coverage if these photos have no boxes"
+    )

@@ -12,6 +12,22 @@ def missing_photos(count: int) -> str:
     return f"Photos of the subset that could not be had or read, and are left out: {count}{where}"
 
 
+def photos_without_boxes(recall: Mapping[str, Any]) -> str | None:
+    """Name the sources that have no box for some photos, of which object crops then take the whole; None without.
+
+    recall: the contents of recall.json.
+    """
+    counts: dict[str, list[int]] = {}
+    for sources in recall["splits"].values():
+        for source, found in sources.items():
+            before = counts.get(source, [0, 0])
+            counts[source] = [before[0] + found["photos_without_boxes"], before[1] + found["photos"]]
+    few = [f"{source} {missing:,} of {photos:,}" for source, (missing, photos) in counts.items() if missing]
+    if not few:
+        return None
+    return f"Photos without a box, which object crops take as a whole, by source of boxes: {'; '.join(few)}."
+
+
 def replaced_photos(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> str | None:
     """Name the runs that met photos they could not decode, with counts of draws; None where there is none.
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oac import crop_options
-from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.paper import UNBOXED_POLICIES, PaperValue
 from oac.report.statistics import NO_DIFFERENCE, Difference, Interval, difference, t_interval
+from oac.studies import PRETRAINED, RANDOM_INIT, UNTRAINED
 
 METHOD_NAMES = {
     "supervised": "Supervised",
@@ -21,8 +21,9 @@ METHOD_NAMES = {
     "swav": "SwAV",
     "moco_v2": "MoCo-v2",
     RANDOM_INIT: "Random initialisation",
+    PRETRAINED: "Given encoder",
 }
-REFERENCE_METHODS = ("supervised", RANDOM_INIT)  # what a crop policy is compared with, whatever they crop themselves
+REFERENCE_METHODS = ("supervised", *UNTRAINED)  # what a crop policy is compared with, whatever they crop themselves
 BOX_NAMES = {
     "bing": "BING",
     "ground_truth": "ground truth",
@@ -116,7 +117,7 @@ class Variant:
     @property
     def trained(self) -> bool:
         """Whether its runs were trained at all."""
-        return self.method != RANDOM_INIT
+        return self.method not in UNTRAINED
 
     @property
     def n(self) -> int:

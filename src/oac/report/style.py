@@ -26,9 +26,9 @@ from matplotlib.transforms import ScaledTranslation
 from scipy.optimize import isotonic_regression
 
 from oac.atomic import writing
-from oac.pretrain.recipe import RANDOM_INIT
 from oac.report.results import REFERENCE_METHODS, Variant
 from oac.report.statistics import Interval
+from oac.studies import PRETRAINED, RANDOM_INIT
 
 End = tuple[float, str, str]
 """Label of a curve's end: its height in the units of the axis, the text, and the curve's colour."""
@@ -48,7 +48,14 @@ POLICY_COLOURS = {
     "object-shift": "#E69F00",
     "object-dilate": "#D55E00",
 }
-METHOD_COLOURS = {"supervised": "#000000", RANDOM_INIT: GRAY, "byol": "#009E73", "swav": "#882255", "cmc": "#999933"}
+METHOD_COLOURS = {
+    "supervised": "#000000",
+    RANDOM_INIT: GRAY,
+    PRETRAINED: "#0072B2",
+    "byol": "#009E73",
+    "swav": "#882255",
+    "cmc": "#999933",
+}
 OTHER_COLOUR = "#8C564B"  # a method or policy without a colour of its own
 INK = 0.18  # relative luminance of text, about: a contrast of 4 to 1 on white or more
 DASH_DOT = (0, (5.0, 2.0, 1.0, 2.0))  # in widths of the line; a level of chance is dashed

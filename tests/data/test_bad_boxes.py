@@ -1,0 +1,84 @@
+"""Boxes that reach beyond their photo or have no area: clipped, dropped and counted, or refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oac.data.bad_boxes import FAR, ROUNDING, mend, sentence
+from oac.data.tables import BOX_COLUMNS, Release
+
+SIDES = st.one_of(
+    st.floats(-2, 2), st.sampled_from([0.0, 1.0, -1e-7, 1 + 1e-7, -0.01, 1.01, float("nan"), float("inf")])
+)
+GOOD = (0.1, 0.2, 0.6, 0.7)
+
+
+def release_of(corners):
+    table = pd.DataFrame(np.reshape(corners, (-1, 4)), columns=["xmin", "ymin", "xmax", "ymax"])
+    boxes = table.assign(image_id=[f"p{row}" for row in range(len(table))], label="dog", is_group_of=False)[
+        BOX_COLUMNS
+    ]
+    images = pd.DataFrame({"image_id": boxes["image_id"], "split": "train", "path": boxes["image_id"], "rotation": 0})
+    return Release(images, boxes, pd.DataFrame({"label": ["dog"], "name": ["dog"]}))
+
+
+def plain(corners):
+    """Each box by itself, in plain Python: what becomes of it, and the corners that it has then."""
+    kept = [min(max(value, 0.0), 1.0) for value in corners]
+    if any(np.isnan(corners)) or not (
+        np.float32(kept[0]) < np.float32(kept[2]) and np.float32(kept[1]) < np.float32(kept[3])
+    ):
+        return "dropped", None
+    beyond = max(max(-value, value - 1) for value in corners)
+    return ("clipped" if beyond > ROUNDING else "good"), kept
+
+
+@given(st.lists(st.tuples(SIDES, SIDES, SIDES, SIDES), max_size=6))
+def test_every_box_is_mended_as_it_is_alone_and_counted(boxes):
+    mended, account = mend(release_of(boxes), "clip", most=1.0)
+    alone = [plain(box) for box in boxes]
+    assert account.boxes == len(boxes)
+    assert account.clipped == sum(kind == "clipped" for kind, _ in alone)
+    assert account.dropped == sum(kind == "dropped" for kind, _ in alone)
+    expected = np.array([kept for _, kept in alone if kept], np.float32).reshape(-1, 4)
+    found = mended.boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.float32)
+    np.testing.assert_array_equal(found, expected)
+    assert (sentence(account.as_dict()) is None) == (account.clipped + account.dropped == 0)
+
+
+def test_the_first_are_named_with_photo_and_corners():
+    boxes = [GOOD] * 40 + [(-0.01, 0.2, 0.5, 0.7), (0.5, 0.2, 0.4, 0.7)]
+    mended, account = mend(release_of(boxes), "clip", most=0.05)
+    assert len(mended.boxes) == 41
+    assert mended.boxes["xmin"].iloc[-1] == 0
+    text = sentence(account.as_dict())
+    assert "Of 42 boxes 1 reached beyond their photo and were clipped to it, and 1 without area" in text
+    assert "dog of photo p40, x -0.01 to 0.5, y 0.2 to 0.7" in text
+    dropped, account = mend(release_of(boxes), "drop", most=0.05)
+    assert (len(dropped.boxes), account.clipped, account.dropped) == (40, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule", "most"),
+    [
+        ([(0.5, 0.2, 0.4, 0.7)], "refuse", 1.0),
+        ([(-0.01, 0.2, 0.4, 0.7)], "refuse", 1.0),
+        ([(0.5, 0.2, 1 + FAR + 0.01, 0.7)] * 3, "clip", 0.05),
+        ([(10, 20, 50, 60)] * 3, "clip", 0.05),
+    ],
+)
+def test_too_many_are_refused_with_the_likely_reasons(wrong, rule, most):
+    with pytest.raises(
+        ValueError, match="Are corners given as x, y, width, height or the reverse, pixels for shares"
+    ):
+        mend(release_of([GOOD] * 40 + wrong), rule, most)
+
+
+def test_what_annotation_tools_are_off_by_is_never_too_much():
+    """Boxes of labelImg begin at pixel 0 of files whose first pixel is 1."""
+    mended, account = mend(release_of([(-1 / 96, -1 / 80, 0.5, 0.5)] * 10), "clip", most=0.0)
+    assert account.clipped == len(mended.boxes) == 10

@@ -1,0 +1,31 @@
+"""Ids of photos: short where that is enough, and never the same for two paths."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oac.data.image_ids import short_ids
+
+PARTS = st.sampled_from(["a", "b", "a.b", "x", "1"])
+PATHS = st.lists(
+    st.builds(
+        lambda folders, name, end: "/".join([*folders, name]) + end,
+        st.lists(PARTS, max_size=2),
+        PARTS,
+        st.sampled_from([".jpg", ".png", ""]),
+    ),
+    unique=True,
+)
+
+
+@given(PATHS)
+def test_no_two_paths_have_one_id(paths):
+    assert len(set(short_ids(paths))) == len(paths)
+    names = [path.replace("/", "__") for path in paths]
+    assert len(set(short_ids(paths, names))) == len(paths)
+
+
+def test_an_id_is_the_name_where_that_is_enough():
+    assert short_ids(["train/a/1.jpg", "train/b/2.jpg"]) == ["1", "2"]
+    assert short_ids(["train/a/1.jpg", "val/b/1.jpg", "val/b/2.jpg"]) == ["train/a/1", "val/b/1", "2"]
+    assert short_ids(["a/1.jpg", "a/1.png"]) == ["a/1.jpg", "a/1.png"]
+    assert short_ids(["a/b.jpg", "a__b.jpg"], ["a__b", "a__b"]) == ["a/b", "a__b"]

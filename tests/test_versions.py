@@ -37,7 +37,7 @@ CODE = {
     ("PROPOSALS", 3): "0e9f4748d57ec006",
     ("PRETRAIN", 2): "99302521f460f323",
     ("PROBE", 3): "99d0da8cb59f6415",
-    ("REPORT", 2): "6bcd4a529fbe812e",
+    ("REPORT", 3): "6bcd4a529fbe812e",
 }
 
 

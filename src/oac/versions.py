@@ -16,5 +16,5 @@ PRETRAIN = 2
 PROBE = 3
 """Feature extraction, the linear probe and its metrics."""
 
-REPORT = 2
+REPORT = 3
 """Tables and figures."""

@@ -90,6 +90,7 @@ rule measure_recall:
         "logs/{study}/measure_recall.log",
     params:
         version=versions.PROPOSALS,
+        page=versions.REPORT,
         number=setting("proposals", "count"),
     message:
         "Measuring how many objects of {wildcards.study} the proposals find"

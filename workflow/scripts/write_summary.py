@@ -26,7 +26,9 @@ def main(smk: "Snakemake") -> None:
     histories = read_histories(smk.input.histories)
     replaced = replaced_photos(histories)
     unboxed = photos_without_boxes(json.loads(Path(smk.input.recall).read_text())) if smk.input.recall else None
-    bad_boxes = sentence(json.loads(Path(smk.input.subset).read_text(encoding="utf-8"))["bad_boxes"])
+    # Subsets that were chosen before boxes were counted had none that were bad, or were refused.
+    account = json.loads(Path(smk.input.subset).read_text(encoding="utf-8")).get("bad_boxes")
+    bad_boxes = sentence(account) if account else None
     if smk.input.verdicts:
         results = [Path(smk.input.verdicts).read_text(encoding="utf-8").strip()]
     else:

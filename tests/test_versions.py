@@ -33,7 +33,7 @@ KEYS = {
 # The code of each stage as of its number. When the test fails: if the same input now gives another output, raise the
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
-    ("STORE", 2): "3e7f07cf3bb009cd",
+    ("STORE", 2): "ffc2eee96be5c6e2",
     ("PROPOSALS", 3): "0e9f4748d57ec006",
     ("PRETRAIN", 2): "99302521f460f323",
     ("PROBE", 3): "99d0da8cb59f6415",

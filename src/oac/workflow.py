@@ -191,11 +191,12 @@ class StudyFiles:
         return json.dumps(identity, sort_keys=True)
 
     def _fingerprint(self) -> dict[str, str]:
-        """The state of a source's files, of a source whose annotations do not say it; with its location."""
-        if self.data["source"] != "photos":
-            return {}
-        self.shard_counts()  # refuses a folder without photos
-        return {"location": self.data["location"], "fingerprint": str(sources.fingerprint(self.data))}
+        """What the source's files are like, of a source in a folder that is there."""
+        try:
+            found = sources.fingerprint(self.data)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"study {self.name}: data.location: {error}") from None
+        return {"fingerprint": found} if found else {}
 
     def synthetic_options(self) -> dict[str, Any]:
         """What the synthetic release holds, without defaults. ConfigError where its objects do not fit its images."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -46,23 +47,66 @@ def test_a_folder_without_photos_is_refused(tmp_path, name, message):
         photos.read_release(tmp_path / name)
 
 
-def test_whatever_happens_to_a_photo_changes_the_fingerprint(folder):
-    seen = [photos.fingerprint(folder)]
-    assert photos.fingerprint(folder) == seen[0]
+def fingerprint(data):
+    sources._fingerprint.cache_clear()  # a call of Snakemake asks once
+    return sources.fingerprint(data)
 
-    def changes(happen):
-        happen()
-        seen.append(photos.fingerprint(folder))
+
+def check_changes(data, *happen):
+    """Each of some events gives another fingerprint, and none gives the one before again."""
+    seen = [fingerprint(data)]
+    assert fingerprint(data) == seen[0] is not None
+    for event in happen:
+        event()
+        seen.append(fingerprint(data))
         assert len(set(seen)) == len(seen)
 
+
+def test_whatever_happens_to_a_photo_is_noticed(folder):
     deep = folder / "two/deeper/same.jpg"
-    changes(lambda: deep.write_bytes(b"other"))
-    changes(lambda: os.utime(deep, (1, 1)))
-    changes(lambda: deep.rename(folder / "two/deeper/other.jpg"))
-    changes(lambda: (folder / "two/deeper/new.jpg").write_bytes(b""))
-    changes(lambda: (folder / "1e5.gif").unlink())
+    data = {"source": "photos", "location": str(folder)}
+    check_changes(
+        data,
+        lambda: deep.write_bytes(b"other"),
+        lambda: os.utime(deep, (1, 1)),
+        lambda: deep.rename(folder / "two/deeper/other.jpg"),
+        lambda: (folder / "two/deeper/new.jpg").write_bytes(b""),
+        lambda: (folder / "1e5.gif").unlink(),
+    )
+    before = fingerprint(data)
     (folder / "more notes.txt").write_text("which nobody reads")
-    assert photos.fingerprint(folder) == seen[-1]
+    assert fingerprint(data) == before
+
+
+def test_what_happens_to_the_files_of_other_sources_is_noticed(tmp_path):
+    """Edited annotations, photos that are replaced, come or are put back; a data set that is moved stays the same."""
+    for name in ("Annotations/1.xml", "JPEGImages/1.jpg", "train/cat/1.jpg", "val/cat/2.jpg", "t/1.jpg", "v/2.jpg"):
+        (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "a" / name).write_text("<one>")
+    (tmp_path / "a/boxes.csv").write_text("path,split\nt/1.jpg,train\nt/1.jpg,train\nt/9.jpg,train\n")
+    root = tmp_path / "a"
+
+    def write(name, text="other"):
+        return lambda: (root / name).write_text(text)
+
+    for source, options, events in [
+        (
+            "voc",
+            {},
+            [write("Annotations/1.xml", "<two>"), write("JPEGImages/1.jpg", "longer"), write("Annotations/2.xml")],
+        ),
+        ("imagenet", {"train": "train", "test": "val"}, [write("train/cat/3.jpg"), write("val/cat/3.jpg")]),
+        ("coco", {"train_photos": "t", "test_photos": "v"}, [write("t/1.jpg", "longer"), write("v/3.jpg")]),
+        ("folder", {"boxes": "boxes.csv"}, [write("t/1.jpg", "longer still"), write("t/9.jpg")]),
+    ]:
+        data = {"source": source, source: options, "location": str(root)}
+        check_changes(data, *events)
+        before = fingerprint(data)
+        shutil.copytree(root, tmp_path / f"moved {source}")
+        assert fingerprint(data | {"location": str(tmp_path / f"moved {source}")}) == before
+    absent = {"source": "voc", "voc": {}, "location": str(tmp_path / "absent")}
+    assert fingerprint(absent) is None
+    assert fingerprint({"source": "synthetic", "synthetic": {}}) is None
 
 
 @pytest.mark.parametrize(("most", "left"), [(None, 7), (3, 3), (50, 7)])

@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from oac.data.image_ids import short_ids
+from oac.data.photo_files import short_ids, sizes
 from oac.data.tables import IMAGE_COLUMNS, Release, check_release, check_unique
 
 
@@ -33,6 +34,12 @@ def most_photos(folder: str | Path, *, train_photos: str, test_photos: str, **_:
         if not place.is_dir():
             raise FileNotFoundError(f"{place} does not exist; the photos of an instances_*.json are expected there")
     return {"train": len(os.listdir(folder / train_photos)), "test": len(os.listdir(folder / test_photos))}
+
+
+def state(folder: str | Path, *, train_photos: str, test_photos: str, **_: object) -> Iterator[str]:
+    """The size of each photo."""
+    for place in (train_photos, test_photos):
+        yield from sizes(Path(folder) / place)
 
 
 def read_release(folder: str | Path, *, train: str, test: str, train_photos: str, test_photos: str) -> Release:

@@ -12,6 +12,7 @@ The file has a line for each box and a header that names the columns, in any ord
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from PIL import Image
 
 from oac.csv_tables import read_text_table
 from oac.data.decode import FORMATS
-from oac.data.image_ids import short_ids
 from oac.data.openimages import rotate_boxes
+from oac.data.photo_files import short_ids
 from oac.data.tables import (
     BOX_COLUMNS,
     FLAGS,
@@ -50,6 +51,15 @@ def most_photos(folder: str | Path, *, boxes: str, **_: object) -> dict[str, int
     _check_there(path)
     counts: dict[str, int] = read_text_table(path)["split"].value_counts().to_dict()
     return {split: counts[split] for split in SPLITS if split in counts}
+
+
+def state(folder: str | Path, *, boxes: str, **_: object) -> Iterator[str]:
+    """The size of each photo that the file names."""
+    path = Path(folder) / boxes
+    _check_there(path)
+    for name in sorted(set(read_text_table(path).get("path", []))):
+        photo = Path(folder, name)
+        yield f"{name}\t{photo.stat().st_size if photo.is_file() else 'absent'}"
 
 
 def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Release:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -47,15 +48,15 @@ def find(folder: str | Path) -> tuple[list[str], list[str]]:
 
 
 def files(folder: str | Path, *, labels: str | None = None) -> list[str]:
-    """The folder, whose time does not tell of all below it (see `fingerprint`), and the file of labels."""
+    """The folder, whose time does not tell of all below it (see `state`), and the file of labels."""
     return [str(folder), *([labels] if labels else [])]
 
 
-def fingerprint(folder: str | Path) -> str:
-    """A hash of the photos' paths, sizes and times: another where a photo came, went or was replaced."""
-    stats = ((name, os.stat(Path(folder, name))) for name in find(folder)[0])
-    text = "\n".join(f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}" for name, stat in stats)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def state(folder: str | Path, **_: object) -> Iterator[str]:
+    """Path, size and time of each photo."""
+    for name in find(folder)[0]:
+        found = os.stat(Path(folder, name))
+        yield f"{name}\t{found.st_size}\t{found.st_mtime_ns}"
 
 
 def most_photos(folder: str | Path, *, labels: str | None = None) -> dict[str, int]:

@@ -1,15 +1,17 @@
 """Which files a study's source is read from, and how: the one place that knows the sources apart.
 
-A source that lies in a folder is a module of this package, named like the source, with three functions. The options
+A source that lies in a folder is a module of this package, named like the source, with four functions. The options
 are those under its name in the study file. Adding one is that module and its keys in the schema.
 - `files(folder, **options)`: the files it is read from, `folder` or below it and known unseen the first of them.
 - `read_release(folder, **options)`.
 - `most_photos(folder, **options)`: for each split the number of its photos, or more.
+- `state(folder, **options)`: lines, another one where a file that is not among `files` came, went or changed.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import json
 import urllib.parse
@@ -65,13 +67,19 @@ def shards(data: Mapping[str, Any]) -> dict[str, int]:
 
 
 def fingerprint(data: Mapping[str, Any]) -> str | None:
-    """What tells that the files of a source without annotations have changed; None where its annotations would."""
-    return _fingerprint(data["source"], local_folder(data["location"])) if data["source"] == "photos" else None
+    """A hash of what a source in a folder is made of; None of others, and where the folder is not there.
+
+    The folder's own place is no part of it, so a data set may be moved.
+    """
+    if data["source"] in (*DOWNLOADED, "dicts") or not Path(folder := local_folder(data["location"])).is_dir():
+        return None
+    return _fingerprint(data["source"], folder, json.dumps(_options(data), sort_keys=True))
 
 
 @functools.cache
-def _fingerprint(source: str, folder: str) -> str:
-    return str(_module(source).fingerprint(folder))
+def _fingerprint(source: str, folder: str, options: str) -> str:
+    text = "\n".join(_module(source).state(folder, **json.loads(options)))
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 @functools.cache

@@ -9,15 +9,17 @@ Boxes are of the pixels as stored and photos have no rotation here, so none is t
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from oac.data.photo_files import sizes
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
 
 
@@ -30,6 +32,13 @@ def most_photos(folder: str | Path, *, train: str = "train", test: str = "val") 
     """How many photos the lists of the two splits name."""
     lists = files(folder, train=train, test=test)
     return {split: len(_read_list(Path(path))) for split, path in zip(("train", "test"), lists, strict=True)}
+
+
+def state(folder: str | Path, **_: object) -> Iterator[str]:
+    """What each annotation holds, and the size of each photo."""
+    for path in sorted(Path(folder, "Annotations").glob("*.xml")):
+        yield f"{path.name}\t{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    yield from sizes(Path(folder, "JPEGImages"))
 
 
 def read_release(folder: str | Path, *, train: str = "train", test: str = "val") -> Release:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oac.data.image_ids import short_ids
+from oac.data.photo_files import short_ids
 
 PARTS = st.sampled_from(["a", "b", "a.b", "x", "1"])
 PATHS = st.lists(

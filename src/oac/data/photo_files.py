@@ -1,10 +1,12 @@
-"""Short ids of photos: the file's name where that is enough, else as much of the path as it takes."""
+"""Files of photos: ids as short as can be, and their sizes, which tell of most changes."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 
 def short_ids(paths: Sequence[str], names: Sequence[str] | None = None) -> list[str]:
@@ -24,3 +26,12 @@ def short_ids(paths: Sequence[str], names: Sequence[str] | None = None) -> list[
             return ids
         for row in twice:
             level[row] += 1
+
+
+def sizes(folder: Path) -> Iterator[str]:
+    """Path and size of each file at any depth below a folder, sorted; nothing where there is no folder."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(place, name)
+            yield f"{path.relative_to(folder).as_posix()}\t{path.stat().st_size}"

@@ -35,9 +35,9 @@ KEYS = {
 CODE = {
     ("STORE", 2): "ffc2eee96be5c6e2",
     ("PROPOSALS", 3): "0e9f4748d57ec006",
-    ("PRETRAIN", 2): "99302521f460f323",
+    ("PRETRAIN", 2): "ec5be37330b23606",
     ("PROBE", 3): "99d0da8cb59f6415",
-    ("REPORT", 3): "6bcd4a529fbe812e",
+    ("REPORT", 3): "66739fa18e7e96cf",
 }
 
 

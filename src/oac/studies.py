@@ -16,7 +16,7 @@ from oac.configuration import filled, read_yaml, without_defaults
 UNCROPPED = "none"  # the crops of a method that does not crop
 RANDOM_INIT = "random_init"  # the method of the reference row: a network as it was initialised
 PRETRAINED = "pretrained"  # that of an encoder which there is already
-UNTRAINED = (RANDOM_INIT, PRETRAINED)  # methods that train and crop nothing
+FIXED_ENCODERS = (RANDOM_INIT, PRETRAINED)  # methods that train and crop nothing
 
 
 @functools.cache
@@ -98,8 +98,8 @@ def contrasts(study: Mapping[str, Any]) -> list[tuple[tuple[str, str], tuple[str
 
 
 def variant_of(name: str) -> tuple[str, str]:
-    """Method and crops of a variant as a study file names it: crops of MoCo-v2, method/crops, or one of UNTRAINED."""
-    if name in UNTRAINED:
+    """Method and crops of a variant as a study file names it: crops of MoCo-v2, method/crops, or a fixed encoder."""
+    if name in FIXED_ENCODERS:
         return name, UNCROPPED
     method, _, crops = name.rpartition("/")
     return method or "moco_v2", crops

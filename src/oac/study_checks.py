@@ -12,7 +12,7 @@ from typing import Any
 
 from oac import crop_options
 from oac.configuration import ConfigError, checked
-from oac.studies import UNCROPPED, UNTRAINED, box_sources, contrasts, runs, schema, variant_of
+from oac.studies import FIXED_ENCODERS, UNCROPPED, box_sources, contrasts, runs, schema, variant_of
 
 SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each is read for its own sources only
     "synthetic": ("synthetic",),
@@ -150,7 +150,7 @@ def _check_methods(study: Mapping[str, Any], file: str | Path) -> None:
     """Check that methods name crop variants that there are, and batches that divide into their splits."""
     for method, options in study["methods"].items():
         for crops in options["crops"] if options["crops"] != "all" else []:
-            if crops not in study["crops"] and not (method in UNTRAINED and crops == UNCROPPED):
+            if crops not in study["crops"] and not (method in FIXED_ENCODERS and crops == UNCROPPED):
                 known = ", ".join(study["crops"])
                 raise ConfigError(f"{file}: methods.{method}.crops names {crops}, but the crop variants are {known}")
         part = schema()["properties"]["methods"]["properties"][method]

@@ -98,7 +98,7 @@ class StudyFiles:
 
     def histories(self) -> list[str]:
         """The histories of the runs that are trained."""
-        trained = [run for run in studies.runs(self.study) if run[0] not in studies.UNTRAINED]
+        trained = [run for run in studies.runs(self.study) if run[0] not in studies.FIXED_ENCODERS]
         return [f"{self.folder}/pretrain/{m}/{c}/seed{s}/history.jsonl" for m, c, s in trained]
 
     def encoders(self) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from oac import studies, versions
 from oac.configuration import deep_merge, filled
 from oac.crop_options import crop_params, with_defaults
-from oac.studies import PRETRAINED, UNTRAINED
+from oac.studies import FIXED_ENCODERS, PRETRAINED
 
 VIEWS = ("query", "key")
 
@@ -27,7 +27,7 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     Raises KeyError, naming what there is, for a method or a crop variant that the study does not have.
     """
     for kind, name in (("methods", method), ("crops", crops)):
-        if name not in study[kind] and not (method in UNTRAINED and kind == "crops"):
+        if name not in study[kind] and not (method in FIXED_ENCODERS and kind == "crops"):
             raise KeyError(f"study {study['name']} has no {name!r} in `{kind}`: there are {', '.join(study[kind])}")
     recipe = {
         "recipe_version": versions.PRETRAIN,
@@ -38,7 +38,7 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     }
     if method == PRETRAINED:
         return recipe | {"encoder": study["methods"][method]["encoder"]}
-    if method in UNTRAINED:
+    if method in FIXED_ENCODERS:
         return recipe
     variant = with_defaults(study["crops"][crops])
     options = {key: value for key, value in study["methods"][method].items() if key not in ("crops", "seeds")}
@@ -80,7 +80,7 @@ def defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
     recipe: complete, or only what differs from the defaults.
     """
-    if recipe["method"] in UNTRAINED:
+    if recipe["method"] in FIXED_ENCODERS:
         return {}
     parts = studies.schema()["properties"]
     options = filled({}, parts["methods"]["properties"][recipe["method"]])

@@ -12,7 +12,7 @@ from oac.report.formats import Column, Table, interval_text, points
 from oac.report.results import Results, Variant
 from oac.report.statistics import ROUNDING
 from oac.report.variant_tables import variant_cells, variant_columns
-from oac.studies import UNTRAINED
+from oac.studies import FIXED_ENCODERS
 
 
 def machines_table(here: Results, there: Results) -> Table:
@@ -67,7 +67,7 @@ def _yes_or_no(row: Any) -> str:
 
 
 def _notes(rows: list[dict[str, Any]]) -> list[str]:
-    trained = [row for row in rows if row["method"] not in UNTRAINED]
+    trained = [row for row in rows if row["method"] not in FIXED_ENCODERS]
     means = max((abs(row["difference_points"]) for row in trained), default=0.0)
     largest = max((row["largest_points"] for row in trained), default=0.0)
     judged = [row["within"] for row in rows if row["within"] is not None]

@@ -17,7 +17,7 @@ import numpy as np
 from oac.report.formats import MISSING, Column, Row, Table, change, interval_text, p_value, p_words, points
 from oac.report.results import MAP, Metric, Results, Variant, method_name
 from oac.report.statistics import SMALLEST_SAMPLE, Difference, adjusted, t_interval
-from oac.studies import RANDOM_INIT, UNTRAINED
+from oac.studies import FIXED_ENCODERS, RANDOM_INIT
 
 PRIMARY, SECONDARY, DESCRIPTIVE = "primary", "secondary", "descriptive"
 
@@ -152,7 +152,7 @@ def _columns(metric: Metric) -> list[Column]:
 def _in_words(row: Row, side: str = "") -> str:
     """The variant of a side in words; the method stands beside it."""
     method, crops, boxes = (row[f"{side}{key}"] for key in ("method", "crops", "boxes"))
-    return method_name(method) if method in UNTRAINED else Variant(method, crops, None, boxes).crops_name
+    return method_name(method) if method in FIXED_ENCODERS else Variant(method, crops, None, boxes).crops_name
 
 
 def _notes(rows: Sequence[Row], metric: Metric) -> list[str]:

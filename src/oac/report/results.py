@@ -12,7 +12,7 @@ from typing import Any
 from oac import crop_options
 from oac.report.paper import UNBOXED_POLICIES, PaperValue
 from oac.report.statistics import NO_DIFFERENCE, Difference, Interval, difference, t_interval
-from oac.studies import PRETRAINED, RANDOM_INIT, UNTRAINED
+from oac.studies import FIXED_ENCODERS, PRETRAINED, RANDOM_INIT
 
 METHOD_NAMES = {
     "supervised": "Supervised",
@@ -23,7 +23,10 @@ METHOD_NAMES = {
     RANDOM_INIT: "Random initialisation",
     PRETRAINED: "Given encoder",
 }
-REFERENCE_METHODS = ("supervised", *UNTRAINED)  # what a crop policy is compared with, whatever they crop themselves
+REFERENCE_METHODS = (
+    "supervised",
+    *FIXED_ENCODERS,
+)  # what a crop policy is compared with, whatever they crop themselves
 BOX_NAMES = {
     "bing": "BING",
     "ground_truth": "ground truth",
@@ -117,7 +120,7 @@ class Variant:
     @property
     def trained(self) -> bool:
         """Whether its runs were trained at all."""
-        return self.method not in UNTRAINED
+        return self.method not in FIXED_ENCODERS
 
     @property
     def n(self) -> int:

@@ -9,14 +9,14 @@ from typing import Any
 from oac.report.formats import MISSING, Column, Table, points, shown
 from oac.report.results import BATCH, BOX_NAMES, MAP, METHOD_NAMES, Metric, Results, Variant, method_name
 from oac.report.statistics import NO_DIFFERENCE
-from oac.studies import UNTRAINED
+from oac.studies import FIXED_ENCODERS
 
 BATCH_SIZES = (32, 64, 256)
 
 
 def crops_table(results: Results) -> Table:
     """Every crop variant of MoCo-v2 in the order of the runs, then random initialisation and supervised."""
-    return _table(results, results.of("moco_v2", *UNTRAINED, "supervised"), "Crop policies")
+    return _table(results, results.of("moco_v2", *FIXED_ENCODERS, "supervised"), "Crop policies")
 
 
 def methods_table(results: Results) -> Table:

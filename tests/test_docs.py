@@ -26,8 +26,8 @@ def test_links_lead_somewhere_and_no_gap_is_left(page):
             assert (page.parent / link).exists(), link
 
 
-def test_the_readme_names_every_study_and_no_other():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_studies_names_every_study_and_no_other():
+    text = (ROOT / "docs/studies.md").read_text(encoding="utf-8")
     studies = {path.stem for path in (ROOT / "config/studies").glob("*.yaml")}
     assert set(re.findall(r"config/studies/(\w+)\.yaml", text)) == studies
 

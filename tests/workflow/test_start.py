@@ -167,7 +167,7 @@ def test_a_data_set_that_is_not_there_is_named_with_the_key(fresh, tmp_path):
     assert "docs/data.md" in result.text
 
 
-def test_the_readme_draws_the_rules_as_they_are(fresh):
+def test_the_page_of_studies_draws_the_rules_as_they_are(fresh):
     drawn = fresh.run(
         "-F", "--rulegraph", "mermaid-js", "results/demo/report/summary.md", "results/demo/report/check.json",
         config=fresh.repo / "config/config.yaml",
@@ -179,8 +179,8 @@ def test_the_readme_draws_the_rules_as_they_are(fresh):
     tables_and_figures["make_release"] = "make_release"
     rules = {key: tables_and_figures[name] for key, name in names.items()}
     edges = {(rules[first], rules[second]) for first, second in re.findall(r"(id\d+) --> (id\d+)", drawn.text)}
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = readme[readme.index("```mermaid") :]
+    page = (ROOT / "docs/studies.md").read_text(encoding="utf-8")
+    shown = page[page.index("```mermaid") :]
     shown = shown[: shown.index("```\n", 5)]
     assert set(re.findall(r"(\w+) --> (\w+)", shown)) == {edge for edge in edges if edge[0] != edge[1]}
 

@@ -38,13 +38,14 @@ localrules:
 
 
 rule all:
+    """The tables, figures and verdicts of the configured studies, each on one page (the default)."""
     default_target: True
     input:
         collect("results/{study}/report/summary.md", study=config["studies"]),
 
 
-# The paper's studies, its numbers beside ours, and the table that joins two of the studies.
 rule paper:
+    """The paper's studies at its own size, its numbers beside ours, and the table that joins two of them."""
     input:
         collect(
             "results/{study}/report/{file}",
@@ -54,8 +55,8 @@ rule paper:
         "results/paper/table1.md",
 
 
-# The subset, the image store and the authors' dicts of the configured studies.
 rule data:
+    """The subset, the photo store and the authors' dicts of the configured studies."""
     input:
         collect(
             "results/{study}/data/{file}",
@@ -64,25 +65,26 @@ rule data:
         ),
 
 
-# An encoder of a folder of photos, and a page about it: snakemake encoder --config photos=DIR
 rule encoder:
+    """An encoder of a folder of photos, and a page about it: snakemake encoder --config photos=DIR."""
     input:
         "results/my_photos/report/summary.md",
 
 
 rule figures:
+    """The figures of the configured studies."""
     input:
         configured("figures"),
 
 
-# Everything that the HTML report shows: snakemake --report FILE report
 rule report:
+    """Everything that the HTML report shows: snakemake --report FILE report."""
     input:
         configured("report"),
 
 
-# One sentence for each comparison with scene crops, and the paper's numbers beside ours.
 rule check:
+    """The verdicts of the configured studies, and the paper's numbers beside ours."""
     input:
         collect(
             "results/{study}/report/{file}",

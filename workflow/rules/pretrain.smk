@@ -24,6 +24,8 @@ rule pretrain:
     # On a CPU two runs side by side do more than one run on two cores; on a GPU these make the batches.
     threads: max(1, 8 * GPUS // NODES // RUNS_PER_GPU) if GPUS else 1
     resources:
+        # A retry is for interruptions: what would fail again is not tried again.
+        attempt=lambda wildcards, attempt: attempt,
         gpu=GPUS,
         # All on one machine, or all GPUs of each of several.
         nodes=NODES,
@@ -42,7 +44,7 @@ rule pretrain:
         'exec python "$SCRIPTS"/pretrain.py --images {input.images} --boxes {input.boxes}'
         " --classes {input.classes} --photos {params.photos} --proposals '{input.proposals}'"
         " --recipe {params.recipe:q} --state {params.state} --threads {threads} --gpus {resources.gpu}"
-        " --nodes {resources.nodes} --compile {resources.compile}"
+        " --nodes {resources.nodes} --compile {resources.compile} --attempt {resources.attempt}"
         " --out {output.encoder} --history {output.history} > {log} 2>&1"
 
 

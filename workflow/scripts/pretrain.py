@@ -40,6 +40,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rendezvous", help="HOST:PORT where the machines meet; without it srun starts them")
     parser.add_argument("--compile", choices=["auto", "on", "off"], default="off", help="whether to compile networks")
     parser.add_argument("--checkpoint-seconds", type=float, default=120.0, help="time between checkpoints")
+    parser.add_argument("--attempt", type=int, default=1, help="which one this is of a job that is tried again")
     parser.add_argument("--out", type=Path, required=True, help="encoder to write")
     parser.add_argument("--history", type=Path, required=True, help="history to write")
     return parser.parse_args()
@@ -51,10 +52,24 @@ def main() -> None:
     if "LOCAL_RANK" in os.environ:
         train(options)
         return
+    refuse_repetition(options)
     if options.nodes > 1 and not options.rendezvous:
         launch(options)
     with use_gpus(options.gpus // options.nodes):
         watch(options) if max(options.gpus, options.processes) > 1 else train(options)
+
+
+def failure_note(options: argparse.Namespace) -> Path:
+    """Where it stands why a run failed as it would fail again: beside its checkpoints."""
+    return options.state.with_name(f"{options.state.name}.failed")
+
+
+def refuse_repetition(options: argparse.Namespace) -> None:
+    """Raise ValueError where the attempt before failed as this one would; a first attempt starts afresh."""
+    note = failure_note(options)
+    if options.attempt > 1 and note.exists():
+        raise ValueError(f"{note.read_text(encoding='utf-8')} (not tried again, as it would end in the same way)")
+    note.unlink(missing_ok=True)
 
 
 def launch(options: argparse.Namespace) -> NoReturn:
@@ -103,6 +118,11 @@ def train(options: argparse.Namespace) -> None:
         if PREEMPTED in os.environ:
             Path(os.environ[PREEMPTED]).touch()
         sys.exit(EXIT_PREEMPTED)
+    except (ValueError, FloatingPointError) as error:  # bad input, and training that diverged
+        note = failure_note(options)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(str(error), encoding="utf-8")
+        raise
 
 
 def watch(options: argparse.Namespace) -> None:

@@ -33,11 +33,11 @@ KEYS = {
 # The code of each stage as of its number. When the test fails: if the same input now gives another output, raise the
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
-    ("STORE", 2): "ffc2eee96be5c6e2",
+    ("STORE", 2): "ac577a3fa5ba1e17",
     ("PROPOSALS", 3): "0e9f4748d57ec006",
-    ("PRETRAIN", 2): "ec5be37330b23606",
+    ("PRETRAIN", 2): "8dfc0f336eb12fe2",
     ("PROBE", 3): "99d0da8cb59f6415",
-    ("REPORT", 3): "66739fa18e7e96cf",
+    ("REPORT", 3): "1a6a0ccf853be2dd",
 }
 
 

@@ -58,6 +58,8 @@ def complete_study(study: dict[str, Any], given: Mapping[str, Any], file: str | 
         raise ConfigError(f"{file}: pretrain needs images_seen or epochs, and one of them alone")
     if "probe" in study:
         _check_probe(study, file)
+    elif not set(study["methods"]) - set(FIXED_ENCODERS):
+        raise ConfigError(f"{file}: methods train nothing and there is no probe: add either")
 
 
 def _check_source(study: dict[str, Any], given: Mapping[str, Any], file: str | Path) -> None:
@@ -123,6 +125,8 @@ def _check_probe(study: Mapping[str, Any], file: str | Path) -> None:
     if edges != sorted(set(edges)):
         raise ConfigError(f"{file}: probe.size_edges must rise: {edges}")
     shards = data["store"].get("shards")
+    if shards is not None and "test" not in shards:
+        raise ConfigError(f"{file}: data.store.shards has no test split, which the probe is tested on")
     if probe["test"] == "validation" and (
         data["source"] in WITHOUT_VALIDATION if shards is None else "validation" not in shards
     ):

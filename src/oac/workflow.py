@@ -101,10 +101,6 @@ class StudyFiles:
         trained = [run for run in studies.runs(self.study) if run[0] not in studies.FIXED_ENCODERS]
         return [f"{self.folder}/pretrain/{m}/{c}/seed{s}/history.jsonl" for m, c, s in trained]
 
-    def encoders(self) -> list[str]:
-        """The encoders of the runs that are trained."""
-        return [history.replace("history.jsonl", "encoder.safetensors") for history in self.histories()]
-
     def require_probe(self) -> None:
         """Raise ConfigError where the study ends with its encoders."""
         if "probe" not in self.study:
@@ -219,9 +215,12 @@ class StudyFiles:
         if "shards" not in self.data["store"]:
             self.release_location()
         try:
-            return sources.shards(self.data)
+            counts = sources.shards(self.data)
         except (OSError, ValueError) as error:
             raise ConfigError(f"study {self.name}: data.location: {error}") from None
+        if "probe" in self.study and "test" not in counts:
+            raise ConfigError(f"study {self.name}: there are no test photos, which its probe is tested on")
+        return counts
 
     def shards(self, *splits: str) -> list[str]:
         """The shards of some splits, of all where none is given."""
@@ -271,6 +270,10 @@ class StudyFiles:
     def published_file(self, file: str) -> list[str]:
         """The file that a download reads, where the workflow makes it itself."""
         return [f"resources/{self.name}/published/{file}"] if self.data["source"] == "synthetic" else []
+
+    def source_location(self) -> str:
+        """Where a source that lies in a folder lies."""
+        return str(self.data.get("location", ""))
 
     def source_files(self) -> list[str]:
         """The source's own files, as the study file says."""

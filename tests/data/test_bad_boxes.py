@@ -56,7 +56,7 @@ def test_the_first_are_named_with_photo_and_corners():
     assert len(mended.boxes) == 41
     assert mended.boxes["xmin"].iloc[-1] == 0
     text = sentence(account.as_dict())
-    assert "Of 42 boxes 1 reached beyond their photo and were clipped to it, and 1 without area" in text
+    assert "Of 42 boxes 1 reached beyond their photo and were clipped to it, and 1 were left out" in text
     assert "dog of photo p40, x -0.01 to 0.5, y 0.2 to 0.7" in text
     dropped, account = mend(release_of(boxes), "drop", most=0.05)
     assert (len(dropped.boxes), account.clipped, account.dropped) == (40, 0, 2)

@@ -25,6 +25,9 @@ def folder(tmp_path):
         path.write_bytes(b"")
     (tmp_path / "photos/one/notes.txt").write_text("no photo")
     (tmp_path / "photos/.DS_Store").write_bytes(b"")
+    for name in ("@eaDir/same.jpg", ".thumbnails/same.jpg"):  # what a desktop leaves
+        (tmp_path / "photos/one" / name).parent.mkdir()
+        (tmp_path / "photos/one" / name).write_bytes(b"")
     with open(os.fsencode(tmp_path / "photos") + b"/\xff.jpg", "wb"):  # a name that is no text
         pass
     return tmp_path / "photos"
@@ -38,6 +41,19 @@ def test_photos_are_found_at_any_depth_by_their_suffix_and_the_others_counted(fo
     assert release.images["image_id"].tolist() == release.images["path"].tolist() == sorted(NAMES)
     assert set(release.images["split"]) == {"train"}
     assert (len(release.boxes), len(release.classes), release.other_files) == (0, 0, 3)
+
+
+def test_linked_folders_are_searched_and_a_circle_ends(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/far.jpg").touch()
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "circle").symlink_to(folder)
+    (folder / "nowhere.jpg").symlink_to(tmp_path / "absent.jpg")
+    (folder / "._one.jpg").touch()
+    found, others = photos.find(folder)
+    assert found == sorted([*NAMES, "link/far.jpg", "nowhere.jpg"])
+    assert "._one.jpg" in others
+    assert "nowhere.jpg\tabsent\t0" in list(photos.state(folder))
 
 
 @pytest.mark.parametrize(("name", "message"), [("absent", "is no folder"), ("empty", "holds no photo .* files: 0")])
@@ -157,7 +173,7 @@ def write_labels(folder, text):
 def test_labels_choose_the_photos_and_each_has_a_whole_box(folder, tmp_path):
     labels = write_labels(
         tmp_path,
-        "split,label,image_id\ntrain,01,UPPER.JPG\ntest,NA,two/deeper/same.jpg\ntrain,NA,UPPER.JPG\ntrain,NA,UPPER.JPG\n",
+        "split,label,image_id\ntrain, 01 ,UPPER.JPG\ntest,NA,two\\deeper\\same.jpg\n" + 2 * "train,NA,UPPER.JPG\n",
     )
     release = photos.read_release(folder, labels=labels)
     assert dict(zip(release.images["image_id"], release.images["split"], strict=True)) == {
@@ -192,7 +208,8 @@ def test_without_splits_a_fifth_is_test_whatever_else_is_labelled(tmp_path):
     ("text", "message"),
     [
         ("image_id,label\nUPPER.JPG,a\nabsent.jpg,a\n", r"labels\.csv, line 3: photo absent\.jpg is not in .*photos"),
-        ("image_id,label\nUPPER.JPG,\n", r"labels\.csv, line 2: label must not be blank"),
+        ("image_id,label\nUPPER.JPG, \n", r"labels\.csv, line 2: label must not be blank"),
+        ("image_id,label\n", r"labels\.csv has no line of a label"),
         ("image_id,class\nUPPER.JPG,a\n", r"labels\.csv: column label is missing"),
         ("image_id,label,split\nUPPER.JPG,a,val\n", r"line 2: split must be train or test, not 'val'"),
         ("image_id,label,split\nUPPER.JPG,a,test\nUPPER.JPG,b,train\n", r"UPPER\.JPG is in train and in test"),

@@ -213,6 +213,7 @@ def test_a_source_is_read_where_its_files_lie(tmp_path: Path, module: object) ->
     data = {"source": name, "location": str(tmp_path), name: own, "store": {"shards": {"train": 1, "test": 1}}}
     assert sources.annotation_files(data) == []
     files = sources.local_files(data)
+    assert files
     assert all(Path(file).is_relative_to(tmp_path) for file in files)
     seen = []
 
@@ -222,7 +223,9 @@ def test_a_source_is_read_where_its_files_lie(tmp_path: Path, module: object) ->
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "read_release", read_release)
-        assert sources.read({"source": name, name: own, "shards": {}}, files, tmp_path / "release") == "tables"
+        assert (
+            sources.read({"source": name, name: own, "shards": {}}, str(tmp_path), tmp_path / "release") == "tables"
+        )
     assert seen == [(tmp_path, own)]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from oac.data import voc
+from oac.data.bad_boxes import mend
 from oac.data.subset import select
 from oac.proposals.comparison import without_difficult
 
@@ -155,3 +156,15 @@ def test_lists_hold_an_id_a_line_and_perhaps_a_flag(folder: Path, text: str, ids
     (folder / "ImageSets/Main/train.txt").write_text(text, encoding="utf-8")
     images = voc.read_release(folder).images
     assert images["image_id"][images["split"] == "train"].tolist() == ids
+
+
+def test_difficult_marks_are_of_each_box_of_an_object_and_of_clipped_ones(folder: Path) -> None:
+    several = (
+        thing("dog", (1, 20, 1, 10)).replace("</object>", "")
+        + thing("dog", (101, 120, 51, 60)).partition("0</difficult>")[2]
+    )
+    hard = thing("cat", (1, 300, 1, 10), difficult=1)
+    (folder / "Annotations/000002.xml").write_text(annotation(several, hard))
+    boxes = mend(voc.read_release(folder), "clip", most=1)[0].boxes
+    left = without_difficult(boxes, voc.difficult_objects(folder, ["000002"]))
+    assert left["label"][left["image_id"] == "000002"].tolist() == ["dog", "dog"]

@@ -29,12 +29,12 @@ try:
         ]
     )
     for key, where in (("photos", "location"), ("labels", "labels")):
-        for name in ("my_photos", "my_labels") if config[key] is not None else ():
-            if where in STUDIES[name]["data"]:
-                STUDIES[name]["data"][where] = config[key]
+        for name in {"my_photos", "my_labels"} & STUDIES.keys():
+            if config[key] is not None and where in STUDIES[name]["data"]:
+                STUDIES[name]["data"][where] = str(config[key])
     # Where results exist already, Snakemake would not look for the folder.
     if config["photos"] is not None and workflow.is_main_process:
-        StudyFiles(STUDIES["my_photos"]).shard_counts()
+        StudyFiles(study_files.find(STUDIES, "my_photos", BROKEN)).shard_counts()
     # --config hands a null inside of braces on as text.
     config["table1"] = {
         column: None if name == "null" else name

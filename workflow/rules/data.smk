@@ -48,6 +48,9 @@ rule check_subset:
         steps="resources/{study}/subset_checked.json",
     log:
         "logs/{study}/check_subset.log",
+    resources:
+        # No parameter: a data set may be moved.
+        source=ask("source_location"),
     params:
         version=versions.STORE,
         options=ask("subset_options"),
@@ -70,6 +73,9 @@ rule select_subset:
         page="results/{study}/data/summary.md",
     log:
         "logs/{study}/select_subset.log",
+    resources:
+        # No parameter: a data set may be moved.
+        source=ask("source_location"),
     params:
         version=versions.STORE,
         options=ask("subset_options"),

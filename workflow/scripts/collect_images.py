@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 def main(smk: "Snakemake") -> None:
     """Write images.parquet from the indexes of the shards that the study file names, and what is missing in them."""
     folder = Path(smk.output.images).with_name("photos")
-    images = stored_images(folder)
-    # A study that had more shards before has left some behind.
+    # A study that had more photos, or other shards, has left some behind, which readers of the store would find.
     expected = {Path(path).name.removesuffix(".index.parquet") for path in smk.input.indexes}
-    left_over = sorted(set(images["shard"]) - expected)
-    if left_over:
-        raise ValueError(f"{folder} holds shards that the study does not have ({', '.join(left_over)}): remove them")
+    for index in folder.glob("*/*.index.parquet"):
+        if (shard := index.name.removesuffix(".index.parquet")) not in expected:
+            print(f"removing the shard {shard}, which the study does not have any more")
+            for file in index.parent.glob(f"{shard}.*"):
+                file.unlink()
+    images = stored_images(folder)
     with writing(smk.output.missing) as path:
         lists = [index.replace(".index.parquet", ".missing.csv") for index in smk.input.indexes]
         # An id is text, whatever it looks like: 000009, 1e5, NA.

@@ -49,7 +49,7 @@ def write(study: str, options: dict[str, Any], subset: Subset, output: "OutputFi
 def main(smk: "Snakemake") -> None:
     """Choose; the rule that only tries the filters has the accounting for its output."""
     study, options = smk.wildcards.study, studies.completed(smk.params.options, "data")
-    release = sources.read(options, smk.input.source, Path("resources") / study / "release")
+    release = sources.read(options, smk.resources.source, Path("resources") / study / "release")
     subset = select(release, **options["subset"])
     if said := sentence(subset.bad_boxes.as_dict()):
         print(said)

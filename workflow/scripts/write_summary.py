@@ -12,7 +12,7 @@ from oac.data.bad_boxes import sentence
 from oac.report.encoders import encoders_table
 from oac.report.formats import markdown
 from oac.report.loading import read_histories
-from oac.report.notes import missing_photos, photos_without_boxes, replaced_photos
+from oac.report.notes import missing_photos, other_files, photos_without_boxes, replaced_photos
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -27,8 +27,9 @@ def main(smk: "Snakemake") -> None:
     replaced = replaced_photos(histories)
     unboxed = photos_without_boxes(json.loads(Path(smk.input.recall).read_text())) if smk.input.recall else None
     # Subsets that were chosen before boxes were counted had none that were bad, or were refused.
-    account = json.loads(Path(smk.input.subset).read_text(encoding="utf-8")).get("bad_boxes")
-    bad_boxes = sentence(account) if account else None
+    subset = json.loads(Path(smk.input.subset).read_text(encoding="utf-8"))
+    bad_boxes = sentence(subset["bad_boxes"]) if "bad_boxes" in subset else None
+    others = other_files(subset.get("other_files", 0))
     if smk.input.verdicts:
         results = [Path(smk.input.verdicts).read_text(encoding="utf-8").strip()]
     else:
@@ -37,7 +38,7 @@ def main(smk: "Snakemake") -> None:
         f"# Study {smk.wildcards.study}",
         smk.params.description.strip(),
         missing_photos(len(pd.read_csv(smk.input.missing))),
-        *(note for note in (bad_boxes, replaced, unboxed) if note),
+        *(note for note in (others, bad_boxes, replaced, unboxed) if note),
         *results,
         *(table.strip() for table in tables),
         *(f"![{figure.stem}]({figure.as_posix()})" for figure in figures),

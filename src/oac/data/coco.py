@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from oac.data.photo_files import short_ids, sizes
+from oac.data.photo_files import short_ids, sizes, walk
 from oac.data.tables import IMAGE_COLUMNS, Release, check_release, check_unique
 
 
@@ -33,7 +32,8 @@ def most_photos(folder: str | Path, *, train_photos: str, test_photos: str, **_:
     for place in (folder / train_photos, folder / test_photos):
         if not place.is_dir():
             raise FileNotFoundError(f"{place} does not exist; the photos of an instances_*.json are expected there")
-    return {"train": len(os.listdir(folder / train_photos)), "test": len(os.listdir(folder / test_photos))}
+    places = {"train": folder / train_photos, "test": folder / test_photos}
+    return {split: sum(len(names) for _, names in walk(place)) for split, place in places.items()}
 
 
 def state(folder: str | Path, *, train_photos: str, test_photos: str, **_: object) -> Iterator[str]:

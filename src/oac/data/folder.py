@@ -22,7 +22,7 @@ from PIL import Image
 from oac.csv_tables import read_text_table
 from oac.data.decode import FORMATS
 from oac.data.openimages import rotate_boxes
-from oac.data.photo_files import short_ids
+from oac.data.photo_files import short_ids, size
 from oac.data.tables import (
     BOX_COLUMNS,
     FLAGS,
@@ -49,7 +49,9 @@ def most_photos(folder: str | Path, *, boxes: str, **_: object) -> dict[str, int
     """How many lines of the file each split has, at least one a photo."""
     path = Path(folder) / boxes
     _check_there(path)
-    counts: dict[str, int] = read_text_table(path)["split"].value_counts().to_dict()
+    table = read_text_table(path)
+    check_columns(list(table.columns), ["split"], path)
+    counts: dict[str, int] = table["split"].value_counts().to_dict()
     return {split: counts[split] for split in SPLITS if split in counts}
 
 
@@ -57,9 +59,9 @@ def state(folder: str | Path, *, boxes: str, **_: object) -> Iterator[str]:
     """The size of each photo that the file names."""
     path = Path(folder) / boxes
     _check_there(path)
-    for name in sorted(set(read_text_table(path).get("path", []))):
-        photo = Path(folder, name)
-        yield f"{name}\t{photo.stat().st_size if photo.is_file() else 'absent'}"
+    table = read_text_table(path)
+    check_columns(list(table.columns), ["path"], path)
+    yield from (f"{name}\t{size(Path(folder, name))}" for name in sorted(set(_plain(table["path"]))))
 
 
 def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Release:
@@ -106,9 +108,7 @@ def _check_there(path: Path) -> None:
 
 def _read_values(table: pd.DataFrame, path: Path) -> None:
     """Turn the columns of text into what they mean, in place."""
-    for name in ("path", "label"):
-        table[name] = table[name].str.strip()
-    table["path"] = table["path"].str.replace("\\", "/").str.replace(r"^(\./)+", "", regex=True)
+    table["label"], table["path"] = table["label"].str.strip(), _plain(table["path"])
     check_filled(table, ["path", "label"], path)
     read_numbers(table, ["xmin", "xmax", "ymin", "ymax"], path)
     for name, absent in (("rotation", "0"), ("is_group_of", "0")):
@@ -120,6 +120,11 @@ def _read_values(table: pd.DataFrame, path: Path) -> None:
     read_choices(table, "is_group_of", FLAGS, "is_group_of must be 1 or 0", path)
     table["rotation"] = table["rotation"].astype(np.int16)
     table["is_group_of"] = table["is_group_of"].astype(bool)
+
+
+def _plain(paths: pd.Series) -> pd.Series:
+    """Paths without blanks around them, with slashes, and without `./` in front."""
+    return paths.str.strip().str.replace("\\", "/").str.replace(r"^(\./)+", "", regex=True)
 
 
 def _size(path: Path) -> tuple[int, int]:

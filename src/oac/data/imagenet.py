@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from oac.data.photo_files import short_ids
+from oac.data.photo_files import is_litter, short_ids, walk
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
-def files(folder: str | Path, *, train: str, test: str, **_: object) -> list[str]:
-    """The folders of the splits: a class that is added is noticed by their time, a photo is not."""
-    return [str(Path(folder) / split) for split in (train, test)]
+def files(folder: str | Path, *, train: str, test: str, names: str | None = None) -> list[str]:
+    """The folders of the splits, and the file of class names."""
+    return [str(Path(folder) / name) for name in (train, test, names) if name]
 
 
 def most_photos(folder: str | Path, *, train: str, test: str, **_: object) -> dict[str, int]:
@@ -73,25 +73,17 @@ def read_release(folder: str | Path, *, train: str, test: str, names: str | None
 def _folders(folder: Path) -> list[os.DirEntry[str]]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist; a folder with one folder of photos per class is expected")
-    folders = (entry for entry in os.scandir(folder) if entry.is_dir() and not _is_litter(entry.name))
+    folders = (entry for entry in os.scandir(folder) if entry.is_dir() and not is_litter(entry.name))
     return sorted(folders, key=lambda entry: entry.name)
 
 
 def _photos(folder: os.DirEntry[str]) -> list[str]:
     """The photos of a class by their paths below its folder, sorted."""
     found = []
-    for place, folders, names in os.walk(folder.path):
-        folders[:] = [name for name in folders if not _is_litter(name)]
-        below = Path(place).relative_to(folder.path)
-        found += [
-            (below / name).as_posix() for name in names if name.lower().endswith(SUFFIXES) and not _is_litter(name)
-        ]
+    for place, names in walk(folder.path):
+        photos = (name for name in names if name.lower().endswith(SUFFIXES) and not is_litter(name))
+        found += [(place / name).relative_to(folder.path).as_posix() for name in photos]
     return sorted(found)
-
-
-def _is_litter(name: str) -> bool:
-    """Whether a name is of what a desktop or an editor leaves: ._photo.jpg, .ipynb_checkpoints, @eaDir."""
-    return name.startswith((".", "@eaDir"))
 
 
 def _names(path: Path) -> dict[str, str]:

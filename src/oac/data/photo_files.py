@@ -28,10 +28,33 @@ def short_ids(paths: Sequence[str], names: Sequence[str] | None = None) -> list[
             level[row] += 1
 
 
+def walk(folder: str | Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder at any depth below one, linked folders too, and the names of the files in it, sorted.
+
+    What a desktop or an editor leaves is passed over.
+    """
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # links can lead round in a circle
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not is_litter(name))
+        yield Path(place), sorted(names)
+
+
+def is_litter(name: str) -> bool:
+    """Whether a name is of what a desktop or an editor leaves: ._photo.jpg, .ipynb_checkpoints, @eaDir."""
+    return name.startswith((".", "@eaDir"))
+
+
+def size(path: Path) -> str:
+    """The size of a file as text; a link that leads nowhere has none."""
+    return str(path.stat().st_size) if path.is_file() else "absent"
+
+
 def sizes(folder: Path) -> Iterator[str]:
     """Path and size of each file at any depth below a folder, sorted; nothing where there is no folder."""
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(place, name)
-            yield f"{path.relative_to(folder).as_posix()}\t{path.stat().st_size}"
+    for place, names in walk(folder):
+        yield from (f"{(place / name).relative_to(folder).as_posix()}\t{size(place / name)}" for name in names)

@@ -7,7 +7,6 @@ Without labels all photos are of the split train. The id of a photo is its path 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL import Image
 
 from oac.csv_tables import read_text_table
 from oac.data.decode import FORMATS
+from oac.data.photo_files import is_litter, size, walk
 from oac.data.tables import (
     BOX_COLUMNS,
     IMAGE_COLUMNS,
@@ -30,6 +30,8 @@ from oac.data.tables import (
 def find(folder: str | Path) -> tuple[list[str], list[str]]:
     """The photos at any depth below a folder, by their names, and the other files: paths below it, sorted.
 
+    Files in folders that a desktop leaves (@eaDir, .thumbnails) are neither.
+
     Raises FileNotFoundError where there is no folder, ValueError where it holds no photo.
     """
     folder = Path(folder)
@@ -38,25 +40,26 @@ def find(folder: str | Path) -> tuple[list[str], list[str]]:
     suffixes = tuple(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
     photos: list[str] = []
     others: list[str] = []
-    for place, _, names in os.walk(folder):
+    for place, names in walk(folder):
         for name in names:
-            path = Path(place, name).relative_to(folder).as_posix()
-            (photos if name.lower().endswith(suffixes) and _is_text(path) else others).append(path)
+            path = (place / name).relative_to(folder).as_posix()
+            is_photo = name.lower().endswith(suffixes) and not is_litter(name) and _is_text(path)
+            (photos if is_photo else others).append(path)
     if not photos:
         raise ValueError(f"{folder} holds no photo at any depth ({', '.join(FORMATS)}); other files: {len(others):,}")
     return sorted(photos), sorted(others)
 
 
 def files(folder: str | Path, *, labels: str | None = None) -> list[str]:
-    """The folder, whose time does not tell of all below it (see `state`), and the file of labels."""
-    return [str(folder), *([labels] if labels else [])]
+    """The file of labels; of the photos `state` tells."""
+    return [labels] if labels else []
 
 
 def state(folder: str | Path, **_: object) -> Iterator[str]:
     """Path, size and time of each photo."""
     for name in find(folder)[0]:
-        found = os.stat(Path(folder, name))
-        yield f"{name}\t{found.st_size}\t{found.st_mtime_ns}"
+        path = Path(folder, name)
+        yield f"{name}\t{size(path)}\t{path.stat().st_mtime_ns if path.is_file() else 0}"
 
 
 def most_photos(folder: str | Path, *, labels: str | None = None) -> dict[str, int]:
@@ -97,6 +100,11 @@ def _read_labels(path: Path, known: pd.Index, folder: str | Path) -> pd.DataFram
         raise FileNotFoundError(f"{path} does not exist; a CSV file with the columns image_id and label is expected")
     table = read_text_table(path)
     check_columns(list(table.columns), ("image_id", "label"), path)
+    if table.empty:
+        raise ValueError(f"{path} has no line of a label")
+    for name in ("image_id", "label"):
+        table[name] = table[name].str.strip()
+    table["image_id"] = table["image_id"].str.replace("\\", "/").str.replace(r"^(\./)+", "", regex=True)
     check_filled(table, ["image_id", "label"], path)
     check_known(table["image_id"], known, "photo", path, folder)
     if "split" in table:

@@ -76,6 +76,11 @@ class Subset:
     bad_boxes: BadBoxes
 
     @property
+    def other_files(self) -> int:
+        """Files of the source that are no photos by their names."""
+        return self._release.other_files
+
+    @property
     def boxes(self) -> pd.DataFrame:
         """All boxes: BOX_COLUMNS, in the order of the images and in that of the release within one."""
         return pd.concat(self.box_parts(), ignore_index=True)

@@ -2,7 +2,7 @@
 
 A source that lies in a folder is a module of this package, named like the source, with four functions. The options
 are those under its name in the study file. Adding one is that module and its keys in the schema.
-- `files(folder, **options)`: the files it is read from, `folder` or below it and known unseen the first of them.
+- `files(folder, **options)`: the files it is read from, as far as they are known unseen.
 - `read_release(folder, **options)`.
 - `most_photos(folder, **options)`: for each split the number of its photos, or more.
 - `state(folder, **options)`: lines, another one where a file that is not among `files` came, went or changed.
@@ -60,6 +60,8 @@ def shards(data: Mapping[str, Any]) -> dict[str, int]:
         return given
     if data["source"] == "synthetic":
         counts = {split: data["synthetic"][split] for split in splits(data)}
+    elif "photos" in data:
+        raise ValueError("the photos lie elsewhere (data.photos) and cannot be counted: say data.store.shards")
     else:
         folder = local_folder(data["location"])
         counts = _most_photos(data["source"], folder, json.dumps(_options(data), sort_keys=True))
@@ -121,21 +123,18 @@ def is_verified(data: Mapping[str, Any]) -> bool:
     return data.get("verify", data["source"] != "synthetic" and annotations_address(data) == official.BASE)
 
 
-def read(options: Mapping[str, Any], files: Sequence[str], release: Path) -> Release:
+def read(options: Mapping[str, Any], location: str, release: Path) -> Release:
     """Read a study's source.
 
-    options: `source`, the options of that source under its name, and `shards`, whose keys are the splits. files: what
-    `local_files` lists, which says where the source lies. release: folder of the downloaded annotation files.
+    options: `source`, the options of that source under its name, and `shards`, whose keys are the splits. location:
+    where a source that lies in a folder lies. release: folder of the downloaded annotation files.
     """
     source = options["source"]
     if source in DOWNLOADED:
         return openimages.read_release(release, list(options["shards"]))
     if source == "dicts":
-        return authors.read_release(Path(files[0]).parent, release)
-    module, own = _module(source), _options(options)
-    depth = len(Path(module.files("", **own)[0]).parts)
-    folder = Path(files[0])
-    return module.read_release(folder.parents[depth - 1] if depth else folder, **own)
+        return authors.read_release(Path(local_folder(location)), release)
+    return _module(source).read_release(Path(local_folder(location)), **_options(options))
 
 
 def _module(source: str) -> ModuleType:

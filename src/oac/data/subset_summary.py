@@ -48,6 +48,7 @@ def subset_summary(study: str, options: dict[str, Any], subset: Subset) -> dict[
         "classes": len(subset.classes),
         "boxes": sum(last.values()),
         "bad_boxes": subset.bad_boxes.as_dict(),
+        "other_files": subset.other_files,
         **beside,
         "options": options,
     }

@@ -75,11 +75,17 @@ def difficult_objects(folder: str | Path, image_ids: Sequence[str]) -> pd.DataFr
     rows = []
     for image_id in image_ids:
         path = Path(folder) / "Annotations" / f"{image_id}.xml"
-        marks = [item.findtext("difficult") == "1" for item in ElementTree.parse(path).getroot().iter("object")]
-        boxes = _read_annotation(path, image_id) if any(marks) else []
-        rows += [box for box, mark in zip(boxes, marks, strict=False) if mark]
+        marks = [
+            item.findtext("difficult") == "1"
+            for item in ElementTree.parse(path).getroot().iter("object")
+            for _ in item.findall("bndbox")
+        ]
+        boxes = _read_annotation(path, image_id) if any(marks) else [()] * len(marks)
+        rows += [box for box, mark in zip(boxes, marks, strict=True) if mark]
     table = pd.DataFrame(rows, columns=BOX_COLUMNS)
-    return table.astype({column: np.float32 for column in ("xmin", "xmax", "ymin", "ymax")})
+    for column in ("xmin", "xmax", "ymin", "ymax"):
+        table[column] = table[column].astype(np.float32).clip(0, 1)  # as boxes that reach beyond their photo become
+    return table
 
 
 def _read_list(path: Path) -> list[str]:

@@ -23,14 +23,14 @@ _SHARP = 1e-3  # sigma in pixels that leaves a view as it is: the next pixel's w
 class MaskedAugmentation:
     """Augments as `augment.augment` does."""
 
-    def __init__(self, *, compiled: bool = True) -> None:
+    def __init__(self) -> None:
         """Compilation is done at the first use, for each size of views by itself."""
-        self._apply = torch.compile(apply, dynamic=False) if compiled else apply
+        self.apply = torch.compile(apply, dynamic=False)
 
     def __call__(self, views: Tensor, parameters: Parameters) -> Tensor:
         """Augment and normalise uint8 views (n, 3, S, S) to float32 of the same shape, in channels-last memory."""
         numbers = torch.from_numpy(table(parameters)).to(views.device, non_blocking=True)
-        return self._apply(views, numbers, channels(MEAN, numbers), channels(STD, numbers))
+        return self.apply(views, numbers, channels(MEAN, numbers), channels(STD, numbers))
 
 
 def table(parameters: Parameters) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 
 from oac import gpus
 from oac.atomic import writing
@@ -131,7 +132,10 @@ def adopt_encoder(recipe: dict[str, Any], given: Path, encoder: Path, history: P
     recipe: of the row; its backbone is that of a state dict. Raises ValueError, naming the file, where it is neither.
     """
     if given.suffix == ".safetensors":
-        theirs = encoder_recipe(given)
+        try:
+            theirs = encoder_recipe(given)
+        except SafetensorError as error:
+            raise ValueError(f"{given} is no file of weights: {error}") from error
         recipe = recipe | {"backbone": theirs["backbone"], "pretraining": theirs}
         net = load_encoder(given)
     else:

@@ -11,7 +11,6 @@ from oac.report.runs import duration, speed
 
 _NOTES = (
     "Loss and chance: means over the last interval of training; chance is the loss of guessing.",
-    "`data/summary.md` counts the photos, `data/missing.csv` names those that could not be read.",
     "In Python: `from oac.pretrain.nn import load_encoder; encoder = load_encoder(FILE)`; for other libraries see"
     " docs/export.md.",
 )

@@ -12,6 +12,11 @@ def missing_photos(count: int) -> str:
     return f"Photos of the subset that could not be had or read, and are left out: {count}{where}"
 
 
+def other_files(count: int) -> str | None:
+    """Say how many files of a folder of photos are none by their names; None where all are."""
+    return f"Files of the folder that are no photos by their names, and are left out: {count:,}." if count else None
+
+
 def photos_without_boxes(recall: Mapping[str, Any]) -> str | None:
     """Name the sources that have no box for some photos, of which object crops then take the whole; None without.
 

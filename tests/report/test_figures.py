@@ -97,6 +97,14 @@ def test_map_has_an_interval_from_three_seeds_on_and_shows_every_seed():
     assert seeds == [pytest.approx(values) for values in ([18, 19, 20], [25, 27], [20, 21, 22])]
 
 
+def test_no_seed_is_cut_by_the_axis():
+    """Seeds are drawn aside of their variant, and Matplotlib leaves shifted points out of the limits."""
+    runs = [*runs_of("moco_v2", SCENE, [0.1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.9]), *runs_of("random_init", NONE, [0.4])]
+    axes = figures.map_by_policy(load(runs)).axes[0]
+    low, high = axes.get_xlim()
+    assert all(low < value < high for line in drawn(axes, "seeds") for value in line.get_xdata())
+
+
 @pytest.mark.parametrize("runs", [RUNS[:1], RUNS[-1:], RUNS[5:]])
 def test_map_of_few_variants_is_a_figure(runs):
     figures.map_by_policy(load(runs)).draw_without_rendering()

@@ -1,8 +1,9 @@
 """Proposals that OpenCV computes: selective search, Edge Boxes, and its own BING to compare with.
 
-OpenCV is an optional extra: `pip install "oac[proposals]"`. Selective search (Uijlings et al., IJCV 2013) and Edge
-Boxes (Zitnick and Dollar, ECCV 2014) need no boxes for training; Edge Boxes needs edges, which a structured forest
-trained on contours gives where its model file is at hand, and the gradient of the image otherwise.
+OpenCV is an optional extra: `pip install -e ".[proposals]"` in a clone. Selective search (Uijlings et al., IJCV
+2013) and Edge Boxes (Zitnick and Dollar, ECCV 2014) need no boxes for training; Edge Boxes needs edges, which a
+structured forest trained on contours gives where its model file is at hand, and the gradient of the image
+otherwise.
 
 `propose` takes a uint8 RGB image (H, W, 3) and returns boxes (n, 4) xmin, ymin, xmax, ymax in [0, 1], best first,
 none twice, and scores (n,), of which no two sources' compare. The functions of the sources give boxes in pixels.
@@ -37,7 +38,7 @@ def import_opencv(module: str) -> ModuleType:
 
     Raises OpenCVMissingError, saying what to install.
     """
-    remedy = 'install the extra: pip install "oac[proposals]" (or opencv-contrib-python-headless)'
+    remedy = 'install the extra, in a clone: pip install -e ".[proposals]" (or opencv-contrib-python-headless)'
     try:
         import cv2
     except ImportError as error:

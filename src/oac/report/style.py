@@ -205,6 +205,8 @@ def draw_variant(axes: Axes, variant: Variant, at: float, key: str = "map", upri
         aside = axes.transData + ScaledTranslation(right, -down, axes.figure.dpi_scale_trans)
         look = {"color": shade, "marker": shape, "ms": 3, "alpha": 0.7, "mew": 0, "ls": ""}
         _plot(axes, at, list(values.values()), upright, transform=aside, gid="seeds", **look)
+        # Matplotlib leaves points that are shifted out of the limits, and the axis would cut the outermost seeds.
+        axes.update_datalim([(at, value) if upright else (value, at) for value in values.values()])
 
 
 def draw_interval(axes: Axes, at: float, estimate: Interval, colour: str, width: float, upright: bool = True) -> None:

@@ -106,7 +106,7 @@ def test_the_photos_are_drawn_with_their_boxes(folder, tmp_path):
         (["nowhere", "--out", "b.csv"], "nowhere does not exist"),
         ([".", "--out", "b.txt"], "must end in .csv, .parquet, .json"),
         ([".", "--out", "b.csv", "--count", "0"], "at least 1"),
-        (["empty", "--out", "b.csv"], "no photo in empty"),
+        (["empty", "--out", "b.csv"], "empty holds no photo"),
         (["my photos/one.jpg", "my photos/a/one.jpg", "--out", "b.csv"], "image_id one.jpg"),
         (["my photos", "--out", "b.csv", "--weights", "my photos/notes.txt"], "does not hold BING weights"),
         (["my photos", "--out", "b.csv", "--model", "x"], "--model has no meaning for --source bing"),

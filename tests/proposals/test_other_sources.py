@@ -89,7 +89,7 @@ def test_without_opencv_the_message_says_what_to_install(monkeypatch):
         return real(name, *rest, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(opencv.OpenCVMissingError, match=r'pip install "oac\[proposals\]"'):
+    with pytest.raises(opencv.OpenCVMissingError, match=r'pip install -e "\.\[proposals\]"'):
         proposer("selective_search", {})(picture(), 10)
 
 

@@ -23,15 +23,15 @@ TINY = ROOT / "tests/config/tiny.yaml"
 
 @pytest.fixture
 def load(tmp_path):
-    """Load the tiny study with text replaced."""
+    """Load a study, by default the tiny one, with text replaced."""
 
-    def load(*replacements: tuple[str, str]) -> dict[str, Any]:
-        text = TINY.read_text()
+    def load(*replacements: tuple[str, str], file: Path = TINY) -> dict[str, Any]:
+        text = file.read_text()
         for old, new in replacements:
             assert old in text
             text = text.replace(old, new)
-        (tmp_path / "tiny.yaml").write_text(text)
-        return study_files.read_study(tmp_path / "tiny.yaml")
+        (tmp_path / file.name).write_text(text)
+        return study_files.read_study(tmp_path / file.name)
 
     return load
 
@@ -643,12 +643,9 @@ MY_PHOTOS = TINY.parents[2] / "config/studies/my_photos.yaml"
         ("  epochs: 100", "  epochs: 0", r"pretrain\.epochs"),
     ],
 )
-def test_what_a_folder_of_photos_does_not_have_is_refused(tmp_path, old, new, message):
-    text = MY_PHOTOS.read_text()
-    assert old in text
-    (tmp_path / "my_photos.yaml").write_text(text.replace(old, new))
+def test_what_a_folder_of_photos_does_not_have_is_refused(load, old, new, message):
     with pytest.raises(configuration.ConfigError, match=message):
-        study_files.read_study(tmp_path / "my_photos.yaml")
+        load((old, new), file=MY_PHOTOS)
 
 
 def test_what_depends_on_the_source_is_filled_in(load):

@@ -23,7 +23,7 @@ SPLITS = ("train", "validation", "test")
 class StudyData:
     """One study: its values, and what the stages data and proposals read, make and are told.
 
-    Names of parameters are those of the wildcards. Methods raise ConfigError where a path names what the study has not.
+    Names of parameters are those of the wildcards. Methods raise ConfigError where a path names what there is not.
     """
 
     def __init__(self, study: Mapping[str, Any]):

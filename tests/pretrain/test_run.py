@@ -4,9 +4,12 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import torchvision
 
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.run import smallest_scale, training_boxes
+from oac.pretrain.nn import load_encoder
+from oac.pretrain.run import adopt_encoder, smallest_scale, training_boxes
 
 
 @pytest.fixture
@@ -59,3 +62,20 @@ def test_a_policy_without_its_proposals_is_refused(copied):
         training_boxes(policy, None, ["a"])
     with pytest.raises(ValueError, match="no box"):
         training_boxes(policy, copied.proposals, ["a", "b"])
+
+
+def test_an_encoder_that_there_is_may_be_torchvisions_weights(tmp_path):
+    """Their classifier is left out; weights of another network and files of something else are refused by name."""
+    net = torchvision.models.resnet18()
+    torch.save(net.state_dict(), tmp_path / "weights.pth")
+    recipe = {"method": "pretrained", "seed": 0, "backbone": {"name": "resnet18"}}
+    out = tmp_path / "encoder.safetensors", tmp_path / "history.jsonl"
+    adopt_encoder(recipe, tmp_path / "weights.pth", *out)
+    x = torch.randn(2, 3, 64, 64)
+    net.fc = torch.nn.Identity()
+    torch.testing.assert_close(load_encoder(out[0])(x), net.eval()(x))
+    with pytest.raises(ValueError, match=r"weights\.pth is no state dict of a resnet50"):
+        adopt_encoder(recipe | {"backbone": {"name": "resnet50"}}, tmp_path / "weights.pth", *out)
+    (tmp_path / "text.safetensors").write_text("no weights")
+    with pytest.raises(ValueError, match=r"text\.safetensors is no file of weights"):
+        adopt_encoder(recipe, tmp_path / "text.safetensors", *out)

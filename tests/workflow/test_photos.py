@@ -127,7 +127,6 @@ def test_what_cannot_be_is_said_in_a_sentence(built, photos, tmp_path, target, f
 
 
 def test_labels_that_come_later_are_probed_on_the_encoder_that_is_there(built, photos, config, tmp_path):
-    """And on a network of torchvision's whose weights are a file."""
     workflow = type(built)(built.repo, tmp_path / "run")
     workflow.folder.mkdir()
     labels = tmp_path / "labels.csv"

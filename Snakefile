@@ -9,11 +9,6 @@ min_version("9.19")
 configfile: "config/config.yaml"
 
 
-# Documents the interpreter that requirements.txt is installed on, which the linter asks for. Jobs run in the
-# environment that Snakemake runs in.
-container: "docker://python:3.11-bookworm"
-
-
 report: "workflow/report/index.rst"
 
 
@@ -25,6 +20,15 @@ include: "workflow/rules/probe.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/regimes.smk"
+
+
+# Under --quiet Snakemake says that a job failed, and leaves out the log with the reason.
+onerror:
+    if workflow.output_settings.quiet:
+        for job in workflow.scheduler.failed:
+            for file in job.log:
+                if Path(file).is_file():
+                    print(f"{file}:\n{Path(file).read_text()}", file=sys.stderr)
 
 
 localrules:
@@ -78,7 +82,7 @@ rule figures:
 
 
 rule report:
-    """Everything that the HTML report shows: snakemake --report FILE report."""
+    """The page of each configured study, report.html, and what Snakemake's own report shows beside it."""
     input:
         configured("report"),
 

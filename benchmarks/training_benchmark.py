@@ -28,9 +28,10 @@ from oac.pretrain.device_cut import DeviceCut
 from oac.pretrain.host_photos import HostPhotos
 from oac.pretrain.jpeg_photos import JpegPhotos
 from oac.pretrain.loader import Batch, Boxes, ViewBatches, stream
-from oac.pretrain.loop import Trainer, resolve_precision, set_threads
+from oac.pretrain.loop import Trainer, set_threads
 from oac.pretrain.methods.moco import MoCoOptions
 from oac.pretrain.photo_sources import open_photos
+from oac.pretrain.precision import resolve_precision
 from synthetic_photos import write_photos
 from timing import Job, Times, interleave, ratio, stream_job
 from training_setting import Setting

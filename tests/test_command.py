@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,14 @@ def test_the_log_takes_everything_that_is_written(tmp_path):
 def test_nothing_is_printed_where_all_goes_well(tmp_path):
     done = run(tmp_path, "pass")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("logged", [True, False])
+@pytest.mark.parametrize(("number", "name"), [("SIGSEGV", "Segmentation fault"), ("SIGABRT", "Aborted")])
+def test_a_signal_that_kills_the_process_is_named(tmp_path, logged, number, name):
+    log = tmp_path / "job.log"
+    done = run(tmp_path, f"os.kill(os.getpid(), signal.{number})", "import os, signal", (str(log),) if logged else ())
+    assert done.returncode == -getattr(signal, number)
+    text = log.read_text() if logged else done.stderr
+    assert name in text
+    assert "script.py" in text

@@ -7,14 +7,47 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
 
-from oac import studies, study_files, versions
+from oac import __version__, studies, study_files, versions
 from oac.pretrain import recipe as recipes
 from oac.report.results import METHOD_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / ".github").rglob("*.md")),
+]
+
+
+# Of the format's keys those that this file may have; readers refuse what is none of the format's.
+TOP_KEYS = {
+    *("cff-version", "message", "title", "authors", "type", "version", "license", "preferred-citation"),
+    *(
+        "abstract",
+        "commit",
+        "contact",
+        "date-released",
+        "doi",
+        "identifiers",
+        "keywords",
+        "license-url",
+        "references",
+    ),
+    *("repository", "repository-artifact", "repository-code", "url"),
+}
+AUTHOR_KEYS = {
+    "name",
+    "family-names",
+    "given-names",
+    "name-particle",
+    "name-suffix",
+    "affiliation",
+    "orcid",
+    "website",
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -30,6 +63,70 @@ def test_the_page_of_studies_names_every_study_and_no_other():
     text = (ROOT / "docs/studies.md").read_text(encoding="utf-8")
     studies = {path.stem for path in (ROOT / "config/studies").glob("*.yaml")}
     assert set(re.findall(r"config/studies/(\w+)\.yaml", text)) == studies
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^## (\S+)", changelog, re.M)[1] == __version__
+    assert re.search(r"^version: (\S+)", citation, re.M)[1] == __version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+
+
+def names(authors):
+    """Of each author of a CITATION.cff the name: a person's, or an entity's."""
+    return [
+        " ".join(filter(None, (author.get(key) for key in ("given-names", "family-names", "name"))))
+        for author in authors
+    ]
+
+
+def test_the_citation_has_what_the_citation_file_format_requires():
+    """CFF 1.2.0: https://github.com/citation-file-format/citation-file-format/blob/1.2.0/schema-guide.md."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["type"] in ("software", "dataset")
+    assert citation["version"] == __version__
+    paper = citation["preferred-citation"]
+    assert paper["type"] == "article"
+    assert isinstance(paper["year"], int)
+    assert paper["month"] in range(1, 13)
+    texts = [
+        *(citation[key] for key in ("message", "title", "license")),
+        *(paper[key] for key in ("title", "journal")),
+    ]
+    texts += names(citation["authors"]) + names(paper["authors"])
+    assert all(isinstance(text, str) and text.strip() for text in texts)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (paper["url"] in readme, str(paper["year"]) in readme) == (True, True)
+    assert set(citation) <= TOP_KEYS
+    for author in citation["authors"] + paper["authors"]:
+        assert set(author) <= AUTHOR_KEYS
+        assert "name" in author or {"family-names", "given-names"} <= set(author)
+
+
+@pytest.mark.parametrize(
+    "template", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.md")), ids=lambda path: path.name
+)
+def test_github_lists_an_issue_template(template):
+    """It asks for a name and for what the template is about, and leaves out a template without."""
+    _, front, body = re.split(r"^---\n", template.read_text(encoding="utf-8"), maxsplit=2, flags=re.M)
+    assert {"name", "about"} <= {key for key, text in yaml.safe_load(front).items() if text.strip()}
+    assert len(re.findall(r"^\*\*", body, re.M)) > 2
+
+
+def test_what_contributing_names_in_a_file_is_there():
+    """Of its table, the constants that a row names stand in a file that the row links."""
+    rows = re.findall(r"^\| (?:source|figure|table) .*", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.M)
+    rows[-1] = rows[-2] + rows[-1]  # it says "the same with", of the row before
+    assert len(rows) == 3
+    for row in rows:
+        files = [ROOT / link for link in re.findall(r"\]\(([^)#]+)\)", row)]
+        text = "\n".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
+        named = re.findall(r"`([A-Z_]{3,})`", row)
+        assert named
+        for name in named:
+            assert re.search(rf"\b{name}\b", text), name
 
 
 def digests(study, method, crops, seed):
@@ -66,12 +163,13 @@ def test_published_tables_are_of_the_study_as_it_stands(name):
     assert sum(map(len, known.values())) == len(studies.runs(study))
 
 
-def row_of(name, table, *cells):
-    """The line of a published table in Markdown that begins with these cells, split."""
+def printed_rows(name, table):
+    """The lines of a published table in Markdown, in the order of its CSV: what stands in the column of a header."""
     page = (ROOT / f"docs/results/{name}/tables/{table}.md").read_text(encoding="utf-8")
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "|" in line]
-    (line,) = [line for line in lines if line[: len(cells)] == list(cells)]
-    return line
+    header, _, *body = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")
+    ]
+    return [dict(zip(header, line, strict=True)) for line in body]
 
 
 def half_width(values):
@@ -93,14 +191,14 @@ def test_published_means_and_intervals_are_those_of_the_published_runs(name):
     for table in ("crops", "methods"):
         rows = published(name, table)
         assert len(rows), table
-        for row in rows.itertuples():
+        for row, line in zip(rows.itertuples(), printed_rows(name, table), strict=True):
             values = runs[row.method, row.crops]
             assert row.map_percent == pytest.approx(values.mean())
             assert pd.isna(row.map_half_width_percent) == (len(values) < 3)
             assert len(values) < 3 or row.map_half_width_percent == pytest.approx(half_width(values))
-            crops = "–" if row.crops == "none" else row.crops
-            line = row_of(name, table, METHOD_NAMES[row.method], crops)
-            assert line[5] == mean_and_interval(values), (row.method, row.crops)
+            label = "–" if row.crops == "none" else getattr(row, "label", row.crops)  # once the key stood there
+            assert (line["Method"], line["Crops"]) == (METHOD_NAMES[row.method], label)
+            assert line["mAP (%)"] == mean_and_interval(values), (row.method, row.crops)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

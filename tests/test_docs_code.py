@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -10,10 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from oac.data import synthetic
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+NOT_CODE = (".*", "__pycache__", "*.egg-info", "build", "docs", "logs", "resources", "results", "state")
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +50,15 @@ def run_commands(page, folder):
     return done.stdout
 
 
-def run_python(folder, *parts):
+def run_python(folder, *parts, repo=ROOT):
+    """Run a program with the package of a copy of the repository; what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(parts)], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-c", "\n".join(parts)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(repo / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -91,32 +101,35 @@ def checkout(photos, tmp_path_factory):
     return folder
 
 
-def snakemake(folder, command):
-    """Call Snakemake in a folder as a page says, on a CPU."""
+def snakemake(folder, command, repo=ROOT):
+    """Call Snakemake in a folder as a page says, with the code of a copy of the repository; what it prints."""
     program, *arguments = shlex.split(command)
     assert program == "snakemake"
-    whole = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(DOCS.parent / "Snakefile"),
-        "--directory",
-        str(folder),
-    ]
-    configfile = ["--configfile", str(DOCS.parent / "config/config.yaml")]
-    done = subprocess.run([*whole, *arguments, *configfile], capture_output=True, text=True, check=False)
+    whole = [sys.executable, "-m", "snakemake", "--snakefile", str(repo / "Snakefile"), "--directory", str(folder)]
+    configfile = ["--configfile", str(repo / "config/config.yaml")]
+    environment = {**os.environ, "PYTHONPATH": str(repo / "src")}
+    done = subprocess.run(
+        [*whole, *arguments, *configfile], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def planned(rule, text):
+    """Jobs of a rule in the statistics of a dry run."""
+    found = re.search(rf"^{rule} +(\d+)$", text, re.M)
+    return int(found[1]) if found else 0
+
+
+def commands(page):
+    """The calls of Snakemake of a page, without comments."""
+    lines = [line.partition("#")[0] for block in blocks(page, "") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("snakemake")]
 
 
 def test_an_encoder_of_ones_own_photos(checkout):
     """Its first command as it stands; of the studies that follow the plan, as the encoder is there already."""
-    first, birds, labels = (
-        line.partition("#")[0]
-        for block in blocks("own_photos.md", "")
-        for line in block.splitlines()
-        if "snakemake" in line
-    )
+    first, birds, labels = commands("own_photos.md")
     snakemake(checkout, first)
     assert (checkout / "results/my_photos/report/summary.md").exists()
     weights = run_python(
@@ -128,6 +141,72 @@ def test_an_encoder_of_ones_own_photos(checkout):
     study = checkout / "birds.yaml"
     study.write_text(blocks("own_photos.md", "yaml")[0].replace("/data/birds", "photos"))
     snakemake(checkout, birds.replace("birds.yaml]", f"{study}]") + " --dry-run")
+
+
+def test_the_tutorial_trains_the_runs_that_it_says(tmp_path):
+    """Its commands as dry runs: nine trainings, none for the figure of the crops, three more of the line added."""
+    study = tmp_path / "boxes.yaml"
+    written, added = blocks("tutorial.md", "yaml")
+    study.write_text(written)
+    dry, crops, whole = (line.replace("boxes.yaml]", f"{study}]") for line in commands("tutorial.md"))
+    assert planned("pretrain", snakemake(tmp_path, dry)) == 9
+    drawn = snakemake(tmp_path, f"{crops} --dry-run")
+    assert (planned("pretrain", drawn), planned("draw_contact_sheet", drawn)) == (0, 1)
+    study.write_text(written.replace("methods:", f"{added}methods:"))
+    assert planned("pretrain", snakemake(tmp_path, f"{whole} --dry-run")) == 12
+
+
+@pytest.fixture
+def extended(tmp_path):
+    """A copy of the code to which a page's changes are applied."""
+    repo = tmp_path / "repo"
+    shutil.copytree(ROOT, repo, ignore=shutil.ignore_patterns(*NOT_CODE))
+
+    def apply(page):
+        for change in blocks(page, "diff"):
+            done = subprocess.run(
+                ["git", "apply", "-"], cwd=repo, input=change, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+        return repo
+
+    return apply
+
+
+def test_a_policy_of_ones_own(extended, tmp_path):
+    """The page's policy cuts where it says, and its study is one that Snakemake would run."""
+    repo = extended("own_policy.md")
+    checked = """
+from oac.pretrain.crops import CropPolicy, draw_views, DRAWS
+box, size = np.array([[[0.4, 0.4, 0.6, 0.6], [0.0, 0.5, 0.2, 1.0]]]), np.array([[100.0, 100.0]])
+for chosen in (0, 1):
+    u, of_two = np.full((1, DRAWS), 0.3), np.array([2])
+    views = draw_views(CropPolicy("object-around", "given"), 0.5, box, of_two, size, u, np.array([chosen]))
+    print(views.regions[0, 1].round(9).tolist())
+print(first.size, second.size)
+"""
+    said = run_python(tmp_path, *blocks("own_policy.md", "python"), checked, repo=repo)
+    assert said.splitlines() == ["[20.0, 20.0, 80.0, 80.0]", "[0.0, 0.0, 40.0, 100.0]", "(32, 32) (32, 32)"]
+    study = tmp_path / "around.yaml"
+    study.write_text(blocks("own_policy.md", "yaml")[0])
+    sheet, whole = (line.replace("around.yaml]", f"{study}]") for line in commands("own_policy.md"))
+    drawn = snakemake(tmp_path, f"{sheet} --dry-run", repo)
+    assert (planned("pretrain", drawn), planned("draw_contact_sheet", drawn)) == (0, 1)
+    assert planned("pretrain", snakemake(tmp_path, f"{whole} --dry-run", repo)) == 9
+
+
+def test_a_method_of_ones_own(extended, tmp_path):
+    """The page's method is trained and probed, by its command and with its study, on the tests' tiny images."""
+    repo = extended("own_method.md")
+    (repo / "src/oac/pretrain/methods/simsiam.py").write_text(blocks("own_method.md", "python")[0])
+    study = yaml.safe_load(blocks("own_method.md", "yaml")[0])
+    study |= {"setup_from": "tiny", "crops": {"scene-scene": {"policy": "scene-scene", "seeds": [0]}}}
+    study["methods"] |= {"random_init": None, "simsiam": study["methods"]["simsiam"] | {"batch_size": 16}}
+    (repo / "simsiam.yaml").write_text(yaml.safe_dump(study))
+    (command,) = commands("own_method.md")
+    snakemake(tmp_path, command.replace("[simsiam", "[tests/config/tiny.yaml,simsiam") + " gpu=0", repo)
+    table = (tmp_path / "results/simsiam/report/tables/methods.md").read_text()
+    assert re.search(r"^\| SimSiam \| scene-scene \|", table, re.M)
 
 
 @pytest.mark.parametrize("page", ["boxes.md", "own_loop.md", "own_photos.md"])

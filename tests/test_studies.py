@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
@@ -12,10 +13,13 @@ import pytest
 import yaml
 
 from oac import configuration, crop_options, studies, study_checks, study_files
+from oac.data.selection import Options
+from oac.data.tables import LEAST_MATCHED
 from oac.pretrain import recipe
 from oac.pretrain.augment import Augmentation
 from oac.pretrain.methods import byol, cmc, moco, swav
 from oac.pretrain.optimizer import OptimizerOptions
+from oac.workflow import StudyFiles
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests/config/tiny.yaml"
@@ -68,6 +72,7 @@ def test_every_key_is_described_and_no_other_is_allowed(schema):
 @pytest.mark.parametrize(
     ("path", "options"),
     [
+        ("data.subset", [Options]),
         ("pretrain.augment", [Augmentation]),
         ("methods.moco_v2", [moco.MoCoOptions, OptimizerOptions]),
         ("methods.supervised", [OptimizerOptions]),
@@ -89,6 +94,11 @@ def test_defaults_of_the_schema_are_those_of_the_code(path, options):
             assert known[field.name]["default"] == pytest.approx(expected), field.name
 
 
+def test_the_coverage_that_is_asked_for_is_one_number_for_every_table():
+    known = studies.schema()["properties"]["proposals"]["properties"]["csv"]["properties"]
+    assert known["min_coverage"]["default"] == LEAST_MATCHED
+
+
 def in_part(name: str, path: str) -> bool:
     """Whether a dotted key lies directly in the part of the schema."""
     return name.rpartition(".")[0] == f".{path}"
@@ -105,7 +115,7 @@ def test_all_study_files_load_and_have_a_recipe_for_each_run():
 def test_a_mistake_is_named_in_the_file_that_it_was_made_in_and_stops_no_other_study(tmp_path):
     text = TINY.read_text().replace("name: tiny", "name: tiny\nwrong: 1", 1)
     (tmp_path / "tiny.yaml").write_text(text)
-    (tmp_path / "earlier.yaml").write_text("name: earlier\nlike: tiny\n")
+    (tmp_path / "earlier.yaml").write_text("name: earlier\nextends: tiny\n")
     (tmp_path / "sound.yaml").write_text(TINY.read_text().replace("name: tiny", "name: sound"))
     found, broken = study_files.load(tmp_path.glob("*.yaml"))
     assert list(found) == ["sound"]
@@ -123,17 +133,15 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path):
         configuration.read_yaml(tmp_path / "tiny.yaml")
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [("like", "base"), ("like", "like"), ("base", "base"), ("base", "like")]
-)
+@pytest.mark.parametrize(("first", "second"), itertools.product(("extends", "setup_from"), repeat=2))
 def test_two_studies_that_take_from_each_other_are_refused(tmp_path, first, second):
     (tmp_path / "a.yaml").write_text(f"name: a\n{first}: b\n")
     (tmp_path / "b.yaml").write_text(f"name: b\n{second}: a\n")
-    (tmp_path / "c.yaml").write_text("name: c\nbase: c\n")
+    (tmp_path / "c.yaml").write_text("name: c\nsetup_from: c\n")
     found, broken = study_files.load(tmp_path.glob("*.yaml"))
     assert not found
-    assert "has a" in broken["a"] + broken["b"]
-    assert "c has a base itself" in broken["c"]
+    assert "which has" in broken["a"] + broken["b"]
+    assert "c, which has setup_from itself" in broken["c"]
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
@@ -222,11 +230,11 @@ def test_an_unknown_study_is_answered_with_the_nearest_name_and_all_there_are():
         study_files.find(known, "imagenet", {})
 
 
-def test_a_study_takes_from_its_base_what_it_lacks(tmp_path):
+def test_a_study_has_the_setup_of_another_where_it_says_nothing(tmp_path):
     (tmp_path / "tiny.yaml").write_text(TINY.read_text())
     own = {
         "name": "other",
-        "base": "tiny",
+        "setup_from": "tiny",
         "description": "Another.",
         "pretrain": {"images_seen": 64},
         "methods": {"supervised": None, "moco_v2": {"queue": 16}},
@@ -234,36 +242,36 @@ def test_a_study_takes_from_its_base_what_it_lacks(tmp_path):
     }
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(own))
     found = whole([tmp_path / "tiny.yaml", tmp_path / "other.yaml"])
-    other, base = found["other"], found["tiny"]
-    assert other["data"] == base["data"]
-    assert other["pretrain"] == base["pretrain"] | {"images_seen": 64}
-    assert other["methods"]["moco_v2"] == base["methods"]["moco_v2"] | {"queue": 16}
+    other, parent = found["other"], found["tiny"]
+    assert other["data"] == parent["data"]
+    assert other["pretrain"] == parent["pretrain"] | {"images_seen": 64}
+    assert other["methods"]["moco_v2"] == parent["methods"]["moco_v2"] | {"queue": 16}
     assert list(other["methods"]) == ["moco_v2", "random_init"]
     assert list(other["crops"]) == ["scene-scene"]
-    (tmp_path / "other.yaml").write_text(yaml.safe_dump(own | {"base": "tinny"}))
-    with pytest.raises(configuration.ConfigError, match=r"base is tinny, but the other studies are tiny"):
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(own | {"setup_from": "tinny"}))
+    with pytest.raises(configuration.ConfigError, match=r"setup_from is tinny, but the other studies are tiny"):
         study_files.read_study(tmp_path / "other.yaml")
-    (tmp_path / "third.yaml").write_text(yaml.safe_dump(own | {"name": "third", "base": "other"}))
-    with pytest.raises(configuration.ConfigError, match="base other has a base itself"):
+    (tmp_path / "third.yaml").write_text(yaml.safe_dump(own | {"name": "third", "setup_from": "other"}))
+    with pytest.raises(configuration.ConfigError, match="setup_from names other, which has setup_from itself"):
         study_files.read_study(tmp_path / "third.yaml")
 
 
-def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
+def test_a_study_that_extends_another_is_it_but_for_what_it_says(tmp_path):
     (tmp_path / "tiny.yaml").write_text(TINY.read_text())
     lines = {
         "scene-scene": {"policy": "scene-scene", "seeds": [4]},
         "dilate": {"policy": "object-dilate", "boxes": "bing", "seeds": [4]},
     }
-    first = {"name": "first", "base": "tiny", "description": "One.", "crops": lines}
+    first = {"name": "first", "setup_from": "tiny", "description": "One.", "crops": lines}
     first["methods"] = {"supervised": None, "moco_v2": {"queue": 16}}
-    second = {"name": "second", "like": "first", "description": "Two."}
+    second = {"name": "second", "extends": "first", "description": "Two."}
     second["crops"] = {"dilate": {"delta": 0.2}, "more": lines["scene-scene"]}
     second["methods"] = {"random_init": None}
     for study in (first, second):
         (tmp_path / f"{study['name']}.yaml").write_text(yaml.safe_dump(study))
     found = whole(tmp_path.glob("*.yaml"))
     assert list(found["first"]["methods"]) == ["moco_v2", "random_init"]
-    assert list(found["second"]["methods"]) == ["moco_v2"], "a null of either file takes a method of the base away"
+    assert list(found["second"]["methods"]) == ["moco_v2"], "a null of either file takes a method away"
     assert found["second"]["methods"]["moco_v2"]["queue"] == 16
     assert set(found["second"]["crops"]) == {"scene-scene", "dilate", "more"}
     assert found["second"]["crops"]["dilate"] == found["first"]["crops"]["dilate"] | {"delta": 0.2}
@@ -271,14 +279,59 @@ def test_a_study_is_like_another_one_but_for_what_it_says(tmp_path):
     second["crops"] = {"dilate": None}
     (tmp_path / "second.yaml").write_text(yaml.safe_dump(second))
     assert list(whole(tmp_path.glob("*.yaml"))["second"]["crops"]) == ["scene-scene"]
-    (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "second"}))
-    with pytest.raises(configuration.ConfigError, match="like second has a like itself"):
+    (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "extends": "second"}))
+    with pytest.raises(configuration.ConfigError, match="extends names second, which has extends itself"):
         study_files.read_study(tmp_path / "third.yaml")
-    (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "like": "fist"}))
+    (tmp_path / "third.yaml").write_text(yaml.safe_dump(second | {"name": "third", "extends": "fist"}))
     with pytest.raises(
-        configuration.ConfigError, match="like is fist, but the other studies are first, second, tiny"
+        configuration.ConfigError, match="extends is fist, but the other studies are first, second, tiny"
     ):
         study_files.read_study(tmp_path / "third.yaml")
+
+
+def test_titles_and_labels_are_for_people_and_change_no_recipe(load):
+    plain = load()
+    named = load(
+        ("name: tiny\n", "name: tiny\ntitle: A small one\n"),
+        ("{policy: object-dilate,", "{label: Around objects, policy: object-dilate,"),
+    )
+    assert (studies.title(plain), studies.title(named)) == ("Tiny", "A small one")
+    assert studies.labels(named)["object-dilate"] == "Around objects"
+    assert studies.labels(plain)["object-dilate"].startswith("object-dilate")
+    texts = [
+        [StudyFiles(study).recipe_text(*map(str, run)) for run in studies.runs(study)] for study in (plain, named)
+    ]
+    assert texts[0] == texts[1]
+    assert StudyFiles(named).crop_params("object-dilate") == StudyFiles(plain).crop_params("object-dilate")
+
+
+def test_a_title_is_not_taken_from_another_file(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY.read_text().replace("name: tiny\n", "name: tiny\ntitle: A small one\n"))
+    for key in ("setup_from", "extends"):
+        study = {"name": f"by_{key}", key: "tiny", "description": "Another."}
+        if key == "setup_from":
+            study |= {"crops": {"scene-scene": {"policy": "scene-scene", "seeds": [0]}}}
+            study |= {"methods": {"supervised": None}}
+        (tmp_path / f"by_{key}.yaml").write_text(yaml.safe_dump(study))
+    found = whole(tmp_path.glob("*.yaml"))
+    assert {studies.title(study) for study in found.values()} == {"A small one", "By setup from", "By extends"}
+
+
+def test_labels_tell_the_variants_of_every_study_from_each_other():
+    """A label goes with the source of boxes; a made one names the options that are not the defaults."""
+    for study in whole((ROOT / "config/studies").glob("*.yaml")).values():
+        names = [(label, study["crops"][crops].get("boxes")) for crops, label in studies.labels(study).items()]
+        assert len(set(names)) == len(names), study["name"]
+    variants = {
+        "a": {"policy": "object-dilate", "boxes": "bing", "delta": 0.2, "scales": [[0.2, 1.0]]},
+        "b": {"policy": "object-dilate", "boxes": "ground_truth", "delta": 0.1},
+        "c": {"policy": "scene-scene", "method_options": {"lr": 0.1}},
+        "d": {"policy": "scene-scene", "method_options": {"lr": 0.1}},
+    }
+    made = studies.labels({"crops": variants})
+    assert made["a"] == "object-dilate, dilation by 0.2, crop scale inside boxes 0.2 to 1"
+    assert made["b"] == "object-dilate"
+    assert (made["c"], made["d"]) == ("scene-scene, lr 0.1 [c]", "scene-scene, lr 0.1 [d]")
 
 
 def test_variants_that_figures_show_must_be_there(tmp_path):
@@ -295,19 +348,19 @@ def test_the_audit_on_other_data_is_the_audit():
         ("audit_ohms", "audit", "ohms"),
         ("ablations_ohms", "ablations", "ohms"),
     ):
-        assert found[name]["crops"] == found[kind]["crops"], name
+        for crops, options in found[name]["crops"].items():
+            assert options | {"seeds": None} == found[kind]["crops"][crops] | {"seeds": None}, (name, crops)
+        assert list(found[name]["crops"]) == list(found[kind]["crops"])
         assert found[name]["data"] == found[base]["data"], name
         assert set(found[name]["methods"]) == {"moco_v2", "random_init"}, name
 
 
-@pytest.mark.parametrize("name", ["demo", "voc07", "voc07_r50"])
+@pytest.mark.parametrize("name", ["demo", "voc07"])
 def test_the_audit_moves_to_another_study_by_one_word(name, tmp_path):
     for file in (ROOT / "config/studies").glob("*.yaml"):
         text = file.read_text()
-        if name == "voc07_r50":
-            text = text.replace("  subset:\n", "  boxes_per_photo: 3.0\n  subset:\n", file.stem == name)
         if file.stem == "audit":
-            text = text.replace("base: demo", f"base: {name}")
+            text = text.replace("setup_from: demo", f"setup_from: {name}")
         (tmp_path / file.name).write_text(text)
     audit = whole(tmp_path.glob("*.yaml"))["audit"]
     assert audit["data"]["source"] == ("synthetic" if name == "demo" else "voc")
@@ -318,8 +371,6 @@ def test_the_audit_moves_to_another_study_by_one_word(name, tmp_path):
 
 def test_an_option_of_the_audit_without_a_meaning_is_refused(load):
     line = "{policy: object-dilate, boxes: bing, seeds: [0]}"
-    with pytest.raises(configuration.ConfigError, match="boxes_per_photo is missing, which crops"):
-        load((line, line.replace("}", ", budget: boxes}")))
     ranges = ", scales: [[0, 1], [0.2, 1]]}"
     assert "scale_lower" not in load((line, line.replace("}", ranges)))["crops"]["object-dilate"]
     with pytest.raises(configuration.ConfigError, match=r"scales must rise, but 1 is above 0\.2"):
@@ -403,6 +454,43 @@ def test_byol_has_the_published_recipe_by_default_and_its_views_can_be_overridde
         load(("  random_init:", own.replace("blur", "solarice")))
 
 
+def test_a_backbone_is_known_by_its_name_and_cmc_has_none_of_timms(load):
+    own = ("{name: narrow, width: 8}", "{name: timm/convnext_atto}")
+    assert load(own)["backbone"] == {"name": "timm/convnext_atto"}
+    with pytest.raises(configuration.ConfigError, match=r"backbone\.name: 'resnet51' does not match"):
+        load((own[0], "{name: resnet51}"))
+    with pytest.raises(configuration.ConfigError, match="cmc has two networks of half the width"):
+        load(own, ("  random_init:", "  cmc: {}\n  random_init:"))
+
+
+def test_a_study_cannot_start_from_its_own_results(load):
+    with pytest.raises(configuration.ConfigError, match=r"pretrain\.init results/tiny/.* is of this study itself"):
+        load(
+            (
+                "pretrain:\n",
+                "pretrain:\n  init: results/tiny/pretrain/supervised/scene-scene/seed0/encoder.safetensors\n",
+            )
+        )
+
+
+def test_a_batch_is_computed_in_parts_only_where_that_is_the_same_run(load):
+    splits = "    bn_splits: 2\n"
+    assert load((splits, f"{splits}    accumulate: 2\n"))["methods"]["moco_v2"]["accumulate"] == 2
+    with pytest.raises(configuration.ConfigError, match=r"moco_v2\.batch_size .* multiple of 4"):
+        load((splits, f"{splits}    accumulate: 4\n"))
+    options = "batch_size: 16, lr: 0.06}"
+    with pytest.raises(configuration.ConfigError, match=r"supervised\.accumulate .*whole batch"):
+        load((options, options.replace("}", ", accumulate: 2}")))
+    in_parts = (
+        ("{name: narrow, width: 8}", "{name: timm/convnext_atto}"),
+        (options, options.replace("}", ", accumulate: 2}")),
+    )
+    assert load(*in_parts)["methods"]["supervised"]["accumulate"] == 2
+    for method in ("byol", "swav", "cmc"):
+        with pytest.raises(configuration.ConfigError, match=rf"{method}\.accumulate has no meaning, as .*batch"):
+            load(("  random_init:", f"  {method}: {{accumulate: 2}}\n  random_init:"))
+
+
 def test_swav_has_the_published_recipe_by_default(load):
     study = load(("  random_init:", "  swav: {}\n  random_init:"))
     run = recipe.build(study, "swav", "object-dilate", 0)
@@ -420,7 +508,10 @@ def test_moco_byol_and_cmc_have_their_published_batches_and_rates_by_default(loa
     lines = TINY.read_text().splitlines(keepends=True)
     start = lines.index("  moco_v2:\n")
     end = next(row for row in range(start + 1, len(lines)) if not lines[row].startswith("    "))
-    study = load(("".join(lines[start:end]), "  moco_v2: {}\n  byol: {}\n  cmc: {}\n"))
+    study = load(
+        ("".join(lines[start:end]), "  moco_v2: {}\n  byol: {}\n  cmc: {}\n"),
+        ("images_seen: 256", "images_seen: 4096"),
+    )
     made = {
         method: recipe.build(study, method, "object-dilate", 0)["options"] for method in ("moco_v2", "byol", "cmc")
     }
@@ -428,6 +519,17 @@ def test_moco_byol_and_cmc_have_their_published_batches_and_rates_by_default(loa
         "moco_v2": (256, 0.03), "byol": (4096, 4.8), "cmc": (128, 0.03),
     }  # fmt: skip
     assert made["moco_v2"]["bn_splits"] == 8  # shuffled batch norm on eight GPUs
+
+
+def test_variants_without_seeds_have_those_of_their_study(load):
+    without = ("{policy: scene-scene, seeds: [0]}", "{policy: scene-scene}")
+    crops = load(without, ("\ncrops:\n", "\nseeds: [7, 8]\ncrops:\n"))["crops"]
+    assert {name: variant["seeds"] for name, variant in crops.items()} == {
+        "scene-scene": [7, 8],
+        "object-dilate": [0],
+    }
+    with pytest.raises(configuration.ConfigError, match=r"crops\.scene-scene\.seeds is missing"):
+        load(without)
 
 
 def test_runs_take_the_seeds_of_the_method_before_those_of_the_variant(load):
@@ -626,6 +728,11 @@ MY_PHOTOS = TINY.parents[2] / "config/studies/my_photos.yaml"
             "  subset: {max_images: 5, min_images_per_class: 2}\n  store:",
             r"subset\.min_images_per_class has",
         ),
+        (
+            "boxes: bing",
+            "boxes: bing, budget: boxes",
+            r"object-dilate\.budget counts ground-truth boxes, of which .* none",
+        ),
         ("  store:", "  photos: here\n  store:", r"data\.photos has no meaning with source: photos; remove it"),
         ("    long_side", "    shards: {train: 1, test: 1}\n    long_side", r"shards\.test must go"),
         (
@@ -636,7 +743,7 @@ MY_PHOTOS = TINY.parents[2] / "config/studies/my_photos.yaml"
         ("pretrain:", "contrasts: [[object-dilate, scene-scene]]\npretrain:", r"contrasts compare probes"),
         (
             "  epochs: 100",
-            "  epochs: 100\n  images_seen: 9",
+            "  epochs: 100\n  images_seen: 900",
             r"pretrain needs images_seen or epochs, and one of them",
         ),
         ("  epochs: 100", "", r"pretrain needs images_seen or epochs, and one of them"),
@@ -669,7 +776,11 @@ def test_sources_whose_photos_are_counted_late_must_say_their_shards(tmp_path):
 @pytest.mark.parametrize(("budget", "photos", "steps"), [({"images_seen": 100}, 7, 12), ({"epochs": 2.5}, 13, 4)])
 def test_a_budget_in_epochs_is_of_the_train_photos(budget, photos, steps):
     assert recipe.step_count(budget | {"options": {"batch_size": 8}}, photos) == steps
-    assert recipe.step_count({"epochs": 1, "options": {"batch_size": 8}}, 3) == 1
+    twice = recipe.step_count(budget | {"budget": "boxes", "options": {"batch_size": 8}}, photos, boxes_per_photo=2)
+    assert twice in (2 * steps, 2 * steps + 1), "whole batches only"
+    for short in ({"epochs": 1}, {"images_seen": 7}):
+        with pytest.raises(ValueError, match="less than one batch of 8"):
+            recipe.step_count(short | {"options": {"batch_size": 8}}, 3)
 
 
 def test_a_run_has_one_budget(load):
@@ -686,20 +797,20 @@ def test_a_run_has_one_budget(load):
 
 def test_a_study_anywhere_takes_from_those_of_the_repository(tmp_path):
     (tmp_path / "birds.yaml").write_text(
-        "name: birds\nlike: my_photos\ndescription: Birds.\ndata: {location: birds}\nbackbone: {name: resnet50}\n"
+        "name: birds\nextends: my_photos\ndescription: Birds.\ndata: {location: birds}\nbackbone: {name: resnet50}\n"
     )
     (tmp_path / ".#birds.yaml").write_text("what an editor leaves")
     found = whole([MY_PHOTOS, tmp_path / "birds.yaml", tmp_path / ".#birds.yaml"])
     assert found["birds"]["data"] == found["my_photos"]["data"] | {"location": "birds"}
     assert found["birds"]["crops"] == found["my_photos"]["crops"]
-    (tmp_path / "birds.yaml").write_text("name: birds\nlike: my_photo\ndescription: Birds.\n")
+    (tmp_path / "birds.yaml").write_text("name: birds\nextends: my_photo\ndescription: Birds.\n")
     _, broken = study_files.load([MY_PHOTOS, tmp_path / "birds.yaml"])
-    assert "like is my_photo, but the other studies are my_photos" in broken["birds"]
+    assert "extends is my_photo, but the other studies are my_photos" in broken["birds"]
 
 
-def test_what_belongs_to_the_source_of_a_base_goes_with_it(tmp_path):
+def test_what_belongs_to_the_source_of_another_setup_goes_with_it(tmp_path):
     (tmp_path / "mine.yaml").write_text(
-        "name: mine\nbase: voc07\ndescription: Mine.\ndata: {source: folder, location: here}\n"
+        "name: mine\nsetup_from: voc07\ndescription: Mine.\ndata: {source: folder, location: here}\n"
         "crops: {scene-scene: {policy: scene-scene, seeds: [0]}}\n"
     )
     voc = ROOT / "config/studies/voc07.yaml"
@@ -707,3 +818,30 @@ def test_what_belongs_to_the_source_of_a_base_goes_with_it(tmp_path):
     assert (data["location"], "shards" in data["store"]) == ("here", False)
     assert data["store"]["long_side"] == whole([voc])["voc07"]["data"]["store"]["long_side"]
     assert data["subset"] == whole([voc])["voc07"]["data"]["subset"]
+
+
+def test_one_photo_in_a_batch_norm_split_is_refused(load):
+    with pytest.raises(configuration.ConfigError, match=r"moco_v2\.batch_size 16 leaves one photo in each of its 16"):
+        load(("bn_splits: 2", "bn_splits: 16"))
+    with pytest.raises(configuration.ConfigError, match=r"supervised\.batch_size 1 leaves one photo"):
+        load(("[scene-scene], batch_size: 16", "[scene-scene], batch_size: 1"))
+
+
+def test_a_budget_below_one_batch_is_refused_at_the_start(load):
+    with pytest.raises(
+        configuration.ConfigError, match=r"images_seen: 5 is less than one batch of methods\.\w+ .*, 16"
+    ):
+        load(("images_seen: 256", "images_seen: 5"))
+    load(("images_seen: 256", "images_seen: 16"))
+
+
+@pytest.mark.parametrize("key", ["heads: 3", "heads: 0", "heads: two"])
+@pytest.mark.parametrize(("place", "old", "new"), [
+    ("methods.moco_v2.heads", "    queue: 32", "    queue: 32\n    {}"),
+    ("crops.object-dilate.heads", "boxes: bing,", "boxes: bing, {},"),
+    ("crops.object-dilate.method_options", "boxes: bing,", "boxes: bing, method_options: {{{}}},"),
+])  # fmt: skip
+def test_a_third_projection_head_is_refused_wherever_it_is_written(load, key, place, old, new):
+    with pytest.raises(configuration.ConfigError, match=re.escape(place)) as refused:
+        load((old, new.format(key)))
+    assert "heads" in str(refused.value)

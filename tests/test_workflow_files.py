@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from oac import studies, study_files
 from oac.configuration import ConfigError
 from oac.pretrain import recipe as recipes
+from oac.report import parts
 from oac.workflow import StudyFiles
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +42,34 @@ def test_the_parameter_of_a_run_holds_its_whole_recipe(demo):
     assert json.loads(demo.random_init_text("2"))["seed"] == 2
 
 
+def test_a_network_of_timm_without_timm_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="timm/convnext_tiny needs timm"):
+        changed("demo", "backbone", {"name": "timm/convnext_tiny"}).recipe_text("moco_v2", "scene-scene", "0")
+
+
+def test_gpus_and_parts_share_the_splits_of_a_batch(demo):
+    run, options = ("moco_v2", "scene-scene", "0"), STUDIES["demo"]["methods"]["moco_v2"]
+    files = changed("demo", "methods", "moco_v2", options | {"bn_splits": 4, "batch_size": 64, "accumulate": 2})
+    assert (demo.parts_of_a_batch("moco_v2"), files.parts_of_a_batch("moco_v2")) == (1, 2)
+    assert files.shared_recipe_text(2, *run) == files.recipe_text(*run)
+    with pytest.raises(ConfigError, match=r"bn_splits of moco_v2 is 4, .*multiple of 8"):
+        files.shared_recipe_text(4, *run)
+
+
+def test_weights_to_start_from_are_there_or_are_made_by_the_workflow(demo, tmp_path):
+    assert demo.initial_weights() == []
+    theirs = "results/voc07/pretrain/moco_v2/object-dilate/seed0/encoder.safetensors"
+    (tmp_path / "weights.pth").touch()
+    for file in (theirs, str(tmp_path / "weights.pth")):
+        files = changed("demo", "pretrain", "init", file)
+        assert files.initial_weights() == file
+        assert json.loads(files.recipe_text("moco_v2", "object-dilate", "0"))["init"] == file
+        assert "init" not in json.loads(files.random_init_text("0"))
+    with pytest.raises(ConfigError, match=r"pretrain\.init .*nowhere\.pth does not exist"):
+        changed("demo", "pretrain", "init", str(tmp_path / "nowhere.pth")).initial_weights()
+
+
 @pytest.mark.parametrize(("method", "crops"), [("moco_v3", "scene-scene"), ("moco_v2", "object-dilat")])
 def test_a_path_of_no_run_is_answered_with_what_there_is(demo, method, crops):
     with pytest.raises(ConfigError, match=r"study demo has no .*there are"):
@@ -59,6 +89,10 @@ def test_boxes_are_read_by_the_variants_that_crop_around_them(demo):
     sources = ("bing", "ground_truth", "random")
     assert demo.moco_boxes() == [f"results/demo/proposals/{source}.parquet" for source in sources]
     assert demo.recall_tables() == ["results/demo/proposals/bing.parquet", "results/demo/proposals/random.parquet"]
+    assert (demo.recall(), demo.uncounted()) == ("results/demo/proposals/recall.json", [])
+    photos = StudyFiles(STUDIES["my_photos"])
+    assert photos.recall() == []
+    assert photos.uncounted() == [f"results/my_photos/{name}.parquet" for name in ("data/images", "proposals/bing")]
     with pytest.raises(ConfigError, match=r"no proposals\.csv"):
         demo.table_source("csv")
 
@@ -105,10 +139,22 @@ def test_a_study_shows_what_it_has():
     assert "results/demo/report/tables/audit.md" not in shown["demo"].tables()
     assert "results/ablations/report/figures/ablation_delta.png" in shown["ablations"].figures()
     assert "results/imagenet/report/figures/ap_per_class.png" in shown["imagenet"].figures()
+    for name, several in (("demo_methods", False), ("demo", True)):
+        overlap = {f"results/{name}/report/{file}" for file in ("figures/overlap.png", "tables/overlap.md")}
+        assert overlap & {*shown[name].figures(), *shown[name].tables()} == (overlap if several else set())
     for files in shown.values():
         pages = {path.removesuffix("html") for path in files.report() if "/tables/" in path}
         assert pages == {path.removesuffix("md") for path in files.tables()}
         assert set(files.figures()) < set(files.report())
+
+
+def test_the_page_opens_with_the_table_that_leaves_no_method_out(demo):
+    main = {name: StudyFiles(STUDIES[name]).main_table() for name in ("demo", "audit", "demo_methods", "imagenet")}
+    assert main == {"demo": "crops", "audit": "crops", "demo_methods": "methods", "imagenet": "methods"}
+    sections = [StudyFiles(STUDIES["demo_methods"]).section_of_table(name) for name in ("methods", "crops", "paper")]
+    assert sections[0] == demo.section_of_table("crops") == parts.FOUND
+    assert sections[1] == demo.section_of_table("methods") == parts.RESULTS
+    assert sections[2] == parts.PAPER
 
 
 def test_the_comparison_of_proposals_reads_long_lists(demo):

@@ -1,44 +1,73 @@
-"""Make boxes.png, own_loop.png and idea.png: BING boxes of synthetic images, and two views that are cut of them."""
+"""Make boxes.png, own_loop.png, idea.png and own_photos.png of synthetic images: their boxes, and views cut of them.
 
+python docs/figures/make.py, in the environment of `make`.
+"""
+
+import subprocess
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from PIL import Image, ImageDraw
 
 from oac.data import synthetic
 from oac.pretrain.crop_sampler import Boxes
-from oac.pretrain.crops import DRAWS, CropPolicy, draw_views, scale_lower_bound
+from oac.pretrain.crops import DRAWS, CropPolicy, Views, draw_views, scale_lower_bound
 from oac.proposals import Bing
 from oac.transforms import ObjectAwareCrop
 
 FOLDER, SIDE, GAP = Path(__file__).parent, 288, 12
+REPOSITORY = FOLDER.parents[1]
 COLOURS = ("#0072B2", "#009E73")  # of the first and the second view
-IDEA_SEED = 3  # of which the crops show what the text says: views of two objects, and of one
+BOX = "#D55E00"
+LOOP_SEED = 25  # of which both boxes drawn are around one object
+IDEA_SEED = 443  # of which the crops show what the text says: views of two objects, and of one
 
 
 def main() -> None:
-    """Write the three pictures."""
+    """Write the four pictures."""
     with tempfile.TemporaryDirectory() as folder:
         design = {"size": SIDE, "objects": (3, 4), "object_sizes": (0.3, 0.36, 0.42), "gratings": 4}
         synthetic.write_release(folder, seed=5, train=8, validation=1, test=1, **design)
         photos = [Image.open(path).convert("RGB") for path in sorted(Path(folder, "train").glob("*.jpg"))]
+        own_photos(Path(folder))
     boxes = [Bing.load().propose(np.asarray(photo), 10)[0] for photo in photos]
     beside([with_boxes(photo, found) for photo, found in zip(photos[:3], boxes, strict=False)]).save(
         FOLDER / "boxes.png"
     )
-    torch.manual_seed(1)
-    rows = []
-    for photo, found in zip(photos[:2], boxes, strict=False):
-        views = ObjectAwareCrop("object-dilate", size=SIDE)(photo, found)
-        rows.append(beside([with_boxes(photo, found), *(framed(*pair) for pair in zip(views, COLOURS, strict=True))]))
-    whole = Image.new("RGB", (rows[0].width, 2 * SIDE + GAP), "white")
-    for place, row in enumerate(rows):
-        whole.paste(row, (0, place * (SIDE + GAP)))
-    whole.save(FOLDER / "own_loop.png")
+    draw_loop(photos[:2], boxes[:2])
     draw_idea(photos[2], boxes[2])
+
+
+def own_photos(folder: Path) -> None:
+    """The crops of the study my_photos, as its page shows them: docs/own_photos.md has the command of the page."""
+    picture = "results/my_photos/report/figures/crops_object-dilate.png"
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile", "--directory", folder]
+    options = ["--cores", "1", "--configfile", REPOSITORY / "config/config.yaml", "--config", "photos=train"]
+    subprocess.run([*snakemake, picture, *options], check=True)
+    (FOLDER / "own_photos.png").write_bytes((folder / picture).read_bytes())
+
+
+def draw_loop(photos: list[Image.Image], boxes: list[np.ndarray]) -> None:
+    """Two images with their boxes, and the two views that the transform of docs/own_loop.md cuts of each."""
+    figure, places = plt.subplots(2, 3, figsize=(7.2, 5.2), layout="constrained")
+    for number, (photo, found, row) in enumerate(zip(photos, boxes, places, strict=True)):
+        crop = ObjectAwareCrop(
+            "object-dilate", size=SIDE, generator=torch.Generator().manual_seed(LOOP_SEED + number)
+        )
+        views = crop(photo, found)
+        # The transform says nothing of where it cut: the same random numbers give the same crops again.
+        u = torch.rand(1, DRAWS, dtype=torch.float64, generator=torch.Generator().manual_seed(LOOP_SEED + number))
+        draw_row(row, photo, cut("object-dilate", found, u.numpy()), views, list(found), drawn=True)
+    titles = ("image, its boxes, the two crops", "first view", "second view")
+    for place, title, colour in zip(places[0], titles, ("black", *COLOURS), strict=True):
+        place.set_title(title, fontsize=10, color=colour)
+    figure.savefig(FOLDER / "own_loop.png", dpi=110)
 
 
 def draw_idea(photo: Image.Image, boxes: np.ndarray) -> None:
@@ -46,29 +75,57 @@ def draw_idea(photo: Image.Image, boxes: np.ndarray) -> None:
     figure, places = plt.subplots(2, 3, figsize=(7.2, 5.2), layout="constrained")
     titles = {
         "scene-scene": "scene-scene: two crops of the photo",
-        "object-dilate": "object-dilate: around a proposed box",
+        "object-dilate": "object-dilate: around a box (dashed)",
     }
     for (policy, title), row in zip(titles.items(), places, strict=True):
-        whole = Boxes.pack([boxes]).box[0][None]
-        u = np.random.default_rng(IDEA_SEED).random((1, DRAWS))
-        lower = scale_lower_bound((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 0.5)
-        crops = CropPolicy(policy, boxes=None if policy == "scene-scene" else "bing")
-        views = draw_views(crops, lower, whole, np.array([len(boxes)]), np.array([[SIDE, SIDE]], float), u)
-        row[0].imshow(photo)
+        crops = cut(policy, boxes, np.random.default_rng(IDEA_SEED).random((1, DRAWS)))
+        views = [
+            photo.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=tuple(box))
+            for box in (crops.query[0], crops.key[0])
+        ]
+        draw_row(row, photo, crops, views, drawn=policy != "scene-scene")
         row[0].set_title(title, fontsize=10, loc="left")
-        for box, colour, place, name in zip(
-            (views.query[0], views.key[0]), COLOURS, row[1:], ("first view", "second view"), strict=True
-        ):
-            left, top, right, bottom = box
-            frame = {"fill": False, "edgecolor": colour, "linewidth": 2.5}
-            row[0].add_patch(plt.Rectangle((left, top), right - left, bottom - top, **frame))
-            place.imshow(photo.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=tuple(box)))
+        for place, name, colour in zip(row[1:], ("first view", "second view"), COLOURS, strict=True):
             place.set_title(name, fontsize=10, color=colour)
-            for side in place.spines.values():
-                side.set(color=colour, linewidth=2.5)
-        for place in row:
-            place.set(xticks=[], yticks=[])
     figure.savefig(FOLDER / "idea.png", dpi=110)
+
+
+def cut(policy: str, boxes: np.ndarray, u: np.ndarray) -> Views:
+    """Where a policy cuts a photo of SIDE x SIDE pixels by these random numbers."""
+    crops = CropPolicy(policy, boxes=None if policy == "scene-scene" else "bing")
+    lower = scale_lower_bound((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 0.5)
+    whole = Boxes.pack([boxes]).box[0][None]
+    return draw_views(crops, lower, whole, np.array([len(boxes)]), np.array([[SIDE, SIDE]], float), u)
+
+
+def draw_row(
+    row: np.ndarray,
+    photo: Image.Image,
+    crops: Views,
+    views: Sequence[Image.Image],
+    boxes: Sequence[np.ndarray] = (),
+    *,
+    drawn: bool,
+) -> None:
+    """A photo with these of its boxes, its crops and, dashed, the box that was drawn; beside it its two views."""
+    row[0].imshow(photo)
+    for box in boxes:
+        outline(row[0], box * SIDE, edgecolor=BOX, linewidth=1)
+    if drawn:
+        outline(row[0], crops.box[0], edgecolor=BOX, linewidth=2.5, linestyle="--")
+    for box, view, colour, place in zip((crops.query[0], crops.key[0]), views, COLOURS, row[1:], strict=True):
+        outline(row[0], box, edgecolor=colour, linewidth=2.5)
+        place.imshow(view)
+        for side in place.spines.values():
+            side.set(color=colour, linewidth=2.5)
+    for place in row:
+        place.set(xticks=[], yticks=[])
+
+
+def outline(axes: Axes, box: np.ndarray, **look: object) -> None:
+    """A box in pixels of the photo."""
+    left, top, right, bottom = box
+    axes.add_patch(plt.Rectangle((left, top), right - left, bottom - top, fill=False, **look))
 
 
 def with_boxes(photo: Image.Image, boxes: np.ndarray) -> Image.Image:
@@ -76,14 +133,8 @@ def with_boxes(photo: Image.Image, boxes: np.ndarray) -> Image.Image:
     copy = photo.copy()
     for rank in reversed(range(len(boxes))):
         corners = (boxes[rank] * SIDE).tolist()
-        ImageDraw.Draw(copy).rectangle(corners, outline="#D55E00", width=4 if rank == 0 else 2)
+        ImageDraw.Draw(copy).rectangle(corners, outline=BOX, width=4 if rank == 0 else 2)
     return copy
-
-
-def framed(view: Image.Image, colour: str) -> Image.Image:
-    """A view in a frame."""
-    ImageDraw.Draw(view).rectangle((0, 0, SIDE - 1, SIDE - 1), outline=colour, width=4)
-    return view
 
 
 def beside(pictures: list[Image.Image]) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import traceback
@@ -21,7 +22,8 @@ def plain_errors(log: str | Path | None = None) -> Iterator[None]:
     its file; these are printed alone. Another of these errors is a defect: its traceback is printed before the
     sentence. Errors of other types pass through.
 
-    log: a file that everything written to stdout and stderr goes to, that of native libraries included.
+    log: a file that everything written to stdout and stderr goes to, that of native libraries included. A signal such
+    as SIGSEGV, which ends the process, is named there with what Python was at; SIGKILL cannot be.
     """
     if log is not None:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
@@ -30,6 +32,7 @@ def plain_errors(log: str | Path | None = None) -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
+    faulthandler.enable(2)
     try:
         yield
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:

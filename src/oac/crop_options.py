@@ -84,6 +84,26 @@ def crop_params(variant: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key == "policy" or not OPTIONS[key].elsewhere}
 
 
+def described(variant: Mapping[str, Any]) -> str:
+    """A crop variant in words: its policy, and the options that are not the defaults; its boxes stand elsewhere."""
+    changed = {
+        option.label[0].lower() + option.label[1:]: value_words(key, variant[key])
+        for key, option in OPTIONS.items()
+        if key not in ("boxes", "method_options") and variant.get(key, option.default) != option.default
+    }
+    given = [f"{name} {value}" for name, value in {**changed, **(variant.get("method_options") or {})}.items()]
+    return ", ".join([variant["policy"], *given])
+
+
+def value_words(option: str, value: Any) -> str:
+    """The value of an option in words; of boxes, the name of their source."""
+    if isinstance(value, list):
+        ranges = value if isinstance(value[0], list) else [value]
+        return " and ".join(f"{low:g} to {high:g}" for low, high in ranges)
+    names = OPTIONS[option].value_names
+    return names[value] if value in names else value if isinstance(value, str) else f"{value:g}"
+
+
 def markdown_table() -> str:
     """The table of docs/crops.md: one row for each option."""
     rows = ["| option | policies | default | released code | meaning |", "| --- | --- | --- | --- | --- |"]

@@ -6,17 +6,19 @@ Studies are read and checked by `oac.study_files`. This module needs no torch: t
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from oac import crop_options
-from oac.configuration import filled, read_yaml, without_defaults
+from oac.configuration import ConfigError, filled, read_yaml, without_defaults
 
 UNCROPPED = "none"  # the crops of a method that does not crop
 RANDOM_INIT = "random_init"  # the method of the reference row: a network as it was initialised
 PRETRAINED = "pretrained"  # that of an encoder which there is already
 FIXED_ENCODERS = (RANDOM_INIT, PRETRAINED)  # methods that train and crop nothing
+TIMM = "timm/"  # what the name of a backbone begins with that is one of timm's
 
 
 @functools.cache
@@ -54,6 +56,14 @@ def completed(part: dict[str, Any], *keys: str) -> dict[str, Any]:
     for key in keys:
         known = known["properties"][key]
     return filled(part, known)
+
+
+def require_timm(backbone: str) -> None:
+    """Raise ConfigError where a backbone is one of timm's and that is not installed. Nothing is imported."""
+    if backbone.startswith(TIMM) and importlib.util.find_spec("timm") is None:
+        raise ConfigError(
+            f'backbone.name {backbone} needs timm, which is not installed: pip install -e ".[timm]" in a clone'
+        )
 
 
 def is_audit(study: Mapping[str, Any]) -> bool:
@@ -103,6 +113,27 @@ def variant_of(name: str) -> tuple[str, str]:
         return name, UNCROPPED
     method, _, crops = name.rpartition("/")
     return method or "moco_v2", crops
+
+
+def title(study: Mapping[str, Any]) -> str:
+    """What a study is called for people."""
+    made = study["name"].replace("_", " ")
+    return str(study.get("title") or made[0].upper() + made[1:])
+
+
+def labels(study: Mapping[str, Any]) -> dict[str, str]:
+    """What each crop variant is called for people: its label, or one made of its policy and options.
+
+    Names go with the source of boxes, so variants that differ in it alone have one label; two variants that a made
+    label would not tell from each other also have their keys.
+    """
+    variants = study["crops"]
+    found = {crops: variant.get("label") or crop_options.described(variant) for crops, variant in variants.items()}
+    names = Counter((label, variants[crops].get("boxes")) for crops, label in found.items())
+    return {
+        crops: label if names[label, variants[crops].get("boxes")] == 1 else f"{label} [{crops}]"
+        for crops, label in found.items()
+    }
 
 
 def box_sources(study: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from oac import crop_options
 from oac.configuration import ConfigError, checked
-from oac.studies import FIXED_ENCODERS, UNCROPPED, box_sources, contrasts, runs, schema, variant_of
+from oac.studies import FIXED_ENCODERS, TIMM, UNCROPPED, box_sources, contrasts, runs, schema, variant_of
 
 SOURCE_KEYS = {  # the keys of `data` that say what and where a source is; each is read for its own sources only
     "synthetic": ("synthetic",),
@@ -30,6 +30,12 @@ UNBOXED = {  # sources without labelled boxes, and why not
     "photos": "a folder of photos has no labelled boxes",
     "imagenet": "its boxes are whole photos",
 }
+WHOLE_BATCH = {  # methods whose batches cannot be computed in parts, and why not
+    "byol": "both of its views pass through the same batch norms, one after the other",
+    "swav": "its codes and its batch norms are of the whole batch",
+    "cmc": "its batch norms are of the whole batch",
+    "supervised": "the batch norms of its network are of the whole batch",
+}
 SAMPLE_KEYS = ("max_images", "seed")  # of `data.subset`, those that need no labels
 SGD_KEYS = ("lr", "epochs", "milestones", "batch_size")  # of `probe`; L-BFGS reads none of them
 
@@ -43,7 +49,11 @@ def complete_study(study: dict[str, Any], given: Mapping[str, Any], file: str | 
     _check_source(study, given, file)
     for name, variant in list(study["crops"].items()):
         _check_variant(name, variant, study, file)
-        study["crops"][name] = {"seeds": variant["seeds"]} | crop_options.with_defaults(variant)
+        seeds = variant.get("seeds") or study.get("seeds")
+        label = {key: variant[key] for key in ("label",) if key in variant}
+        if seeds is None:
+            raise ConfigError(f"{file}: crops.{name}.seeds is missing, and the study has no seeds for all its crops")
+        study["crops"][name] = {"seeds": seeds, **label} | crop_options.with_defaults(variant)
     _check_methods(study, file)
     for source in {*box_sources(study), *study["proposals"]["comparison"]["sources"]} & {"csv", "opencv_bing"}:
         if source not in study["proposals"]:
@@ -56,6 +66,8 @@ def complete_study(study: dict[str, Any], given: Mapping[str, Any], file: str | 
     _check_contrasts(study, file)
     if ("images_seen" in study["pretrain"]) == ("epochs" in study["pretrain"]):
         raise ConfigError(f"{file}: pretrain needs images_seen or epochs, and one of them alone")
+    if (init := study["pretrain"].get("init", "")).startswith(f"results/{study['name']}/"):
+        raise ConfigError(f"{file}: pretrain.init {init} is of this study itself: name weights from elsewhere")
     if "probe" in study:
         _check_probe(study, file)
     elif not set(study["methods"]) - set(FIXED_ENCODERS):
@@ -138,41 +150,70 @@ def _check_variant(name: str, variant: Mapping[str, Any], study: Mapping[str, An
     policy, where = variant["policy"], f"{file}: crops.{name}"
     keys = crop_options.keys_of(policy, variant.get("scales"))
     for key in variant:
-        if key not in ("policy", "seeds", *keys):
+        if key not in ("policy", "label", "seeds", *keys):
             raise ConfigError(f"{where}.{key} has no meaning for {policy} crops; remove it")
     ranges = [(key, variant[key]) for key in ("scene_scale", "ratio", "shift") if key in variant]
     for key, (low, high) in [*ranges, *(("scales", scale) for scale in variant.get("scales") or [])]:
         if low > high:
             raise ConfigError(f"{where}.{key} must rise, but {low} is above {high}")
-    if variant.get("budget") == "boxes" and "boxes_per_photo" not in study["data"]:
-        raise ConfigError(f"{file}: data.boxes_per_photo is missing, which crops.{name}.budget multiplies by")
+    if variant.get("budget") == "boxes" and study["data"]["source"] == "photos":
+        raise ConfigError(
+            f"{where}.budget counts ground-truth boxes, of which data.source photos has none: remove it"
+        )
     if "boxes" in keys and "boxes" not in variant:
         raise ConfigError(f"{where}.boxes is missing: {', '.join(crop_options.BOX_SOURCES)}")
 
 
 def _check_methods(study: Mapping[str, Any], file: str | Path) -> None:
     """Check that methods name crop variants that there are, and batches that divide into their splits."""
+    if "cmc" in study["methods"] and study["backbone"]["name"].startswith(TIMM):
+        raise ConfigError(
+            f"{file}: methods.cmc has two networks of half the width, which networks of timm have not: remove"
+            " it, or take a ResNet of torchvision, or narrow"
+        )
     for method, options in study["methods"].items():
+        # Networks of timm may be without batch norm, which their job looks at.
+        alone = method == "supervised" and study["backbone"]["name"].startswith(TIMM)
+        if options.get("accumulate", 1) > 1 and method in WHOLE_BATCH and not alone:
+            raise ConfigError(
+                f"{file}: methods.{method}.accumulate has no meaning, as {WHOLE_BATCH[method]}; remove it"
+            )
         for crops in options["crops"] if options["crops"] != "all" else []:
             if crops not in study["crops"] and not (method in FIXED_ENCODERS and crops == UNCROPPED):
                 known = ", ".join(study["crops"])
                 raise ConfigError(f"{file}: methods.{method}.crops names {crops}, but the crop variants are {known}")
+        _check_splits(options, f"{file}: methods.{method}.batch_size")
         part = schema()["properties"]["methods"]["properties"][method]
         for crops in study["crops"] if options["crops"] == "all" else set(options["crops"]) - {UNCROPPED}:
             others, where = study["crops"][crops]["method_options"] or {}, f"{file}: crops.{crops}.method_options"
-            if fixed := sorted({"crops", "seeds", "images_seen", "heads", "augment"} & set(others)):
+            if fixed := sorted({"crops", "seeds", "images_seen", "heads", "augment", "accumulate"} & set(others)):
                 raise ConfigError(
                     f"{where} names {fixed[0]}, which is no option of a method that a variant can change"
                 )
             whole = checked({**options, **others}, part, f"{where}, for {method}")
             _check_splits(whole, f"{where}, for {method}: batch_size")
-        _check_splits(options, f"{file}: methods.{method}.batch_size")
+            budget = whole.get("images_seen", study["pretrain"].get("images_seen"))
+            if budget is not None and budget < whole.get("batch_size", 0):
+                raise ConfigError(
+                    f"{file}: images_seen: {budget} is less than one batch of methods.{method} with crops.{crops},"
+                    f" {whole['batch_size']}: raise images_seen or lower batch_size"
+                )
 
 
 def _check_splits(options: Mapping[str, Any], key: str) -> None:
-    """Refuse a batch that does not divide into the splits of its batch norm."""
-    if options.get("batch_size", 0) % options.get("bn_splits", 1):
-        raise ConfigError(f"{key} {options['batch_size']} does not divide into its {options['bn_splits']} bn_splits")
+    """Refuse a batch that its batch norm cannot divide: into splits, of two photos at least, and these into parts."""
+    batch, splits, parts = (options.get(*item) for item in (("batch_size", 0), ("bn_splits", 1), ("accumulate", 1)))
+    if batch % splits:
+        raise ConfigError(f"{key} {batch} does not divide into its {splits} bn_splits")
+    if batch == splits:
+        raise ConfigError(
+            f"{key} {batch} leaves one photo in each of its {splits} bn_splits, and batch norm needs two"
+        )
+    if "bn_splits" in options and splits % parts:
+        raise ConfigError(
+            f"{key} is computed in {parts} parts (accumulate), among which its {splits} bn_splits do not divide: set"
+            f" bn_splits to a multiple of {parts}"
+        )
 
 
 def _check_meaning(study: Mapping[str, Any], given: Mapping[str, Any], file: str | Path) -> None:

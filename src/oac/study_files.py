@@ -16,7 +16,9 @@ from oac.configuration import ConfigError, checked, deep_merge, read_yaml
 from oac.studies import cell_name, schema
 from oac.study_checks import SOURCE_KEYS, complete_study
 
-PARENT_KEYS = {"like": ("like",), "base": ("base", "like")}  # and the keys of these that a parent may not have
+# Keys that name another study file, and which of the two that file may not have itself.
+PARENT_KEYS = {"extends": ("extends",), "setup_from": ("setup_from", "extends")}
+COMPARISON = ("crops", "seeds", "contrasts")  # what of another file is not its setup
 
 
 def load(files: Iterable[str | Path]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -74,7 +76,7 @@ def _checked_study(given: dict[str, Any], file: str | Path) -> dict[str, Any]:
 
 
 def _with_parents(given: dict[str, Any], file: Path, known: Mapping[str, Path]) -> dict[str, Any]:
-    """Fill in what a study takes from other files, `like` first and then `base`. Raises ConfigError."""
+    """Fill in what a study takes from other files, `extends` first and then `setup_from`. Raises ConfigError."""
     whole = given
     for key, barred in PARENT_KEYS.items():
         name = whole.get(key)
@@ -96,9 +98,12 @@ def _read_parent(
     parent = read_yaml(path)
     for other in barred:
         if other in parent:
-            raise ConfigError(f"{file}: {key} {name} has a {other} itself: name that one and write the rest here")
+            raise ConfigError(
+                f"{file}: {key} names {name}, which has {other} itself: name that one and write the rest here"
+            )
     read_study(path, known)  # a mistake is named in the file that it was made in
-    return parent | {"crops": {}, "contrasts": []} if key == "base" else parent
+    left = ("title", *COMPARISON) if key == "setup_from" else ("title",)
+    return {name: part for name, part in parent.items() if name not in left}
 
 
 def _for_source(parent: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

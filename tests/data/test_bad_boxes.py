@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oac.data.bad_boxes import FAR, ROUNDING, mend, sentence
+from oac.data.bad_boxes import EXACT, FAR, mend, sentence
 from oac.data.tables import BOX_COLUMNS, Release
 
 SIDES = st.one_of(
@@ -34,7 +34,7 @@ def plain(corners):
     ):
         return "dropped", None
     beyond = max(max(-value, value - 1) for value in corners)
-    return ("clipped" if beyond > ROUNDING else "good"), kept
+    return ("clipped" if beyond > EXACT else "good"), kept
 
 
 @given(st.lists(st.tuples(SIDES, SIDES, SIDES, SIDES), max_size=6))
@@ -60,6 +60,16 @@ def test_the_first_are_named_with_photo_and_corners():
     assert "dog of photo p40, x -0.01 to 0.5, y 0.2 to 0.7" in text
     dropped, account = mend(release_of(boxes), "drop", most=0.05)
     assert (len(dropped.boxes), account.clipped, account.dropped) == (40, 0, 2)
+
+
+@pytest.mark.parametrize("rule", ["clip", "drop", "refuse"])
+def test_rounding_is_counted_and_clipped_whatever_the_rule(rule):
+    boxes = [GOOD, (-1e-7, 0.2, 0.5, 0.7), (0.5, 0.2, 1 + 1e-7, 0.7), (0.5, 0.2, 1 + 1e-15, 0.7)]
+    mended, account = mend(release_of(boxes), rule, most=0)
+    assert (len(mended.boxes), account.clipped, account.dropped) == (4, 2, 0)
+    assert mended.boxes[["xmin", "xmax"]].to_numpy().tolist()[1:] == [[0, 0.5], [0.5, 1], [0.5, 1]]
+    assert "dog of photo p1, x -1e-07 to 0.5" in sentence(account.as_dict())
+    assert "dog of photo p2, x 0.5 to 1.0000001" in sentence(account.as_dict())
 
 
 @pytest.mark.parametrize(

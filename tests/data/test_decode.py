@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from oac.data.decode import MissingPhotoError, prepare
+from oac.data.decode import FORMATS, MissingPhotoError, prepare
 
 
 def picture(width: int = 64, height: int = 32) -> Image.Image:
@@ -147,7 +147,7 @@ def test_formats_that_photos_do_not_have_are_not_opened(kind: str, monkeypatch: 
     assert not opened
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "AVIF"])
 def test_formats_that_photos_have_are_opened(kind: str) -> None:
     expected = np.asarray(picture()).astype(int)
     assert np.abs(decoded(prepare(encoded(picture(), kind)).data) - expected).mean() < 12
@@ -181,3 +181,26 @@ def test_shrinking_averages_what_it_takes_together() -> None:
 def test_photos_are_encoded_with_the_quality_asked_for(quality: int) -> None:
     found, wanted = prepare(encoded(picture(), "PNG"), quality=quality).data, encoded(picture(), quality=quality)
     assert Image.open(io.BytesIO(found)).quantization == Image.open(io.BytesIO(wanted)).quantization
+
+
+def test_heic_without_its_package_is_missing_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oac.data.decode.HEIC_IS_READ", False)
+    monkeypatch.setattr("oac.data.decode.FORMATS", tuple(kind for kind in FORMATS if kind != "HEIF"))
+    for brand in (b"heic", b"heix", b"mif1"):
+        with pytest.raises(MissingPhotoError, match=r"HEIC photo, which needs the package pillow-heif .*\[heic\]"):
+            prepare(b"\x00\x00\x00\x18ftyp" + brand + b"\x00\x00\x00\x00mif1heic" + bytes(100))
+    with pytest.raises(MissingPhotoError, match="of none of the formats"):
+        prepare(b"\x00\x00\x00\x18ftypmp42" + bytes(100))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("exif", [False, True])
+def test_heic_is_as_its_decoder_gives_it_whatever_exif_says(orientation: int, exif: bool) -> None:
+    """Its standard turns photos by a property of their own, as the decoder does, and EXIF would turn them twice."""
+    pytest.importorskip("pillow_heif")
+    data, file = Image.Exif(), io.BytesIO()
+    data[0x0112] = orientation
+    picture().save(file, "HEIF", quality=95, exif=data)
+    found, expected = decoded(prepare(file.getvalue(), exif=exif).data), np.asarray(picture()).astype(int)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).mean() < 12

@@ -106,3 +106,12 @@ def test_the_command_ends_with_an_error_where_an_address_is_wrong(server: Any) -
     assert done.returncode == 1
     assert done.stdout.count("WRONG") == 9
     assert "9 addresses are not as expected" in done.stderr
+
+
+@pytest.mark.usefixtures("small")
+def test_a_mirror_may_have_packed_files(server: Any, tmp_path: Path) -> None:
+    server.files[f"/{NAME}.gz"] = b"packed"
+    fetch_annotation(NAME, server.base, tmp_path / "list.csv", verify=False)
+    assert (tmp_path / "list.csv").read_bytes() == b"packed"
+    with pytest.raises(GoneError, match="holds neither"):
+        fetch_annotation(NAME, server.base, tmp_path / "other.csv", verify=True)

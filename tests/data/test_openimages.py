@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,3 +218,16 @@ def test_a_header_that_is_not_utf_8_is_named(folder: Path) -> None:
     path.write_bytes("Bild-Nummer f\u00fcr\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"bbox\.csv is not UTF-8"):
         openimages.read_release(folder, ["train"])
+
+
+def test_flags_with_decimals_and_packed_files_are_read(folder: Path) -> None:
+    plain = openimages.read_release(folder, ["train", "test"])
+    for path in [folder / name for name in openimages.annotation_files(["train", "test"])]:
+        text = path.read_text().replace(",0,1,1,0,0\n", ",0,1,1.0,0.0,0\n").replace(",0,1,0,0,0\n", ",0,1,,0,0\n")
+        path.unlink()
+        # As the workflow downloads it, and as it lies on a mirror.
+        name = path.name if path.name.startswith("test") else f"{path.name}.gz"
+        path.with_name(name).write_bytes(gzip.compress(text.encode()))
+    packed = openimages.read_release(folder, ["train", "test"])
+    for name in ("images", "boxes", "classes"):
+        pd.testing.assert_frame_equal(getattr(packed, name), getattr(plain, name))

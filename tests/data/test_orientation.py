@@ -14,6 +14,7 @@ from oac.data import openimages, voc
 from oac.data.decode import prepare
 from oac.data.store import Store, write_shard
 from oac.data.tables import Release
+from oac.workflow import StudyFiles
 
 WIDTH, HEIGHT = 120, 80
 BOX = (12, 8, 48, 24)  # of the pixels as stored: xmin, ymin, xmax, ymax; no turn or mirror image of it is like it
@@ -92,7 +93,7 @@ def test_voc_photos_keep_their_boxes(tmp_path: Path, long_side: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif"])
 def test_no_format_is_turned_by_its_orientation(tmp_path: Path, suffix: str, orientation: int) -> None:
     """Pillow turns a TIFF as it loads it, and nothing else."""
     write_photo(tmp_path / f"a.{suffix}", orientation)
@@ -102,3 +103,58 @@ def test_no_format_is_turned_by_its_orientation(tmp_path: Path, suffix: str, ori
     xmin, ymin, xmax, ymax = BOX
     assert (pixels[ymin + 4 : ymax - 4, xmin + 4 : xmax - 4] > 150).all()
     assert (pixels > 150).sum() < 1.5 * (xmax - xmin) * (ymax - ymin)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif"])
+def test_photos_without_boxes_are_turned_by_it_once(tmp_path: Path, suffix: str, orientation: int) -> None:
+    write_photo(tmp_path / f"a.{suffix}", orientation)
+    data = (tmp_path / f"a.{suffix}").read_bytes()
+    photo = prepare(data, exif=True)
+    light = np.zeros((HEIGHT, WIDTH), bool)
+    light[BOX[1] : BOX[3], BOX[0] : BOX[2]] = True
+    # What the orientations mean, in plain numpy: row 0 and column 0 are at this side of the upright photo.
+    upright = {
+        1: light,
+        2: light[:, ::-1],
+        3: light[::-1, ::-1],
+        4: light[::-1],
+        5: light.T,
+        6: light.T[:, ::-1],
+        7: light[::-1, ::-1].T,
+        8: light.T[::-1],
+    }[orientation]
+    assert (photo.height, photo.width) == upright.shape
+    for image in (Image.open(io.BytesIO(photo.data)), ImageOps.exif_transpose(Image.open(io.BytesIO(photo.data)))):
+        found = np.asarray(image.convert("L")) > 125
+        assert (found & upright).sum() / (found | upright).sum() > 0.9
+    if suffix == "jpg":  # one that is upright keeps its bytes
+        assert (photo.data == data) == (orientation == 1)
+
+
+def test_a_store_turns_photos_only_where_it_is_asked_to(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.jpg", 6)
+    photos = pd.DataFrame({"image_id": ["a"], "path": ["a.jpg"], "rotation": 0})
+    for exif, size in ((False, (WIDTH, HEIGHT)), (True, (HEIGHT, WIDTH))):
+        folder = tmp_path / str(exif)
+        write_shard(
+            photos, tmp_path, *(folder / f"s{end}" for end in (".tar", ".index.parquet", ".missing.csv")), exif=exif
+        )
+        assert Store(folder).image("a").size == size
+
+
+@pytest.mark.parametrize(
+    ("source", "proposals", "turned"),
+    [
+        ("photos", {}, "exif"),
+        ("imagenet", {}, "exif"),
+        ("photos", {"csv": {"file": "boxes.csv"}}, "stored"),
+        ("voc", {}, "stored"),
+        ("coco", {}, "stored"),
+        ("folder", {}, "stored"),
+        ("openimages", {}, "stored"),
+    ],
+)
+def test_studies_whose_boxes_are_of_photos_as_stored_do_not_turn_them(source, proposals, turned):
+    study = {"name": "s", "data": {"source": source}, "proposals": proposals}
+    assert StudyFiles(study).orientation() == turned

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from oac.data import photos, sources
+from oac.data import authors, photos, sources
 from oac.data.subset import select
-from oac.data.subset_summary import page, subset_summary
+from oac.data.subset_summary import notes, page, subset_summary
 
 NAMES = ["UPPER.JPG", "a b/it's été.png", "a b/{x}.webp", "one/same.jpg", "two/deeper/same.jpg", "1e5.gif", 'é"q.tif']
 
@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 
 def test_photos_are_found_at_any_depth_by_their_suffix_and_the_others_counted(folder):
-    found, others = photos.find(folder)
+    found, others, _ = photos.find(folder)
     assert found == sorted(NAMES)
     assert len(others) == 3
     release = photos.read_release(folder)
@@ -50,10 +50,49 @@ def test_linked_folders_are_searched_and_a_circle_ends(folder, tmp_path):
     (folder / "circle").symlink_to(folder)
     (folder / "nowhere.jpg").symlink_to(tmp_path / "absent.jpg")
     (folder / "._one.jpg").touch()
-    found, others = photos.find(folder)
+    found, others, _ = photos.find(folder)
     assert found == sorted([*NAMES, "link/far.jpg", "nowhere.jpg"])
     assert "._one.jpg" in others
-    assert "nowhere.jpg\tabsent\t0" in list(photos.state(folder))
+    assert "nowhere.jpg\tabsent" in list(photos.state(folder))
+
+
+def test_a_link_to_a_photo_of_the_folder_is_left_out_and_counted(folder, tmp_path):
+    (tmp_path / "elsewhere.jpg").touch()
+    for name, target in {
+        "0.jpg": "one.jpg",
+        "again.jpg": "../elsewhere.jpg",
+        "first.jpg": "../elsewhere.jpg",
+    }.items():
+        (folder / name).symlink_to(target)
+    (folder / "one.jpg").touch()
+    found, others, links = photos.find(folder)
+    assert found == sorted([*NAMES, "again.jpg", "one.jpg"])
+    assert (len(others), links) == (3, 2)
+    summary = subset_summary("mine", {"source": "photos", "subset": {}}, select(photos.read_release(folder)))
+    assert summary["splits"] == {"train": len(NAMES) + 2}
+    (said,) = notes(summary)
+    assert "Links to other photos of the folder, left out so that each photo counts once: 2." in said
+
+
+@pytest.mark.parametrize("name", ["__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", ".Trash-0"])
+def test_folders_that_archives_and_file_systems_make_are_passed_over(folder, name):
+    before = photos.find(folder)
+    (folder / "one" / name / "deeper").mkdir(parents=True)
+    (folder / "one" / name / "deeper/1.jpg").touch()
+    assert photos.find(folder) == before
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_not_passed_over(folder, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(place):
+        if str(place).endswith("deeper"):
+            raise PermissionError(13, "Permission denied", place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="deeper"):
+        photos.find(folder)
 
 
 @pytest.mark.parametrize(("name", "message"), [("absent", "is no folder"), ("empty", "holds no photo .* files: 0")])
@@ -89,6 +128,8 @@ def test_whatever_happens_to_a_photo_is_noticed(folder):
         lambda: (folder / "two/deeper/new.jpg").write_bytes(b""),
         lambda: (folder / "1e5.gif").unlink(),
     )
+    labels = write_labels(folder.parent, "image_id,label\n")
+    check_changes(data | {"labels": labels}, lambda: os.utime(labels, (1, 1)))
     before = fingerprint(data)
     (folder / "more notes.txt").write_text("which nobody reads")
     assert fingerprint(data) == before
@@ -99,21 +140,54 @@ def test_what_happens_to_the_files_of_other_sources_is_noticed(tmp_path):
     for name in ("Annotations/1.xml", "JPEGImages/1.jpg", "train/cat/1.jpg", "val/cat/2.jpg", "t/1.jpg", "v/2.jpg"):
         (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "a" / name).write_text("<one>")
-    (tmp_path / "a/boxes.csv").write_text("path,split\nt/1.jpg,train\nt/1.jpg,train\nt/9.jpg,train\n")
+    boxes = "path,split\nt/1.jpg,train\nt/1.jpg,train\nt/9.jpg,train\n"
     root = tmp_path / "a"
+    (root / "boxes.csv").write_text(boxes)
+    for name in ("names.txt", "t.json", "ImageSets/Main/train.txt", "Annotations/deeper/1.xml", authors.LABELS):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("")
 
     def write(name, text="other"):
         return lambda: (root / name).write_text(text)
+
+    def older(name):
+        return lambda: os.utime(root / name, (1, 1))
 
     for source, options, events in [
         (
             "voc",
             {},
-            [write("Annotations/1.xml", "<two>"), write("JPEGImages/1.jpg", "longer"), write("Annotations/2.xml")],
+            [
+                write("Annotations/1.xml", "<two>"),
+                write("JPEGImages/1.jpg", "longer"),
+                write("Annotations/2.xml"),
+                write("Annotations/deeper/2.xml"),
+                older("JPEGImages/1.jpg"),
+                older("ImageSets/Main/train.txt"),
+            ],
         ),
-        ("imagenet", {"train": "train", "test": "val"}, [write("train/cat/3.jpg"), write("val/cat/3.jpg")]),
-        ("coco", {"train_photos": "t", "test_photos": "v"}, [write("t/1.jpg", "longer"), write("v/3.jpg")]),
-        ("folder", {"boxes": "boxes.csv"}, [write("t/1.jpg", "longer still"), write("t/9.jpg")]),
+        (
+            "imagenet",
+            {"train": "train", "test": "val", "names": "names.txt"},
+            [
+                write("train/cat/3.jpg"),
+                write("val/cat/3.jpg"),
+                write("val/cat/3.jpg", "longer"),
+                older("train/cat/3.jpg"),
+                older("names.txt"),
+            ],
+        ),
+        (
+            "coco",
+            {"train": "t.json", "test": "v.json", "train_photos": "t", "test_photos": "v"},
+            [write("t/1.jpg", "longer"), write("v/3.jpg"), older("v/3.jpg"), older("t.json")],
+        ),
+        (
+            "folder",
+            {"boxes": "boxes.csv"},
+            [write("t/1.jpg", "longer still"), write("t/9.jpg"), older("t/9.jpg"), older("boxes.csv")],
+        ),
+        ("dicts", {}, [older(authors.LABELS)]),
     ]:
         data = {"source": source, source: options, "location": str(root)}
         check_changes(data, *events)
@@ -191,6 +265,25 @@ def test_labels_choose_the_photos_and_each_has_a_whole_box(folder, tmp_path):
     assert set(subset.images["split"]) == {"train", "test"}
 
 
+def test_labels_of_few_absent_photos_are_left_out_and_counted_as_are_photos_without_a_label(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(20):
+        (tmp_path / f"in/{number:02}.jpg").touch()
+    lines = [f"{number:02}.jpg,a\n" for number in range(19)]
+    labels = write_labels(tmp_path, "image_id,label\n" + "".join([*lines, "gone.jpg,b\ngone.jpg,c\n"]))
+    release = photos.read_release(tmp_path / "in", labels=labels)
+    assert len(release.images) == len(release.boxes) == 19
+    assert release.classes["label"].tolist() == ["a"]
+    assert release.notes == (
+        "labels.csv: 19 of 20 photos that it labels are in the folder. The others are left out, the first: gone.jpg.",
+        "labels.csv: 19 of 20 photos of the folder have a label in it. Those without are left out, the first: "
+        "19.jpg.",
+    )
+    write_labels(tmp_path, "image_id,label\n" + "".join([*lines[:18], "gone.jpg,b\n"]))
+    with pytest.raises(ValueError, match=r"labels\.csv, line 20: photo gone\.jpg is not in .*in \(1 such rows\)"):
+        photos.read_release(tmp_path / "in", labels=labels)
+
+
 def test_without_splits_a_fifth_is_test_whatever_else_is_labelled(tmp_path):
     names = [f"{number}.jpg" for number in range(2000)]
     for name in names:
@@ -212,9 +305,25 @@ def test_without_splits_a_fifth_is_test_whatever_else_is_labelled(tmp_path):
         ("image_id,label\n", r"labels\.csv has no line of a label"),
         ("image_id,class\nUPPER.JPG,a\n", r"labels\.csv: column label is missing"),
         ("image_id,label,split\nUPPER.JPG,a,val\n", r"line 2: split must be train or test, not 'val'"),
-        ("image_id,label,split\nUPPER.JPG,a,test\nUPPER.JPG,b,train\n", r"UPPER\.JPG is in train and in test"),
+        (
+            "image_id,label,split\nUPPER.JPG,a,test\nUPPER.JPG,b,train\n",
+            r"line 3: split of photo UPPER\.JPG is train here and test before",
+        ),
     ],
 )
 def test_a_mistake_in_the_labels_is_named(folder, tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         photos.read_release(folder, labels=write_labels(tmp_path, text))
+
+
+def test_heic_is_a_photo_by_its_name_and_reading_it_makes_the_next_call_store_again(folder, monkeypatch):
+    before = list(photos.state(folder))
+    (folder / "phone.HEIC").touch()
+    (folder / "new.avif").touch()
+    assert {"phone.HEIC", "new.avif"} <= set(photos.find(folder)[0])
+    states = []
+    for known in (False, True):
+        monkeypatch.setattr("oac.data.photos.HEIC_IS_READ", known)
+        states.append(list(photos.state(folder)))
+    assert states[0] != states[1]
+    assert set(before) <= set(states[0]) & set(states[1])

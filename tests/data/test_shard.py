@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import signal
@@ -20,6 +21,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from oac.data.decode import Photo
 from oac.data.journal import Entry, Journal, Row
 from oac.data.store import Store, TooManyMissingError, write_shard
 
@@ -51,7 +53,14 @@ class Job:
     def start(self, **options: object) -> subprocess.Popen:
         wanted = {
             **{"selection": self.folder / "selection.parquet", "shard": "train-000", "location": self.server.base},
-            **{"long-side": 64, "quality": 90, "max-missing-share": 0.2, "connections": 12, "timeout": 0.5},
+            **{
+                "long-side": 64,
+                "quality": 90,
+                "orientation": "stored",
+                "max-missing-share": 0.2,
+                "connections": 12,
+                "timeout": 0.5,
+            },
             **{name.split(".")[0]: path for name, path in self.files.items()},
             **options,
         }
@@ -207,7 +216,7 @@ def prepared(folder: Path, rows: list[Row]) -> Journal:
     journal = Journal(folder / "s.tar", {"long_side": 8})
     for number, row in enumerate(rows):
         if row not in journal.entries:
-            journal.add(row, bytes([number]) * 100, 3, 4)
+            journal.add(row, Photo(bytes([number]) * 100, 3, 4, (30, 40)), "ab")
     return journal
 
 
@@ -249,9 +258,9 @@ def test_bytes_that_arrived_outlive_the_process(tmp_path: Path) -> None:
     journal.__exit__()
     journal = Journal(tmp_path / "s.tar", {})
     assert journal.fetched(row) == b"raw"
-    journal.add(row, b"prepared", 1, 2)
+    journal.add(row, Photo(b"prepared", 1, 2, (10, 20)), "ab")
     assert journal.fetched(row) is None
-    assert journal.entries[row] == Entry(0, 8, journal.entries[row].sha256, 1, 2)
+    assert journal.entries[row] == Entry(0, 8, hashlib.sha256(b"prepared").hexdigest(), 1, 2, "ab", 10, 20)
     journal.remove()
     assert os.listdir(tmp_path) == []
 
@@ -328,7 +337,8 @@ def test_a_shard_never_mixes_the_photos_of_two_places(tmp_path: Path) -> None:
 
 def test_an_address_with_and_without_a_slash_is_one_place(tmp_path: Path, server: Any) -> None:
     for number in range(10):
-        server.files[f"/p/{number}.jpg"] = (coloured(tmp_path / str(number), "red", range(1)) / "0.jpg").read_bytes()
+        colour = f"#{number}0{number}0{number}0"
+        server.files[f"/p/{number}.jpg"] = (coloured(tmp_path / str(number), colour, range(1)) / "0.jpg").read_bytes()
     with pytest.MonkeyPatch.context() as patch:
         killed(patch, after=6)
         with pytest.raises(KeyboardInterrupt):

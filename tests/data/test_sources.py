@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +79,10 @@ def test_coco_becomes_canonical_tables(tmp_path: Path) -> None:
             {"annotations": [{"image_id": 11, "category_id": 5, "bbox": [1, 1, 2, 2]}]},
             r"of category 5, which it does",
         ),
-        ({"annotations": [{"image_id": 11, "category_id": 7}]}, r"not laid out like COCO's .*KeyError: 'bbox'"),
+        (
+            {"annotations": [{"image_id": 11, "category_id": 7}]},
+            r"not laid out like COCO's .*annotations, entry 1 has no 'bbox'",
+        ),
         ({"categories": [{"id": 7, "name": "dog"}]}, r"of category 3"),
         ({"images": [], "annotations": []}, "not one box"),
         *(
@@ -88,8 +93,6 @@ def test_coco_becomes_canonical_tables(tmp_path: Path) -> None:
             for bbox in ([1, 1, 2, float("nan")], [1, 1, 2], [1, 1, 2, 2, 2], [1, 1, 2, "2"], "1122", [1, 1, 2, True])
         ),
         ({"images": [PHOTO, PHOTO]}, r"train\.json is not .*the image id 11 is listed twice"),
-        ({"images": [PHOTO | {"width": 0}]}, r"train\.json is not .*image 11 has .*width 0"),
-        ({"images": [PHOTO | {"height": "100"}]}, r"train\.json is not .*image 11 has .*height '100'"),
         ({"images": [PHOTO | {"file_name": 3}]}, r"train\.json is not .*image 11 has the file 3"),
     ],
 )
@@ -165,7 +168,7 @@ def test_a_csv_of_boxes_beside_photos(tmp_path: Path, units: str) -> None:
         ),
         (HEADER + "train,cat,/etc/a.jpg,0.1,0.1,0.4,0.2,0,\n", r"photo /etc/a\.jpg lies outside"),
         (HEADER + "train,cat,b/..\\..\\a.jpg,0.1,0.1,0.4,0.2,0,\n", r"photo b/\.\./\.\./a\.jpg lies outside"),
-        (HEADER + "dev,cat,a.jpg,0.1,0.1,0.4,0.2,0,\n", "the split dev"),
+        (HEADER + "dev,cat,a.jpg,0.1,0.1,0.4,0.2,0,\n", r"line 2: split must be one of .*, not 'dev'"),
         (HEADER + "train,cat,a.jpg,0.1,0.1,0.4,0.2,0,45\n", "rotation must be one of"),
         *(
             (HEADER + LINE + line + "\n", rf"boxes\.csv, line 3: {named}")
@@ -217,15 +220,16 @@ def test_a_source_is_read_where_its_files_lie(tmp_path: Path, module: object) ->
     assert all(Path(file).is_relative_to(tmp_path) for file in files)
     seen = []
 
-    def read_release(place: Path, **options: object) -> str:
+    tables = Release(pd.DataFrame(columns=IMAGE_COLUMNS), pd.DataFrame(), pd.DataFrame())
+
+    def read_release(place: Path, **options: object) -> Release:
         seen.append((place, options))
-        return "tables"
+        return tables
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "read_release", read_release)
-        assert (
-            sources.read({"source": name, name: own, "shards": {}}, str(tmp_path), tmp_path / "release") == "tables"
-        )
+        options = {"source": name, name: own, "shards": {}}
+        assert sources.read(options, str(tmp_path), tmp_path / "release", str(tmp_path)) is tables
     assert seen == [(tmp_path, own)]
 
 
@@ -276,7 +280,7 @@ def test_real_voc_annotations_agree_with_themselves_as_csv(shared: Path, tmp_pat
 
 def test_a_csv_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_bytes(HEADER.encode() + LINE.replace("cat", "caf\u00e9").encode("latin-1"))
-    with pytest.raises(ValueError, match=r"boxes\.csv is not a csv table in UTF-8"):
+    with pytest.raises(ValueError, match=r"boxes\.csv is not UTF-8 .*save it as UTF-8"):
         folder.read_release(tmp_path, boxes="boxes.csv")
 
 
@@ -324,6 +328,7 @@ def test_photos_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) ->
 def test_class_folders_may_be_deep_and_hold_what_a_desktop_leaves(tmp_path: Path) -> None:
     cats = ["1.jpg", "images/2.JPG", ".ipynb_checkpoints/1-checkpoint.jpg", "._1.jpg"]
     others = ["train/dogs/1.jpg", "train/dogs/@eaDir/1.jpg", "train/.ipynb_checkpoints/1.jpg", "train/@eaDir/1.jpg"]
+    others += ["train/lost+found/1.jpg", "val/__MACOSX/1.jpg", "train/dogs/$RECYCLE.BIN/1.jpg"]
     for path in [*(f"train/cats/{name}" for name in cats), *others, "val/dogs/3.bmp"]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
@@ -336,3 +341,207 @@ def test_class_folders_may_be_deep_and_hold_what_a_desktop_leaves(tmp_path: Path
     ]
     assert release.classes["label"].tolist() == ["cats", "dogs"]
     assert imagenet.most_photos(tmp_path, train="train", test="val") == {"train": 3, "test": 1}
+
+
+def test_empty_class_folders_and_photos_in_none_are_named(tmp_path: Path) -> None:
+    for path in ("train/cat/1.jpg", "train/2.jpg", "train/notes.txt", "train/dog/readme.md", "val/cat/3.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    release = imagenet.read_release(tmp_path, train="train", test="val")
+    assert release.images["path"].tolist() == ["train/cat/1.jpg", "val/cat/3.jpg"]
+    assert release.other_files == 2
+    assert release.notes == (
+        "Class folders without a photo: 1, the first: train/dog.",
+        "Photos beside the class folders, which are left out: 1, the first: train/2.jpg.",
+    )
+
+
+def test_a_link_beside_its_photo_is_one_image_and_one_in_another_class_stays(tmp_path: Path) -> None:
+    for path in ("train/cat/b.jpg", "train/dog/2.jpg", "val/cat/3.jpg", "elsewhere/4.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    for path, target in (("train/cat/a.jpg", "b.jpg"), ("val/cat/4.jpg", "../../elsewhere/4.jpg")):
+        (tmp_path / path).symlink_to(target)
+    release = imagenet.read_release(tmp_path, train="train", test="val")
+    assert release.images["path"].tolist() == ["train/cat/b.jpg", "train/dog/2.jpg", "val/cat/3.jpg", "val/cat/4.jpg"]
+    assert release.notes == ("Links to other photos of the folder, left out so that each photo counts once: 1.",)
+    assert release.other_files == 0
+    assert imagenet.most_photos(tmp_path, train="train", test="val") == {"train": 2, "test": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("".join(f"n{n:02}\tclass {n}\n" for n in range(19)), None),
+        (
+            "".join(f"n{n:02} class {n}\n" for n in range(18)),
+            r"names 18 of 20 class folders, and not n18, n19: each line",
+        ),
+        ("".join(f"n{n:02},class {n}\n" for n in range(20)), "names 0 of 20 class folders, and not n00, n01, n02"),
+        ("n00\nn01 \n", "names 0 of 20 class folders"),
+        ("n00 cat\nn01 dog\nn00 tree\n", r"names\.txt, line 3: n00 is named tree here and cat before"),
+    ],
+)
+def test_class_folders_without_a_name_are_counted_and_too_many_refused(tmp_path: Path, text: str, named: str) -> None:
+    for number in range(20):
+        (tmp_path / f"train/n{number:02}").mkdir(parents=True)
+        (tmp_path / f"train/n{number:02}/{number}.jpg").touch()
+    (tmp_path / "val/n00").mkdir(parents=True)
+    (tmp_path / "val/n00/99.jpg").touch()
+    (tmp_path / "names.txt").write_text(text)
+    if named:
+        with pytest.raises(ValueError, match=named):
+            imagenet.read_release(tmp_path, train="train", test="val", names="names.txt")
+        return
+    release = imagenet.read_release(tmp_path, train="train", test="val", names="names.txt")
+    assert release.classes["name"].tolist() == [*(f"class {n}" for n in range(19)), "n19"]
+    assert release.notes == (
+        "names.txt: 19 of 20 class folders have a name in it. The others are named like their folders, the first: "
+        "n19.",
+    )
+
+
+def test_blanks_around_the_name_of_a_class_folder_make_no_other_class(tmp_path: Path) -> None:
+    for path in ("train/ cat/1.jpg", "train/cat/2.jpg", "val/cat /3.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    release = imagenet.read_release(tmp_path, train="train", test="val")
+    assert sorted(release.images["path"]) == ["train/ cat/1.jpg", "train/cat/2.jpg", "val/cat /3.jpg"]
+    assert release.classes.values.tolist() == [["cat", "cat"]]
+    assert release.boxes["label"].tolist() == ["cat"] * 3
+    (tmp_path / "val/  ").mkdir()
+    with pytest.raises(ValueError, match="val: the name of the folder '  ' is blank: rename it"):
+        imagenet.read_release(tmp_path, train="train", test="val")
+
+
+PLAIN = "path,label,xmin,xmax,ymin,ymax,split\na.jpg,cat,0.25,0.5,0,1,train\nb.jpg,dog,0,1,0.5,0.75,validation\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN.replace(",", ";"),
+        PLAIN.replace(",", ";").replace(".5", ",5").replace(".25", ",25").replace(".75", ",75"),
+        PLAIN.replace(",", "\t"),
+        PLAIN.replace(",", ", ").replace("\n", " \r\n"),
+        PLAIN.replace(PLAIN.splitlines()[0], "Path,LABEL,XMin,XMax,YMin,YMax,Split"),
+        PLAIN.replace("validation", "val").replace("train", "Train"),
+        PLAIN.replace("\n", ",\n"),
+        "\n" + PLAIN.replace("\n", "\n\n,,\n"),
+        PLAIN.replace("a.jpg", '".\\a.jpg"'),
+        "\ufeff" + PLAIN,
+        PLAIN.encode("utf-16"),
+        gzip.compress(PLAIN.encode(), mtime=0),
+    ],
+)
+def test_tables_of_boxes_are_read_as_programs_write_them(tmp_path: Path, content: str | bytes) -> None:
+    (tmp_path / "boxes.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    release = folder.read_release(tmp_path, boxes="boxes.csv")
+    assert release.images.values.tolist() == [["a", "train", "a.jpg", 0], ["b", "validation", "b.jpg", 0]]
+    assert release.boxes["label"].tolist() == ["cat", "dog"]
+    assert corners(release) == [[0.25, 0.5, 0, 1], [0, 1, 0.5, 0.75]]
+    assert folder.most_photos(tmp_path, boxes="boxes.csv") == {"train": 1, "validation": 1}
+    assert [line.partition("\t")[0] for line in folder.state(tmp_path, boxes="boxes.csv")] == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (PLAIN.replace("cat,", "cat, black,"), r"line 2: field 8 is 'train', but the first line names 7 columns"),
+        (PLAIN.replace("0.25", "0,25"), r"line 2: field 8 is 'train'.*decimal comma"),
+        (PLAIN.replace("0.75", '"0,75"'), r"line 3: ymax must be a number, not '0,75'"),
+        (PLAIN.replace("\n", "\n\n\n").replace("0.75", "high"), r"line 7: ymax must be a number, not 'high'"),
+        (PLAIN.replace("cat", '"ca\nt"').replace("0.75", "high"), r"line 4: ymax must be a number, not 'high'"),
+        (PLAIN.replace("dog", '"dog'), r"line 3: .*quotation mark"),
+        (PLAIN.replace(",validation", ""), r"line 3: split must be one of .*, not ''"),
+        (PLAIN.replace("ymin", "XMin"), r"names the column xmin more than once"),
+        (PLAIN.encode("utf-16")[2:], r"is no text in UTF-8: save it as such"),
+        (b"PK\x03\x04\0\0", r"is no text in UTF-8.*spreadsheet"),
+        (b"", r"is empty: its first line must name the columns"),
+        (gzip.compress(PLAIN.encode(), mtime=0)[:40], r"cannot be read: EOFError"),
+        (PLAIN + "a.jpg,cat,0,1,0,1,test\n", r"line 4: split of photo a\.jpg is test here and train before"),
+    ],
+)
+def test_a_table_of_boxes_that_is_wrong_is_named_with_its_line(
+    tmp_path: Path, content: str | bytes, named: str
+) -> None:
+    (tmp_path / "boxes.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=r"boxes\.csv.*" + named):
+        folder.read_release(tmp_path, boxes="boxes.csv")
+
+
+def test_numbers_of_coco_files_may_be_texts(tmp_path: Path) -> None:
+    """In the list of images and not in the annotations, and the other way round; ids may be names too."""
+    write_coco(tmp_path, "train", images=[PHOTO | {"id": "11"}, PHOTO | {"id": 12.0, "file_name": "b.jpg"}])
+    boxes = [GOOD | {"image_id": " 11", "category_id": "dog"}, GOOD | {"category_id": 3}]
+    categories = [{"id": "dog", "name": "dog"}, {"id": "3", "name": "cat"}]
+    write_coco(tmp_path, "test", annotations=boxes, categories=categories)
+    release = coco.read_release(tmp_path, **COCO)
+    assert release.boxes["label"].tolist() == ["dog", "cat", "cat", "dog", "cat"]
+    assert release.boxes["image_id"].tolist() == ["a"] * 3 + ["test_11"] * 2
+    marked = (tmp_path / "a/test.json").read_bytes()
+    (tmp_path / "a/test.json").write_bytes(b"\xef\xbb\xbf" + marked)
+    pd.testing.assert_frame_equal(coco.read_release(tmp_path, **COCO).boxes, release.boxes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"annotations": [GOOD | {"image_id": [11]}]}, r"annotations, entry 1: image_id is \[11\]"),
+        ({"annotations": [GOOD, GOOD | {"image_id": "no"}]}, r"annotation entry 2 is of image no, which it does not"),
+        ({"annotations": ["GOOD"]}, r"annotations, entry 1: "),
+        ({"annotations": [GOOD | {"bbox": [0, 0, 10**400, 1]}]}, r"entry 1: annotation 5 of image 11 has the bbox"),
+        ({"annotations": [GOOD | {"iscrowd": "some"}]}, r"iscrowd 'some'"),
+        ({"images": {"id": 1}}, r"has no list 'images'"),
+        ({"images": [PHOTO, PHOTO | {"id": "11", "file_name": "b.jpg"}]}, r"the image id 11 is listed twice"),
+        ({"images": [PHOTO, PHOTO | {"id": 1, "file_name": "./a.jpg"}]}, r"photo t/a\.jpg is listed more than once"),
+        ({"images": [PHOTO | {"file_name": "in\\..\\..\\..\\a.jpg"}]}, r"photo t/in/\.\./.* lies outside"),
+    ],
+)
+def test_wrong_entries_of_coco_files_are_named(tmp_path: Path, changes: dict, named: str) -> None:
+    write_coco(tmp_path, "train", **changes | ({"annotations": [GOOD]} if "images" in changes else {}))
+    write_coco(tmp_path, "test")
+    with pytest.raises(ValueError, match=named):
+        coco.read_release(tmp_path, **COCO)
+
+
+def test_validation_photos_without_class_folders_are_refused_before_anything(tmp_path: Path) -> None:
+    for path in ("train/a/1.jpg", "val/ILSVRC2012_val_00000001.JPEG", "val/.DS_Store"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    for call in (imagenet.most_photos, imagenet.read_release):
+        with pytest.raises(ValueError, match="val has no class folders, and 1 photos lie in it"):
+            call(tmp_path, train="train", test="val")
+
+
+def test_names_of_class_folders_that_are_no_text(tmp_path: Path) -> None:
+    """Photos are counted as other files, and a class is refused, as all of it would go."""
+    for path in (b"train/a/1.jpg", b"train/a/\xff.jpg", b"train/a/notes.txt", b"train/2.jpg", b"val/a/3.jpg"):
+        place = bytes(tmp_path) + b"/" + path
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        open(place, "wb").close()
+    release = imagenet.read_release(tmp_path, train="train", test="val")
+    assert (len(release.images), release.other_files) == (2, 2)
+    assert "Photos beside the class folders, which are left out: 1" in release.notes[0]
+    os.mkdir(bytes(tmp_path) + b"/train/caf\xe9")
+    with pytest.raises(ValueError, match=r"train: the name of the folder 'caf\\udce9' is not UTF-8"):
+        imagenet.read_release(tmp_path, train="train", test="val")
+
+
+def test_a_split_without_photos_is_refused_where_the_subset_is_chosen(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train")
+    write_coco(tmp_path, "test", images=[], annotations=[])
+    options = {"source": "coco", "coco": COCO, "shards": {"train": 1, "test": 1}}
+    with pytest.raises(ValueError, match="no photos of the split test, only of train"):
+        sources.read(options, str(tmp_path), tmp_path, str(tmp_path))
+    (tmp_path / "boxes.csv").write_text(HEADER + LINE)
+    options = {"source": "folder", "folder": {"boxes": "boxes.csv"}, "shards": {"train": 1, "test": 1}}
+    with pytest.raises(ValueError, match="no photos of the split test, only of train"):
+        sources.read(options, str(tmp_path), tmp_path, str(tmp_path))
+    assert len(sources.read(options | {"shards": {"train": 1}}, str(tmp_path), tmp_path, str(tmp_path)).images) == 1
+
+
+def test_an_absent_file_stays_one_through_the_one_reader_of_sources(tmp_path: Path) -> None:
+    options = {"source": "folder", "folder": {"boxes": "boxes.csv"}, "shards": {"train": 1}}
+    with pytest.raises(FileNotFoundError, match=r"boxes\.csv does not exist; a CSV file with"):
+        sources.read(options, str(tmp_path), tmp_path, str(tmp_path))

@@ -290,14 +290,22 @@ def test_ids_of_missing_photos_stay_as_they_are_written(tmp_path: Path) -> None:
     """The script that collects the accounts of all shards must not take them for numbers."""
     folder = tmp_path / "data" / "photos" / "train"
     ids = [["000009", "1e5", "NA"], ["0x1F", "007"]]
+    selection = []
     for number, names in enumerate(ids):
         tar, index, missing = shard_paths(folder.parent, shard=f"train-{number:03}")
         photos = pd.DataFrame({"image_id": names, "path": [f"{name}.jpg" for name in names], "rotation": 0})
         write_shard(photos, tmp_path, tar, index, missing, max_missing_share=1)
+        selection.append(photos.assign(split="train"))
+    pd.concat(selection).to_parquet(tmp_path / "selection.parquet")
     script = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "collect_images.py"
-    output = {"images": str(tmp_path / "data" / "images.parquet"), "missing": str(tmp_path / "data" / "missing.csv")}
+    names = {"images": "images.parquet", "missing": "missing.csv", "account": "photos.json"}
+    output = {key: str(tmp_path / "data" / name) for key, name in names.items()}
     indexes = [str(path) for path in sorted(folder.glob("*.index.parquet"))]
-    smk = SimpleNamespace(input=SimpleNamespace(indexes=indexes), output=SimpleNamespace(**output))
+    smk = SimpleNamespace(
+        input=SimpleNamespace(indexes=indexes, selection=tmp_path / "selection.parquet"),
+        output=SimpleNamespace(**output),
+        resources=SimpleNamespace(location=str(tmp_path)),
+    )
     runpy.run_path(str(script), run_name="script")["main"](smk)
     lines = Path(output["missing"]).read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["image_id", *ids[0], *ids[1]]

@@ -190,3 +190,40 @@ def test_the_seed_draws_the_sample_of_test_too() -> None:
 
     assert drawn(1) == drawn(1)
     assert len({tuple(drawn(seed)) for seed in range(4)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("test", "scored"),
+    [
+        ({"e": "/a", "f": "/b"}, True),
+        ({"e": "/a", "f": "/a"}, False),
+        ({"e": "/a"}, False),
+        ({}, True),  # a study may have no test photos
+    ],
+)
+def test_a_test_split_in_which_no_class_has_an_average_precision_is_refused_before_training(test, scored):
+    shown = {"a": "/a", "b": "/b"} | test
+    rows = [(image, label, False, False) for image, label in shown.items() for _ in range(2)]  # two boxes each
+    splits = {image: "test" if image in test else "train" for image in shown}
+    chosen = subset.select(make_release(rows, splits), min_classes_per_image=1, min_images_per_class=1)
+    if scored:
+        subset.check_scorable(chosen)
+    else:
+        with pytest.raises(ValueError, match="no average precision"):
+            subset.check_scorable(chosen)
+
+
+def test_photos_without_exactly_one_label_are_named_where_a_key_asks_for_one():
+    shown = {"a": ["/a"], "b": ["/a", "/b"], "c": ["/b"], "v": ["/b", "/a"], "t": ["/a"]}
+    rows = [(image, label, False, False) for image, labels in shown.items() for label in labels for _ in range(2)]
+    splits = dict.fromkeys("abc", "train") | {"v": "validation", "t": "test"}
+    chosen = subset.select(make_release(rows, splits), min_classes_per_image=1, min_images_per_class=1)
+    said = r"probe.task is single_label, but 2 of 5 photos .* label: b of train has 2; v of validation has 2\. Leave"
+    with pytest.raises(ValueError, match=said):
+        subset.check_one_label(chosen, "probe.task")
+    with pytest.raises(ValueError, match=r"objective is single_label, but 1 of 3 photos .* b of train has 2\. Leave"):
+        subset.check_one_label(chosen, "methods.supervised.objective")
+    rows = [row for row in rows if row[:2] not in (("b", "/b"), ("v", "/b"))]
+    chosen = subset.select(make_release(rows, splits), min_classes_per_image=1, min_images_per_class=1)
+    for key in ("probe.task", "methods.supervised.objective"):
+        subset.check_one_label(chosen, key)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 
 from oac.data.subset import select
-from oac.data.subset_summary import OHMS, page, subset_summary
+from oac.data.subset_summary import OHMS, names_alike, notes, page, subset_summary
 from oac.data.tables import BOX_COLUMNS, Release
 
 
@@ -34,3 +34,15 @@ def test_the_account_counts_the_subset_and_stands_beside_the_papers() -> None:
     assert "| objects a train image (mean) | 3.0 | about 12 |" in text
     assert "| train | classes with at least 2 images | 6 | 2 | 18 |" in text
     assert "min_images_per_class: 2" in text
+
+
+def test_names_that_differ_in_case_alone_are_named_together() -> None:
+    assert names_alike(["Dog", "cat", "dog", "DOG", "CAR"]) == [["DOG", "Dog", "dog"]]
+    assert names_alike(["STRASSE", "Straße", "tree"]) == [["STRASSE", "Straße"]]
+    nfd, wide, hidden = "cafe\u0301", "\uff43af\u00e9", "caf\u00e9\u200b"
+    assert names_alike(["caf\u00e9", nfd, "cafe", wide, hidden]) == [sorted(["caf\u00e9", nfd, wide, hidden])]
+    found = notes({"names_alike": [["Dog", "dog"], ["Cat", "cat"]]})
+    assert len(found) == 1
+    assert "differ in case" in found[0]
+    assert "Dog, dog; Cat, cat" in found[0]
+    assert notes({"names_alike": []}) == notes({}) == []

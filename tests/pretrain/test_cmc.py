@@ -74,7 +74,7 @@ def test_loss_gradient_constants_and_memory_bank_equal_the_slow_reference_over_s
         twin.zero_grad(), expected.backward()
         for (name, a), b in zip(net.named_parameters(), twin.parameters(), strict=True):
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5, msg=name)
-        net.after_step((step + 1) / 3)
+        net.after_step(step / 3)
         for bank, projected in zip(memory, z, strict=True):
             for b, i in enumerate(image):
                 mixed = 0.5 * bank[i] + 0.5 * projected[b].detach()
@@ -156,14 +156,33 @@ def test_the_two_stream_encoder_comes_back_from_its_file(tmp_path, name, width, 
     assert torch.equal(loaded(x), net(x))
 
 
-def test_each_stream_of_a_resnet_has_half_the_width():
+def test_each_stream_of_a_resnet_has_half_the_width_behind_the_authors_stem():
     net = TwoStream("resnet18")
-    assert net.lightness.conv1.weight.shape == (32, 1, 7, 7)
-    assert net.colour.conv1.weight.shape == (32, 2, 7, 7)
+    assert net.lightness.conv1.weight.shape == (64, 1, 7, 7)
+    assert net.colour.conv1.weight.shape == (64, 2, 7, 7)
     widths = [net.colour.get_submodule(f"layer{i}")[0].conv1.out_channels for i in (1, 2, 3, 4)]
     assert widths == [32, 64, 128, 256]
     with pytest.raises(ValueError, match="multiples of 8"):
         TwoStream("narrow", width=24)
+
+
+def bottleneck_parameters(channels):
+    """Parameters of a ResNet-50 of width 0.5 without classifier: convolutions, and two a channel for each norm."""
+    count, inside = channels * 64 * 49 + 2 * 64, 64
+    for width, blocks in zip((32, 64, 128, 256), (3, 4, 6, 3), strict=True):
+        for block in range(blocks):
+            count += inside * width + 9 * width**2 + 4 * width**2 + 2 * (width + width + 4 * width)
+            count += (inside * 4 * width + 2 * 4 * width) * (block == 0)
+            inside = 4 * width
+    return count
+
+
+def test_the_streams_of_resnet50_have_as_many_parameters_as_the_authors():
+    """`ResNetV1` of the authors' models/resnet.py, each stream without its projection `fc`."""
+    net = TwoStream("resnet50")
+    lightness, colour = (sum(p.numel() for p in part.parameters()) for part in (net.lightness, net.colour))
+    assert lightness == bottleneck_parameters(1) == 5_896_256
+    assert colour == bottleneck_parameters(2) == 5_896_256 + 49 * 64
 
 
 def slow_batch_loss(z, temperature):

@@ -15,8 +15,11 @@ from oac.pretrain.optimizer import OptimizerOptions, build_optimizer, learning_r
 LR, MOMENTUM, DECAY, TRUST = 2.0, 0.9, 0.1, 0.001
 
 
-def reference_step(weights, gradients, velocity):
-    """The update of BYOL's authors; a vector is a bias or a batch norm parameter."""
+def reference_step(weights, gradients, velocity, rate):
+    """The update of BYOL's authors: momentum sums what is adapted, and the step's rate multiplies the sum.
+
+    A vector is a bias or a batch norm parameter.
+    """
     for name, w in weights.items():
         u = gradients[name]
         if w.ndim > 1:
@@ -24,10 +27,10 @@ def reference_step(weights, gradients, velocity):
             long = np.sqrt((w**2).sum()), np.sqrt((u**2).sum())
             u = u * (TRUST * long[0] / long[1] if min(long) > 0 else 1.0)
         velocity[name] = MOMENTUM * velocity.get(name, 0.0) + u
-        weights[name] = w - LR * velocity[name]
+        weights[name] = w - rate * velocity[name]
 
 
-def larc_step(weights, gradients, velocity):
+def larc_step(weights, gradients, velocity, rate):
     """The update of apex's LARC without clipping around SGD: every parameter that has a length is adapted."""
     for name, w in weights.items():
         u = gradients[name]
@@ -35,7 +38,7 @@ def larc_step(weights, gradients, velocity):
         if min(long) > 0:
             u = (u + DECAY * w) * TRUST * long[0] / (long[1] + DECAY * long[0] + 1e-8)
         velocity[name] = MOMENTUM * velocity.get(name, 0.0) + u
-        weights[name] = w - LR * velocity[name]
+        weights[name] = w - rate * velocity[name]
 
 
 @pytest.mark.parametrize(("kind", "reference"), [(LARS, reference_step), (LARC, larc_step)])
@@ -46,13 +49,14 @@ def test_several_steps_equal_the_equations_also_for_biases_batch_norm_and_weight
     optimizer = kind(net.parameters(), LR, MOMENTUM, DECAY)
     weights = {name: p.detach().numpy().copy() for name, p in net.named_parameters()}
     start, velocity = copy.deepcopy(weights), {}
-    for _ in range(5):
+    for step in range(5):
+        rate = optimizer.param_groups[0]["lr"] = LR * (step + 1) ** 2 / 9  # one that rises shows what it multiplies
         loss = (net(torch.randn(6, 3, 8, 8, dtype=torch.double)) ** 2).mean()
         optimizer.zero_grad()
         loss.backward()
         gradients = {name: p.grad.numpy().copy() for name, p in net.named_parameters()}
         optimizer.step()
-        reference(weights, gradients, velocity)
+        reference(weights, gradients, velocity, rate)
         for name, p in net.named_parameters():
             np.testing.assert_allclose(p.detach().numpy(), weights[name], rtol=1e-9, atol=1e-12, err_msg=name)
             assert np.array_equal(p.grad.numpy(), gradients[name]), "gradients belong to the caller"
@@ -113,9 +117,20 @@ def test_the_recipe_chooses_the_optimizer_and_an_unknown_one_is_named():
         build_optimizer(OptimizerOptions(0.1, optimizer="adam"), net)
 
 
+@pytest.mark.parametrize(("warmup", "steps"), [(0.05, 200), (0.29, 100), (0.0, 50), (0.05, 1)])
+def test_every_rate_of_a_run_is_that_of_byols_authors(warmup, steps):
+    """`learning_schedule` of byol/utils/schedules.py, whose warm-up is a whole number of steps."""
+    rise = int(warmup * steps + 1e-9)
+    for step in range(steps):
+        expected = (
+            4.8 * step / rise if step < rise else 4.8 * 0.5 * (1 + np.cos(np.pi * (step - rise) / (steps - rise)))
+        )
+        assert learning_rate(OptimizerOptions(4.8, warmup=warmup), step, steps) == pytest.approx(expected, abs=1e-12)
+
+
 def test_a_cosine_falls_from_the_peak_to_its_end_after_the_warm_up():
     rates = [learning_rate(OptimizerOptions(0.6, final_lr=0.1, warmup=0.1), step, 100) for step in range(100)]
-    assert rates[:10] == pytest.approx([0.06 * (step + 1) for step in range(10)])
+    assert rates[:10] == pytest.approx([0.06 * step for step in range(10)])
     assert rates[10] == 0.6
     assert rates[55] == pytest.approx((0.6 + 0.1) / 2)
     assert rates[99] == pytest.approx(0.1, abs=1e-3)

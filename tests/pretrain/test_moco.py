@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,7 +63,7 @@ def test_loss_queue_and_key_encoder_follow_the_algorithm_over_several_steps():
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
-        ours.after_step((step + 1) / 5)
+        ours.after_step(step / 5)
         with torch.no_grad():
             pairs = [(theirs.key_encoder, theirs.encoder), (theirs.key_heads, theirs.heads)]
             for key_part, query_part in pairs:
@@ -179,3 +180,9 @@ def test_two_heads_are_for_policies_whose_views_differ_in_kind(policy, heads):
         "options": {"heads": 2, "queue": 8, "dim": 4, "hidden": 4, "lr": 0.1},
     }
     assert len(build(recipe, torch.zeros(4, 2).numpy()).heads) == heads
+
+
+@pytest.mark.parametrize("heads", [0, 3])
+def test_heads_are_one_or_two(heads):
+    with pytest.raises(ValueError, match="set it to 1 or 2"):
+        MoCo(NETWORK, replace(OPTIONS, heads=heads))

@@ -1,12 +1,16 @@
 import copy
 import json
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+import torchvision
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import resnet18
 
 from oac.pretrain import methods
 from oac.pretrain.nn import (
@@ -18,6 +22,7 @@ from oac.pretrain.nn import (
     save_encoder,
 )
 from oac.pretrain.norm import SplitBatchNorm1d, SplitBatchNorm2d
+from oac.studies import schema
 
 # The one reduction of a GPU and of compiled networks, and a CPU's part by part.
 IMPLEMENTATIONS = ("_together", "_part_by_part")
@@ -51,17 +56,17 @@ def test_split_batch_norm_equals_a_batch_norm_per_split(memory, implementation):
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_running_statistics_are_those_of_an_update_for_each_split_in_turn(implementation):
+def test_running_statistics_are_the_mean_of_those_of_as_many_processes(implementation):
     torch.manual_seed(0)
-    ours, plain = SplitBatchNorm1d(3, bn_splits=4), nn.BatchNorm1d(3)
-    plain.momentum = 1 - 0.9 ** (1 / 4)
+    ours, processes = SplitBatchNorm1d(3, bn_splits=4), [nn.BatchNorm1d(3) for _ in range(4)]
     for _ in range(3):
         x = torch.randn(20, 3) * 2 + torch.arange(20)[:, None]
         getattr(ours, implementation)(x)
-        for part in x.split(5):
-            plain(part)
-    torch.testing.assert_close(ours.running_mean, plain.running_mean)
-    torch.testing.assert_close(ours.running_var, plain.running_var)
+        for norm, part in zip(processes, x.split(5), strict=True):
+            norm(part)
+        for name in ("running_mean", "running_var"):
+            mean = torch.stack([getattr(norm, name) for norm in processes]).mean(0)
+            torch.testing.assert_close(getattr(ours, name), mean)
 
 
 def test_one_reduction_keeps_half_precision_outside_and_float32_inside():
@@ -137,13 +142,33 @@ def test_an_encoder_comes_back_from_its_file(tmp_path, name, width, features):
     assert not loaded.training
 
 
-def test_resnet_weights_have_torchvisions_names_and_meaning(tmp_path):
-    net, _ = backbone("resnet18", bn_splits=4)
-    theirs = resnet18()
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnext50_32x4d"])
+def test_resnet_weights_have_torchvisions_names_and_meaning(name):
+    net, _ = backbone(name, bn_splits=4)
+    theirs = torchvision.models.get_model(name)
     theirs.fc = nn.Identity()
     theirs.load_state_dict(net.state_dict())
     x = torch.randn(2, 3, 64, 64)
     torch.testing.assert_close(theirs.eval()(x), net.eval()(x))
+
+
+RESNETS = [name for name in torchvision.models.list_models(module=torchvision.models) if "resne" in name]
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_every_resnet_of_torchvision_is_a_backbone_of_the_schema_and_can_be_halved(name):
+    assert re.fullmatch(schema()["properties"]["backbone"]["properties"]["name"]["pattern"], name)
+    assert len(RESNETS) == 10
+    with torch.device("meta"):  # the largest has half a gigabyte of weights
+        net, features = backbone(name)
+        theirs = torchvision.models.get_model(name)
+        x = torch.randn(2, 3, 64, 64)
+        assert net(x).shape == (2, features) == (2, theirs.fc.in_features)
+        theirs.fc = nn.Identity()
+        shapes = {key: value.shape for key, value in net.state_dict().items()}
+        assert shapes == {key: value.shape for key, value in theirs.state_dict().items()}
+        half, length = backbone(name, channels=1, halved=True)
+        assert half(x[:, :1]).shape == (2, features / 2) == (2, length)
 
 
 def test_a_file_without_a_recipe_and_an_unknown_backbone_are_refused(tmp_path):
@@ -192,3 +217,35 @@ def test_a_compiled_method_has_the_same_parameters_and_features(method, monkeypa
             module.compile(backend="eager")
     assert list(net.state_dict()) == names
     torch.testing.assert_close(net.encoder(x), features)
+
+
+SAFE = """
+import torch
+import torch.nn.functional as F
+from oac.pretrain.nn import TwoStream, backbone
+for build in (lambda: backbone("narrow", width=8)[0], lambda: backbone("narrow", width=24)[0],
+              lambda: TwoStream("narrow", width=16)):
+    network = build().to(memory_format=torch.channels_last)
+    network(torch.randn(4, 3, 128, 128).contiguous(memory_format=torch.channels_last)).sum().backward()
+"""
+
+
+def test_narrow_widths_train_on_larger_views_without_a_crash():
+    """In a process of its own: on a CPU with AVX-512, strided 1 x 1 convolutions of 8 channels end in a fault."""
+    done = subprocess.run([sys.executable, "-c", SAFE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("width", [8, 16, 24])
+def test_a_narrow_shortcut_is_the_strided_convolution_of_a_resnet(width):
+    torch.manual_seed(0)
+    block = NarrowResNet(width, lambda features: SplitBatchNorm2d(features, 1)).layer2.double()
+    x = torch.randn(4, width, 10, 10, dtype=torch.float64, requires_grad=True)
+    y = x.detach().clone().requires_grad_()
+    main = block.bn2(block.conv2(F.relu(block.bn1(block.conv1(y)))))
+    strided = F.conv2d(y, block.downsample[0].weight, stride=2)
+    expected = F.relu(main + block.downsample[1](strided))
+    result = block(x)
+    torch.testing.assert_close(result, expected)
+    (result.square().sum() + expected.square().sum()).backward()
+    torch.testing.assert_close(x.grad, y.grad)

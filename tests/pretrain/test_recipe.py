@@ -71,6 +71,7 @@ TRAINED = MOCO | BYOL | {"supervised/scene-scene"}
     [
         (("methods", "moco_v2", "lr"), 0.2, MOCO),
         (("methods", "supervised", "lr"), 0.2, {"supervised/scene-scene"}),
+        (("methods", "moco_v2", "accumulate"), 4, set()),
         (("methods", "byol", "augment", "key", "solarize"), 0.3, BYOL),
         (("methods", "byol", "augment", "query"), {}, BYOL),
         (("pretrain", "augment", "hue"), 0.2, TRAINED),
@@ -178,6 +179,10 @@ def test_heads_and_budget_of_a_variant_stand_outside_of_its_crops():
     assert recipe["images_seen"] == 4500
     assert recipe["options"]["heads"] == 2
     assert recipe["crops"] == plain["crops"]
+    del study["data"]["boxes_per_photo"]  # so it is counted when the photos are there
+    counted = build(study, "moco_v2", "bing", 0)
+    assert counted == recipe | {"images_seen": plain["images_seen"], "budget": "boxes"}
+    assert digest(counted) not in (digest(plain), digest(recipe))
     study["crops"]["bing"] |= {"heads": 1, "budget": "photos"}
     assert build(study, "moco_v2", "bing", 0) == plain
     study["crops"]["true"]["heads"] = 2

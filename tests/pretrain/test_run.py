@@ -4,12 +4,9 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-import torchvision
 
 from oac.pretrain.crops import CropPolicy
-from oac.pretrain.nn import load_encoder
-from oac.pretrain.run import adopt_encoder, smallest_scale, training_boxes
+from oac.pretrain.run import smallest_scale, training_boxes
 
 
 @pytest.fixture
@@ -22,7 +19,7 @@ def copied(inputs, tmp_path):
     return dataclasses.replace(inputs, **paths)
 
 
-def test_other_pixels_labels_or_boxes_are_other_data_but_other_shards_are_not(copied):
+def test_other_pixels_labels_or_boxes_are_other_data_but_other_shards_are_not(copied, tmp_path):
     before = copied.fingerprint()
     boxes = pd.read_parquet(copied.boxes)
     boxes.sample(frac=1, random_state=0).to_parquet(copied.boxes)
@@ -47,6 +44,12 @@ def test_other_pixels_labels_or_boxes_are_other_data_but_other_shards_are_not(co
         table.to_parquet(path)
     assert copied.fingerprint() == before
 
+    seen = set()
+    for label in ("1", "01", "1.0", "None", "NA", ""):  # texts, which a reader could take for numbers or for nothing
+        (tmp_path / "classes.csv").write_text(f"label,name,train_images,train_boxes\n{label},{label},1,1\n")
+        seen.add(copied.fingerprint())
+    assert len(seen) == 6
+
 
 def test_s_min_comes_from_the_variants_own_value_or_from_the_proposals():
     boxes = [np.array([[0.0, 0, 1, 0.5]]), np.array([[0.0, 0, 0.5, 0.5], [0, 0, 1, 1]])]  # mean area 0.583
@@ -62,20 +65,3 @@ def test_a_policy_without_its_proposals_is_refused(copied):
         training_boxes(policy, None, ["a"])
     with pytest.raises(ValueError, match="no box"):
         training_boxes(policy, copied.proposals, ["a", "b"])
-
-
-def test_an_encoder_that_there_is_may_be_torchvisions_weights(tmp_path):
-    """Their classifier is left out; weights of another network and files of something else are refused by name."""
-    net = torchvision.models.resnet18()
-    torch.save(net.state_dict(), tmp_path / "weights.pth")
-    recipe = {"method": "pretrained", "seed": 0, "backbone": {"name": "resnet18"}}
-    out = tmp_path / "encoder.safetensors", tmp_path / "history.jsonl"
-    adopt_encoder(recipe, tmp_path / "weights.pth", *out)
-    x = torch.randn(2, 3, 64, 64)
-    net.fc = torch.nn.Identity()
-    torch.testing.assert_close(load_encoder(out[0])(x), net.eval()(x))
-    with pytest.raises(ValueError, match=r"weights\.pth is no state dict of a resnet50"):
-        adopt_encoder(recipe | {"backbone": {"name": "resnet50"}}, tmp_path / "weights.pth", *out)
-    (tmp_path / "text.safetensors").write_text("no weights")
-    with pytest.raises(ValueError, match=r"text\.safetensors is no file of weights"):
-        adopt_encoder(recipe, tmp_path / "text.safetensors", *out)

@@ -6,9 +6,11 @@ from torch import nn
 
 from oac.atomic import DiskFullError
 from oac.pretrain import methods
+from oac.pretrain.augment import DRAWS
 from oac.pretrain.checkpoint import State
 from oac.pretrain.loader import Batch
 from oac.pretrain.loop import Trainer
+from oac.pretrain.rng import uniform
 from oac.pretrain.run import training_batches
 
 
@@ -22,6 +24,20 @@ def trainer(recipe, inputs, tmp_path):
         )
 
     return build
+
+
+@pytest.mark.parametrize("recipe", ["swav"], indirect=True)
+def test_small_views_are_blurred_by_as_many_pixels_as_full_size_ones(trainer):
+    """src/multicropdataset.py of SwAV's authors: 0.1 to 2 pixels at 224 px and at 96 px alike."""
+    ours, given = trainer(augment={"blur": 1.0}), []
+    ours.augment = lambda views, parameters: given.append((views, parameters.sigma)) or views.float()
+    batch = ours.batches[0]
+    ours._with_small_views(batch)
+    ((small, sigma),) = given
+    draws = uniform(ours.batches.seed, batch.epoch, batch.item, 2 * DRAWS, "smallaug").reshape(16, 2, DRAWS)
+    assert small.shape == (2 * 16, 3, 8, 8)
+    expected = (0.1 + (2.0 - 0.1) * draws[:, :, 12]) * 16 / 224  # views are 16 px, whose full size is 224 px
+    assert sigma == pytest.approx(expected.T.reshape(-1), rel=1e-12)
 
 
 KINDS = [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]

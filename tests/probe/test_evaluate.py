@@ -44,19 +44,19 @@ def metrics(features, boxes, classes, **options):
 
 def test_absent_options_leave_no_trace():
     found = metrics(*study())
-    assert not {"ridge", "bootstrap"} & set(found)
+    assert not {"ridge", "jackknife"} & set(found)
     assert found["probe"].keys() == {*OPTIONS, "weight_decay", "validation_map"}
 
 
 def test_checks_change_no_other_number():
     data = study()
-    plain, checked = metrics(*data), metrics(*data, ridge=True, bootstrap=100)
+    plain, checked = metrics(*data), metrics(*data, ridge=True, jackknife=True)
     del plain["probe"], checked["probe"]
-    ridge, resampled = checked.pop("ridge"), checked.pop("bootstrap")
+    ridge, over_photos = checked.pop("ridge"), checked.pop("jackknife")
     assert checked == plain
     assert ridge["map"] == pytest.approx(plain["map"], abs=0.05)
-    assert resampled["low"] < plain["map"] < resampled["high"]
-    assert len(resampled["maps"]) == 100
+    assert over_photos["low"] < over_photos["map"] < over_photos["high"]
+    assert over_photos["map"] == pytest.approx(np.mean(over_photos["pseudo_values"]), abs=1e-6)
 
 
 def test_the_commit_is_told_and_changes_nothing_else(monkeypatch):
@@ -70,11 +70,11 @@ def test_the_commit_is_told_and_changes_nothing_else(monkeypatch):
 
 def test_runs_of_the_same_photos_can_be_paired():
     features, boxes, classes = study()
-    first = metrics(features, boxes, classes, bootstrap=100)["bootstrap"]["images"]
-    assert metrics(features, boxes, classes, bootstrap=100)["bootstrap"]["images"] == first
+    first = metrics(features, boxes, classes, jackknife=True)["jackknife"]["images"]
+    assert metrics(features, boxes, classes, jackknife=True)["jackknife"]["images"] == first
     test = features["test"]
     fewer = features | {"test": Features(test.values[1:], test.image_ids[1:])}
-    assert metrics(fewer, boxes, classes, bootstrap=100)["bootstrap"]["images"] != first
+    assert metrics(fewer, boxes, classes, jackknife=True)["jackknife"]["images"] != first
 
 
 @pytest.mark.parametrize("validation", [False, True])
@@ -131,6 +131,20 @@ def test_the_map_is_that_of_the_test_photos():
     result = evaluate(features, boxes, classes, RECIPE, study="s", crops="c", options=OPTIONS)
     assert result.metrics["map"] == pytest.approx(result.ap.ap.mean())
     assert result.ap.test_images.sum() == len(boxes[boxes.image_id.str.startswith("test")])
+
+
+def test_a_class_that_every_test_photo_shows_is_left_out_and_named():
+    features, boxes, classes = study()
+    before = metrics(features, boxes, classes)
+    assert before["shown_by_all"] == []
+    everywhere = pd.DataFrame({"image_id": features["test"].image_ids, "label": classes["label"].iloc[0]})
+    corners = {"xmin": 0.1, "ymin": 0.1, "xmax": 0.4, "ymax": 0.4}
+    boxes = pd.concat([boxes, everywhere.assign(**corners, is_group_of=False)], ignore_index=True)
+    found = evaluate(features, boxes, classes, RECIPE, study="s", crops="c", options=OPTIONS)
+    assert found.metrics["shown_by_all"] == [classes["name"].iloc[0]]
+    assert found.metrics["classes"] == before["classes"] - 1
+    assert np.isnan(found.ap["ap"].iloc[0])
+    assert found.metrics["map"] == pytest.approx(found.ap["ap"].iloc[1:].mean())
 
 
 def single_study() -> tuple[dict[str, Features], pd.DataFrame, pd.DataFrame]:

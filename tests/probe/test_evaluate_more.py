@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from oac.probe.evaluate import evaluate, images_seen
@@ -100,10 +101,14 @@ def test_the_last_epoch_is_that_of_the_sgd_probe_on_the_test_photos(made):
     assert abs(weak["map"] - last["map"]) > 1e-3, "the weight decay must matter for the test to mean something"
 
 
-def test_the_bootstrap_interval_is_of_95_percent(made):
-    found = evaluated(made, bootstrap=400).metrics["bootstrap"]
-    below, above = (np.mean(np.array(found["maps"]) < found["low"]), np.mean(np.array(found["maps"]) > found["high"]))
-    assert (below, above) == (pytest.approx(0.025), pytest.approx(0.025))
+def test_the_interval_over_photos_is_the_jackknifes_of_the_test_photos(made):
+    scores, truth = scores_of(made)
+    found, n = evaluated(made, jackknife=True).metrics["jackknife"], len(truth)
+    without = [mean_ap(np.delete(scores, i, axis=0), np.delete(truth, i, axis=0)) for i in range(n)]
+    values = n * mean_ap(scores, truth) - (n - 1) * np.array(without)
+    assert found["map"] == pytest.approx(values.mean(), abs=1e-4)
+    low, high = stats.ttest_1samp(values, 0).confidence_interval()
+    assert (found["low"], found["high"]) == (pytest.approx(low, abs=1e-3), pytest.approx(high, abs=1e-3))
 
 
 def test_the_mean_of_a_size_is_over_the_classes_that_have_it(made):
@@ -123,8 +128,12 @@ def test_the_mean_of_a_size_is_over_the_classes_that_have_it(made):
         assert table.classes[row] == len(present)
 
 
-@pytest.mark.parametrize(("asked", "seen"), [(1000, 768), (1024, 1024), (100, 256), (255, 256)])
-def test_a_run_sees_whole_batches_and_at_least_one(asked, seen):
-    assert images_seen({"images_seen": asked, "options": {"batch_size": 256}}, 7) == seen
-    assert images_seen({"epochs": asked / 50, "options": {"batch_size": 256}}, 50) == seen
-    assert images_seen({"method": "random_init"}, 50) == 0
+@pytest.mark.parametrize(("asked", "seen"), [(1000, 768), (1024, 1024), (256, 256), (511, 256)])
+def test_a_run_sees_whole_batches(asked, seen):
+    photos = [str(number) for number in range(50)]
+    boxes = pd.DataFrame({"image_id": [*photos, *photos, "another split's"]})
+    options = {"options": {"batch_size": 256}}
+    assert images_seen(options | {"images_seen": asked}, photos[:7], boxes) == seen
+    assert images_seen(options | {"epochs": asked / 50}, photos, boxes) == seen
+    assert images_seen(options | {"epochs": asked / 100, "budget": "boxes"}, photos, boxes) == seen
+    assert images_seen({"method": "random_init"}, photos, boxes) == 0

@@ -292,3 +292,11 @@ def test_the_demos_probe_takes_seconds(solver):
         standardize=True,
     )
     assert time.process_time() - start < 6  # about 1 s on one core; the rest is for busy machines
+
+
+def test_validation_images_of_the_same_classes_leave_the_strongest_decay():
+    torch.manual_seed(0)
+    features, targets = torch.randn(12, 4), torch.arange(24).reshape(12, 2) % 3 == 0
+    same = torch.tensor([[True, False]] * 2)
+    choice = choose(features, targets, features[:2], same, weight_decays=[0.1, 1.0], solver="lbfgs")
+    assert choice.weight_decay == 1.0

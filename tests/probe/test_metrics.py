@@ -34,12 +34,12 @@ def scored(draw, max_images=40, max_classes=4):
 
 
 def sklearn_ap(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """scikit-learn's AP class by class, NaN where it has no positive."""
+    """scikit-learn's AP class by class, NaN where it has no positive or no negative."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return np.array(
             [
-                average_precision_score(targets[:, c], scores[:, c]) if targets[:, c].any() else math.nan
+                average_precision_score(targets[:, c], scores[:, c]) if 0 < targets[:, c].mean() < 1 else math.nan
                 for c in range(scores.shape[1])
             ]
         )
@@ -108,8 +108,7 @@ def test_thousands_of_photos_have_the_oracles_ap_with_ties_empty_and_full_classe
     targets[:, 4], targets[:, 5] = False, True
     found = average_precision(scores, targets).numpy()
     np.testing.assert_allclose(found, sklearn_ap(scores.numpy(), targets.numpy()), rtol=0, atol=1e-12)
-    assert math.isnan(found[4])
-    assert found[5] == 1.0
+    assert np.isnan(found[4:]).all()
 
 
 def test_infinite_scores_are_ordered_like_any_other():
@@ -123,6 +122,19 @@ def test_empty_class_is_nan_and_left_out_of_the_mean():
     scores, targets = torch.tensor([[0.9, 0.1], [0.2, 0.3]]), torch.tensor([[0, 0], [1, 0]])
     assert average_precision(scores, targets).isnan().tolist() == [False, True]
     assert mean_average_precision(scores, targets) == pytest.approx(0.5)
+
+
+def test_a_class_that_every_image_shows_is_nan_and_left_out_of_the_mean():
+    """Its AP would be 1 for any scores; the released, batch-averaged metric counts it."""
+    scores, targets = torch.tensor([[0.9, 0.1], [0.2, 0.3]]), torch.tensor([[0, 1], [1, 1]])
+    assert average_precision(scores, targets).isnan().tolist() == [False, True]
+    assert mean_average_precision(scores, targets) == pytest.approx(0.5)
+    assert batch_averaged_map(scores, targets, 2) == pytest.approx(0.75)
+    area = torch.tensor([[math.nan, 0.1], [0.2, 0.9]])
+    by_size = average_precision_by_size(scores, targets, area, [0.0, 0.5, 1.0])
+    assert by_size.ap.isnan().tolist() == [[False, True], [True, True]]
+    with pytest.raises(ValueError, match="no class has a positive image and one that is not"):
+        mean_average_precision(scores[:, 1:], targets[:, 1:])
 
 
 def test_no_images_and_no_positive_at_all():
@@ -225,7 +237,7 @@ def brute_by_size(scores, targets, area, edges):
             low, high = edges[b], edges[b + 1]
             inside = [bool(low <= a < high or (last and a == high)) for a in area[:, c]]
             kept = [i for i in range(len(scores)) if inside[i] or not targets[i, c]]
-            if any(inside):
+            if any(inside) and not targets[:, c].all():
                 result[b, c] = average_precision_score(np.array(inside)[kept], scores[kept, c])
     return result
 

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import nn
 
 from oac.data.store import Store, write_shard
-from oac.probe.bootstrap import bootstrap_map
 from oac.probe.features import TRAIN_RATIO, TRAIN_SCALE, extract, train_views
+from oac.probe.jackknife import interval, pseudo_values
 from oac.probe.linear import fit
 from oac.probe.metrics import mean_average_precision
 
@@ -112,10 +112,10 @@ def test_the_number_of_views_does_not_change_the_map_beyond_its_interval(photos)
     recipe = {"lr": 1.0, "epochs": 60, "milestones": (36, 48), "batch_size": 32, "standardize": True}
     scores = {n: fit(views[:n], targets[train], **recipe).scores(shown) for n in (1, 2, 5, 10, 20, 30, 60)}
     found = {n: mean_average_precision(part, targets[test]) for n, part in scores.items()}
-    exact = bootstrap_map(scores[60], targets[test], 300)
-    low, high = np.quantile(exact, [0.025, 0.975])
+    exact = pseudo_values(scores[60], targets[test])
+    low, high = interval(exact)
     for n, part in scores.items():
-        change = np.quantile(bootstrap_map(part, targets[test], 300) - exact, [0.025, 0.975])
+        change = interval(pseudo_values(part, targets[test]) - exact)
         print(f"{n} views: mAP {found[n]:.3f}, difference to the exact protocol {change[0]:+.3f} to {change[1]:+.3f}")
     print(f"interval of the exact protocol's: {low:.3f} to {high:.3f}")
     assert high - low < 0.05

@@ -137,7 +137,7 @@ def test_wrong_files_of_boxes_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"boxes\.csv: column ymax is missing"):
         from_csv(write(tmp_path / "boxes.csv", [row[:4] for row in good], ["image_id", *CORNERS[:3]]), ["a"], count=1)
     wrong = [*good, ("a", 0.4, 0.2, 0.1, 0.2)]
-    with pytest.raises(ValueError, match=r"boxes\.csv, line 3"):
+    with pytest.raises(ValueError, match=r"boxes\.csv: 1 of 2 boxes .* line 3 of photo a, x 0\.4 to 0\.2, y 0\.1"):
         from_csv(write(tmp_path / "boxes.csv", wrong, ["image_id", *CORNERS]), ["a"], count=1)
     with pytest.raises(
         ValueError, match=r"boxes of 0 of the study's 1 photos.*no box have b; of no photo .* are a\."
@@ -167,6 +167,18 @@ def test_boxes_of_too_few_photos_are_refused_with_the_ids_that_do_not_fit(tmp_pa
         )
 
 
+def test_photos_of_each_split_need_boxes(tmp_path):
+    """Many test photos with boxes do not make up for train photos without."""
+    train, test = [f"a{number}" for number in range(100)], [f"b{number}" for number in range(900)]
+    rows = [(name, 0.1, 0.9, 0.1, 0.9) for name in train[:55] + test]
+    file = write(tmp_path / "boxes.csv", rows, ["image_id", *CORNERS])
+    splits = ["train"] * 100 + ["test"] * 900
+    with pytest.raises(ValueError, match=r"55 of the study's 100 train photos, less .* no box have a55, a56"):
+        from_csv(file, train + test, count=1, splits=splits)
+    assert len(from_csv(file, train + test, count=1, splits=splits, min_coverage=0.5)) == 955
+    assert len(from_csv(file, train + test, count=1)) == 955
+
+
 def test_boxes_from_a_file_are_checked_as_they_are_handed_on(tmp_path):
     """In single precision two boxes can be one, and a box of 1e-9 has no width."""
     rows = [("NA", 0.3, 0.4, 0.3, 0.4), ("NA", 0.3 + 1e-10, 0.4, 0.3, 0.4), ("NA", 0.5, 0.6, 0.5, 0.6)]
@@ -174,8 +186,29 @@ def test_boxes_from_a_file_are_checked_as_they_are_handed_on(tmp_path):
     assert table["rank"].tolist() == [0, 1]
     assert not table.duplicated(CORNERS).any()
     rows[2] = ("NA", 0.5, 0.5 + 1e-9, 0.5, 0.6)
-    with pytest.raises(ValueError, match=r"boxes\.csv, line 4: box of image NA has xmin 0\.5 and xmax 0\.5"):
+    with pytest.raises(ValueError, match=r"boxes\.csv: 1 of 3 boxes .* line 4 of photo NA, x 0\.5 to 0\.5"):
         from_csv(write(tmp_path / "boxes.csv", rows, ["image_id", *CORNERS]), ["NA"], count=3)
+
+
+def test_a_few_bad_boxes_of_a_file_are_mended_and_counted(tmp_path, capsys):
+    rows = [("a", 0.1, 0.2, 0.1, 0.2 + number / 100) for number in range(40)]
+    rows += [("a", 0.3, 0.3, 0.1, 0.2), ("a", 0.5, 1.001, 0.5, 1)]
+    file = write(tmp_path / "boxes.csv", rows, ["image_id", *CORNERS])
+    table = from_csv(file, ["a"], count=50)
+    assert len(table) == 41
+    assert table[CORNERS].iloc[-1].tolist() == [0.5, 1, 0.5, 1]
+    said = capsys.readouterr().err
+    assert "of 42 boxes 1 reached beyond their photo" in said
+    assert "1 without area were left out; the first: line 42 of photo a, x 0.3 to 0.3" in said
+    from_csv(write(file, rows[:40], ["image_id", *CORNERS]), ["a"], count=50)
+    assert not capsys.readouterr().err
+
+
+def test_ids_of_a_file_of_boxes_are_paths_as_other_tables_have_them(tmp_path):
+    ids = ["a/one.jpg", "b.jpg", "c\\d.jpg"]
+    written = ["a\\one.jpg", "./b.jpg", "b.jpg", "c\\d.jpg"]
+    file = write(tmp_path / "boxes.csv", [(name, 0.1, 0.2, 0.1, 0.2) for name in written], ["image_id", *CORNERS])
+    assert from_csv(file, ids, count=5)["image_id"].tolist() == ids
 
 
 def test_opencvs_bing_is_asked_and_read_as_it_means_it(tmp_path, monkeypatch):
@@ -203,3 +236,16 @@ def test_opencvs_bing_is_asked_and_read_as_it_means_it(tmp_path, monkeypatch):
     assert len(proposer("opencv_bing", {"model": str(tmp_path)})(image, 1)[0]) == 1
     monkeypatch.setattr(Finder, "computeSaliency", lambda *_: (False, None))
     assert proposer("opencv_bing", {"model": str(tmp_path)})(image, 10)[0].shape == (0, 4)
+
+
+def test_boxes_of_a_file_may_reach_out_by_rounding_and_a_wrong_value_is_shown_as_it_is(tmp_path):
+    text = "image_id;xmin;xmax;ymin;ymax\na;-1e-7;1,0000001;0,5;1\n"
+    (tmp_path / "boxes.csv").write_text(text)
+    table = from_csv(tmp_path / "boxes.csv", ["a"], count=1)
+    assert table[CORNERS].to_numpy().tolist() == [[0, 1, 0.5, 1]]
+    (tmp_path / "boxes.csv").write_text(text.replace("1,0000001", "1,1"))
+    with pytest.raises(ValueError, match=r"boxes\.csv: 1 of 1 boxes .* line 2 of photo a, x -1e-07 to 1\.1, y"):
+        from_csv(tmp_path / "boxes.csv", ["a"], count=1)
+    (tmp_path / "boxes.csv").write_text(text.replace("0,5;1", "0,5;1;0,5"))
+    with pytest.raises(ValueError, match=r"line 2: field 6 is '0,5'"):
+        from_csv(tmp_path / "boxes.csv", ["a"], count=1)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from oac.crop_options import ABLATIONS
-from oac.report.ablation_figure import ablation_figure
+from oac.report.ablation_figure import SPAN, ablation_figure
 from oac.report.ablations import ablation_table
 from oac.report.loading import load
 
@@ -27,6 +27,7 @@ def test_from_three_seeds_on_the_figure_has_the_interval(metrics):
 
 @pytest.mark.parametrize("option", ABLATIONS)
 def test_the_figure_shows_every_variant_and_does_not_rank_a_single_seed(metrics, option, check_texts):
+    metrics = [entry for entry in metrics if entry["method"] != "random_init"]
     figure = ablation_figure(load(metrics), option)
     check_texts(figure)
     axes = figure.axes[0]
@@ -36,7 +37,32 @@ def test_the_figure_shows_every_variant_and_does_not_rank_a_single_seed(metrics,
     value = ablation_table(load(metrics), option).frame.set_index("crops").value[best]
     said = figure.get_suptitle().replace("\n", " ")
     assert all(part in said for part in (f"highest mAP at {value} ", "n = 1", "single seed, not ranked"))
+    assert said.startswith("ablations, ")
     assert axes.get_ylabel() == "mAP (%)"
+    low, high = axes.get_ylim()
+    assert high - low >= SPAN - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("level", "shown", "above"), [(0.21, True, True), (0.99, False, False), (0.001, False, True)]
+)
+def test_the_untrained_network_stands_behind_what_is_near_it(metrics, level, shown, above, check_texts):
+    untrained = [
+        entry | {"map": level + 0.002 * entry["seed"]} for entry in metrics if entry["method"] == "random_init"
+    ]
+    figure = ablation_figure(load([*with_seeds(metrics, THREE), *untrained]), "delta")
+    check_texts(figure)
+    lines = drawn(figure, "untrained")
+    values = [entry["map"] for entry in untrained]
+    if shown:
+        (line,) = lines
+        assert list(line.get_ydata()) == pytest.approx([100 * sum(values) / len(values)] * 2)
+        low, high = figure.axes[0].get_ylim()
+        assert low < line.get_ydata()[0] < high
+    else:
+        assert lines == []
+        assert "not on this axis" in figure.legends[0].get_texts()[0].get_text()
+    assert ("no value is above" in figure.get_suptitle()) != above
 
 
 def drawn(figure, gid):
@@ -51,7 +77,7 @@ def points(figure):
 def title(metrics, values):
     found = ablation_figure(load(with_seeds(metrics, THREE | values)), "delta").get_suptitle().replace("\n", " ")
     option, _, said = found.partition(": ")
-    assert option == "Dilation"
+    assert option == "ablations, dilation"
     return said
 
 

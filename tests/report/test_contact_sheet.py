@@ -10,7 +10,7 @@ from oac.pretrain.augment import Augmentation
 from oac.pretrain.crops import POLICIES, CropPolicy
 from oac.pretrain.host_photos import HostPhoto, HostPhotos
 from oac.pretrain.loader import Boxes, ViewBatches
-from oac.report.contact_sheet import COLOURS, contact_sheet, first_samples
+from oac.report.contact_sheet import COLOURS, DRAWN, contact_sheet, first_samples
 from oac.report.style import save
 
 COUNT, SIZE, SEED, LOWER = 5, 16, 3, 0.4
@@ -82,9 +82,14 @@ def test_views_are_those_of_a_run_with_another_batch_size(name):
         PHOTOS, BOXES, np.zeros((9, 0)), policy(name), LOWER, seed=SEED, batch_size=2, view_size=SIZE
     )
     first = [batches[step] for step in range(3)]
-    for view in ("query", "key"):
-        expected = np.concatenate([getattr(batch, view).permute(0, 2, 3, 1).numpy() for batch in first])[:COUNT]
-        np.testing.assert_array_equal(np.stack(shown(figure, view)), expected)
+    query, key = (
+        np.concatenate([getattr(batch, view).permute(0, 2, 3, 1).numpy() for batch in first])[:COUNT]
+        for view in ("query", "key")
+    )
+    swapped = np.concatenate([batch.swapped.numpy() for batch in first])[:COUNT, None, None, None]
+    assert 0 < swapped.mean() < 1, "which view is the query is drawn at random"
+    np.testing.assert_array_equal(np.stack(shown(figure, "first view")), np.where(swapped, key, query))
+    np.testing.assert_array_equal(np.stack(shown(figure, "second view")), np.where(swapped, query, key))
     ids = [PHOTOS.image_ids[i] for i in np.concatenate([batch.image for batch in first])[:COUNT]]
     assert [axes.get_xlabel() for axes in photo_axes(figure)] == ids
 
@@ -109,8 +114,9 @@ def test_all_proposals_are_drawn_and_the_drawn_one_again():
         index = PHOTOS.image_ids.index(axes.get_xlabel())
         white = outlines(axes, "#ffffff", "solid")
         expected = BOXES.box[index, : BOXES.count[index]] * np.tile(PHOTOS[index].size, 2)
-        np.testing.assert_allclose(white[:-1], expected, rtol=1e-5)
-        assert np.abs(expected - white[-1]).max(1).min() < 1e-4
+        np.testing.assert_allclose(white, expected, rtol=1e-5)
+        (drawn,) = outlines(axes, DRAWN, "solid")
+        assert np.abs(expected - drawn).max(1).min() < 1e-4
     assert not any(outlines(axes, "#ffffff", "solid") for axes in photo_axes(sheet("scene-scene")))
 
 
@@ -123,11 +129,11 @@ def test_all_policies_show_the_same_photos_and_another_seed_others():
 def test_an_augmentation_that_does_nothing_shows_the_views_again():
     nothing = Augmentation(jitter=0, grayscale=0, blur=0, flip=0)
     for sample in samples_of("object-scene", augmentation=nothing):
-        np.testing.assert_array_equal(sample.views["query"], sample.views["query, augmented"])
-        np.testing.assert_array_equal(sample.views["key"], sample.views["key, augmented"])
+        np.testing.assert_array_equal(sample.views["first view"], sample.views["first view, augmented"])
+        np.testing.assert_array_equal(sample.views["second view"], sample.views["second view, augmented"])
     flipped = Augmentation(jitter=0, grayscale=0, blur=0, flip=1)
     figure = sheet("object-scene", augmentation=flipped)
-    for plain, augmented in zip(shown(figure, "key"), shown(figure, "key, augmented"), strict=True):
+    for plain, augmented in zip(shown(figure, "second view"), shown(figure, "second view, augmented"), strict=True):
         np.testing.assert_array_equal(plain[:, ::-1], augmented)
 
 
@@ -135,6 +141,18 @@ def test_the_title_says_policy_boxes_and_smallest_scale():
     title = sheet("object-dilate", name="my-crop").get_suptitle()
     assert all(part in title for part in ("my-crop: object-dilate", "BING boxes", "0.40", "δ = 0.1"))
     assert "boxes" not in sheet("scene-scene").get_suptitle()
+
+
+def test_the_caption_says_the_variant_and_how_it_cuts():
+    captions = {name: sheet(name).get_label() for name in POLICIES}
+    assert len(set(captions.values())) == len(POLICIES), "no two are alike"
+    for name, caption in captions.items():
+        assert caption.startswith(name)
+        assert ("BING" in caption) == (name != "scene-scene")
+    assert "grown by 10 % of the photo's side" in captions["object-dilate"]
+    random = contact_sheet(samples_of("object-dilate"), CropPolicy("object-dilate", boxes="random"), LOWER, "my-crop")
+    assert random.get_label().startswith("my-crop (random boxes): ")
+    assert "random places" in random.get_label()
 
 
 def test_fewer_photos_than_asked_for_are_all_shown_and_none_is_an_error():

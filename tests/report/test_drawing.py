@@ -11,6 +11,7 @@ import pytest
 from matplotlib.text import Text
 
 from oac.report.drawing import FIGURES, draw
+from oac.report.results import Names
 
 COUNTS = (1, 10, 100)
 
@@ -38,8 +39,9 @@ def of_runs(folder, name, metrics, content):
 
 def ap(run):
     """Classes whose labels and names look like numbers and missing values."""
-    classes = {"label": ["01", "None", "NA"], "name": ["None", "null", "1e3"]}
-    return pd.DataFrame({**classes, "ap": [run["map"], run["map"] / 2, np.nan], "train_images": [5, 9, 20]})
+    classes = {"label": ["01", "None", "NA", "1", "1.0"], "name": ["None", "null", "1e3", "1", "01"]}
+    ap = [run["map"], run["map"] / 2, np.nan, run["map"] / 3, run["map"] / 4]
+    return pd.DataFrame({**classes, "ap": ap, "train_images": [5, 9, 20, 4, 3]})
 
 
 def sizes(run):
@@ -98,9 +100,9 @@ def test_an_ablation_is_drawn_by_its_option(files):
 
 def test_classes_keep_their_names_whatever_these_look_like(files):
     labels = draw("images_per_class", files("demo")).axes[0].get_yticklabels()
-    assert [label.get_text() for label in labels] == ["1e3", "null", "None"]
+    assert [label.get_text() for label in labels] == ["1e3", "null", "None", "1", "01"]
     labels = draw("ap_per_class", files("demo")).axes[0].get_yticklabels()
-    assert {label.get_text() for label in labels} == {"None", "null"}
+    assert {label.get_text() for label in labels} == {"None", "null", "1", "01"}
 
 
 @pytest.mark.parametrize("name", ["ap_per_class", "training_curves"])
@@ -109,6 +111,13 @@ def test_the_variants_asked_for_are_shown(name, files):
     drawn = {text.get_text().split(" (")[0] for text in figure.findobj(Text)}
     assert {"scene-scene", "object-shift"} <= drawn
     assert not {"object-dilate", "object-scene"} & drawn
+
+
+def test_the_first_panel_has_one_title_which_begins_with_the_studys(files):
+    axes = draw("training_curves", files("demo"), names=Names(title="My study")).axes[0]
+    assert axes.get_title(loc="left").startswith("My study, ")
+    assert axes.get_title(loc="center") == axes.get_title(loc="right") == ""
+    assert [text.get_size() for text in axes.findobj(Text) if "My study" in text.get_text()] == [10]
 
 
 def test_an_unknown_figure_is_refused_and_those_that_there_are_named():

@@ -9,8 +9,9 @@ from scipy import stats
 from oac.report import figures
 from oac.report.loading import load
 from oac.report.per_class import ap_per_class
-from oac.report.style import colour, marker, save
+from oac.report.style import save
 from oac.report.training_curves import histories
+from oac.report.variant_style import colour, marker
 
 CLASSES = ["Cat", "Dog", "Bus"]
 SCENE = ("scene-scene", "scene-scene", "none")

@@ -10,7 +10,8 @@ from oac.report.data_figures import images_per_class, objects_per_image
 from oac.report.loading import load
 from oac.report.per_class import ap_per_class
 from oac.report.proposal_comparison import recall_curve
-from oac.report.style import MAX_CURVES, TITLE_LENGTH, entitle, readable
+from oac.report.style import TITLE_LENGTH, entitle
+from oac.report.variant_style import MAX_CURVES, readable
 
 from .conftest import run_metrics
 
@@ -54,7 +55,7 @@ def holds(text, *parts):
 
 def test_the_highest_variant_is_named_with_its_distance_to_scene_crops_and_to_the_next():
     far = VARIANTS | {"dilate": ("object-dilate", "bing", [0.5, 0.53, 0.52])}
-    start = "dilate (BING boxes)", "highest mAP of 3 variants on some", "30.7 points above scene"
+    start = "dilate (BING boxes)", "highest mAP of 3 variants", "30.7 points above scene"
     assert holds(highest(far), *start, "single (BING boxes)", "single seed, not ranked")
     three = far | {"single": ("object-object", "bing", [0.3, 0.31, 0.32])}
     assert holds(highest(three), *start), "both intervals exclude 0"
@@ -70,8 +71,19 @@ def test_the_highest_variant_is_named_with_its_distance_to_scene_crops_and_to_th
     best = three | {"dilate": ("object-dilate", "bing", [0.5])}
     assert holds(highest(best), "dilate (BING boxes)", "30.0 points above scene", "single seed, not ranked")
     reverse = VARIANTS | {"scene": ("scene-scene", "none", [0.9, 0.95, 0.9])}
-    assert holds(highest(reverse), "scene", "highest mAP of 3 variants on some")
+    assert holds(highest(reverse), "scene", "highest mAP of 3 variants")
     assert "highest" not in highest({"scene": VARIANTS["scene"]})
+
+
+def test_variants_of_a_longer_budget_are_not_set_against_scene_crops_of_the_usual_one():
+    three = VARIANTS | {
+        "dilate": ("object-dilate", "bing", [0.5, 0.53, 0.52]),
+        "long": ("object-dilate", "bing", [0.9] * 3),
+    }
+    longer = [run | {"images_seen": 27_000 if run["crops"] == "long" else 9_000} for run in runs(three)]
+    said = title(figures.map_by_policy(load(longer)))
+    start = "dilate (BING boxes)", "highest mAP of 3 variants with 9,000 images seen", "30.7 points above scene"
+    assert holds(said, *start, "single (BING boxes)", "single seed, not ranked")
 
 
 def test_the_difference_of_a_title_is_paired_by_seed():
@@ -79,7 +91,7 @@ def test_the_difference_of_a_title_is_paired_by_seed():
         "a": ("object-object", "bing", [0.20, 0.40, 0.60]),
         "b": ("object-dilate", "bing", [0.22, 0.42, 0.63]),
     }
-    assert holds(highest(spread), "b (BING boxes)", "highest mAP of 2 variants on some")
+    assert holds(highest(spread), "b (BING boxes)", "highest mAP of 2 variants")
 
 
 def test_variants_of_single_labels_are_ranked_by_their_top1():
@@ -95,10 +107,10 @@ def test_variants_of_single_labels_are_ranked_by_their_top1():
 
 
 def classes_of(aps, photos):
-    """Variants and AP tables of the runs of VARIANTS: class i has the AP aps(run)[i]."""
-    metrics = runs(VARIANTS)
+    """Variants and AP tables of the runs of VARIANTS: class i has the AP aps(run)[i] and photos[i] photos."""
+    metrics, names = runs(VARIANTS), list("abcdefgh")[: len(photos)]
     tables = [
-        pd.DataFrame({"label": list("abcd"), "name": list("abcd"), "ap": aps(run), "train_images": photos})
+        pd.DataFrame({"label": names, "name": names, "ap": aps(run)[: len(photos)], "train_images": photos})
         for run in metrics
     ]
     return load(metrics).variants, stack(metrics, tables)
@@ -106,13 +118,24 @@ def classes_of(aps, photos):
 
 def test_the_correlation_is_that_of_the_best_variant_and_has_its_sign():
     def falling(run):
-        return [run["map"] - 0.01 * k * (1 if run["crops"] == "dilate" else -1) for k in range(4)]
+        return [run["map"] - 0.01 * k * (1 if run["crops"] == "dilate" else -1) for k in range(8)]
 
-    said = title(figures.ap_by_frequency(*classes_of(falling, [10, 20, 40, 80])))
-    assert holds(said, "dilate (BING boxes)", "correlation", "−1.00", "4 classes")
-    said = title(figures.ap_by_frequency(*classes_of(falling, [80, 40, 20, 10])))
-    assert holds(said, "+1.00", "4 classes")
-    assert "correlation" not in title(figures.ap_by_frequency(*classes_of(falling, [10, 10, 10, 10])))
+    photos = [10 * 2**k for k in range(8)]
+    said = title(figures.ap_by_frequency(*classes_of(falling, photos)))
+    assert holds(said, "dilate (BING boxes)", "correlation", "−1.00", "8 classes")
+    said = title(figures.ap_by_frequency(*classes_of(falling, photos[::-1])))
+    assert holds(said, "+1.00", "8 classes")
+    assert "correlation" not in title(figures.ap_by_frequency(*classes_of(falling, photos[:7]))), "too few"
+
+
+def test_classes_of_about_one_frequency_are_not_drawn_by_it():
+    def aps(run):
+        return [run["map"]] * 4
+
+    figure = figures.ap_by_frequency(*classes_of(aps, [100, 105, 110, 114]))
+    assert figure.axes == []
+    assert holds(title(figure), "not drawn", "100 to 114")
+    assert figures.ap_by_frequency(*classes_of(aps, [100, 105, 110, 116])).axes
 
 
 def test_classes_above_the_baseline_are_counted():

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import base64
 import json
+import re
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
-from oac.report.notes import missing_photos, photos_without_boxes, replaced_photos
+from oac.report.formats import html_page
+from oac.report.notes import coverage, missing_photos, photos_without_boxes, replaced_photos
+from oac.report.style import entitle, one_panel, save, styled
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow/scripts/write_summary.py"
 RECIPE = {"recipe": {"method": "moco_v2"}, "device": "cpu"}
@@ -18,10 +23,28 @@ def history(*damaged: int) -> list[dict]:
 
 
 def test_missing_photos_are_counted_and_where_there_are_some_their_list_is_named():
-    assert "0" in missing_photos(0)
-    assert "missing.csv" not in missing_photos(0)
-    assert "3" in missing_photos(3)
-    assert "data/missing.csv" in missing_photos(3)
+    def listed(*rows):
+        return missing_photos(pd.DataFrame(rows, columns=["path", "reason"], dtype="str"))
+
+    assert "0" in listed()
+    assert "missing.csv" not in listed()
+    text = listed(
+        ("a b/1.jpg", "https://x.org/p/a%20b/1.jpg: HTTP 404 Not Found"),
+        ("2.JPG", "https://x.org/p/2.JPG: HTTP 404 Not Found"),
+        ("3.png", "/data/3.png: No such file or directory"),
+        ("c/4.jpg", "not a readable image: OSError: image file is truncated (12 bytes not processed)"),
+        ("c/5.jpg", "not a readable image: it claims 900,000,000 pixels"),
+        ("c.d/.6", "not a readable image: of none of the formats"),
+    )
+    assert ": 6: " in text
+    assert "2 JPG, HTTP 404 Not Found" in text
+    assert "1 PNG, No such file or directory" in text
+    assert "2 JPG, not a readable image" in text
+    assert "1 without a suffix, not a readable image" in text
+    assert "data/missing.csv" in text
+    many = listed(*((f"{n}.jpg", f"reason {n}: x") for n in range(14)))
+    assert many.count("reason") == 11
+    assert "4 for other reasons" in many
 
 
 def test_sources_that_leave_photos_without_a_box_are_named():
@@ -36,6 +59,14 @@ def test_sources_that_leave_photos_without_a_box_are_named():
     assert "csv 3 of 60" in text
     assert "bing" not in text
     assert photos_without_boxes({"splits": {"train": {"bing": found(0, 50)}}}) is None
+
+
+def test_boxes_of_a_study_without_recall_are_counted_too(tmp_path):
+    for name, ids in {"images": ["a", "b", "c"], "csv": ["b", "b", "gone"], "bing": ["a", "b", "c"]}.items():
+        pd.DataFrame({"image_id": ids, "rank": 0}).to_parquet(tmp_path / f"{name}.parquet")
+    text = photos_without_boxes(coverage([tmp_path / f"{name}.parquet" for name in ("images", "csv", "bing")]))
+    assert text.endswith("by source of boxes: csv 2 of 3.")
+    assert photos_without_boxes(coverage([])) is None
 
 
 def test_runs_that_replaced_photos_are_named_with_the_count_at_their_end():
@@ -58,8 +89,15 @@ def test_the_page_of_a_study_names_what_went_wrong_only_where_something_did(tmp_
     path.write_text("".join(json.dumps(line) + "\n" for line in history(0, damaged)))
     for name, text in (
         ("missing.csv", "image_id,path,reason\n"),
+        (
+            "photos.json",
+            json.dumps({"in_several_splits": {"images": damaged, "examples": ["a"]}, "photo_sizes": None}),
+        ),
+        ("metrics.json", json.dumps({"shown_by_all": ["person"] * bool(damaged)})),
+        ("classes.csv", f"label,name,train_images,train_boxes\na,{chr(0xE000) if damaged else 'cat'},1,1\n"),
         ("verdicts.md", "- Yes.\n"),
         ("crops.md", "| a |\n"),
+        ("crops.html", html_page("Crops < 2", "<table></table>")),
         (
             "summary.json",
             json.dumps({"bad_boxes": {"boxes": 9, "clipped": damaged, "dropped": 0, "examples": ["dog"]}}),
@@ -76,19 +114,32 @@ def test_the_page_of_a_study_names_what_went_wrong_only_where_something_did(tmp_
             tables=[tmp_path / "crops.md"],
             figures=[tmp_path / "figures/recall.png"],
             missing=tmp_path / "missing.csv",
+            photos=tmp_path / "photos.json",
             subset=tmp_path / "summary.json",
+            classes=tmp_path / "classes.csv",
             recall=tmp_path / "recall.json",
+            uncounted=[],
+            metrics=[tmp_path / "metrics.json"] * 2,
             histories=[path],
         ),
-        output=[tmp_path / "summary.md"],
-        params=SimpleNamespace(description="A study."),
+        output=SimpleNamespace(markdown=tmp_path / "summary.md", html=tmp_path / "report.html"),
+        params=SimpleNamespace(description="A study.", main="crops", names={"title": "Tiny study", "labels": {}}),
         wildcards=SimpleNamespace(study="tiny"),
     )
+    with styled():
+        figure, _ = one_panel(2)
+        entitle(figure, "Boxes find [most]\nobjects")
+        save(figure, tmp_path / "figures/recall")
     runpy.run_path(str(SCRIPT), run_name="script")["main"](smk)
     paragraphs = (tmp_path / "summary.md").read_text().rstrip("\n").split("\n\n")
-    assert paragraphs[0] == "# Study tiny"
-    assert paragraphs[-3:] == ["- Yes.", "| a |", "![recall](figures/recall.png)"]
-    assert any("moco_v2/scene-scene/seed0 5 of 1,600" in paragraph for paragraph in paragraphs) == said
-    assert any("csv 5 of 50" in paragraph for paragraph in paragraphs) == said
-    assert any("Of 9 boxes 5 reached beyond" in paragraph for paragraph in paragraphs) == said
-    assert len(paragraphs) == 6 + 3 * said
+    page = (tmp_path / "report.html").read_text()
+    assert paragraphs[:5] == ["# Tiny study", "A study.", "## What was found", "- Yes.", "| a |"]
+    assert "![Boxes find (most) objects](figures/recall.png)" in paragraphs
+    assert (tmp_path / "figures/recall.png").read_bytes() == base64.b64decode(re.findall(r"base64,([^\"]+)", page)[0])
+    for words in (
+        "moco_v2/scene-scene/seed0 5 of 1,600", "csv 5 of 50", "Of 9 boxes 5 reached beyond", "byte for byte",
+        "left out of the mean: person.", "as squares",
+    ):  # fmt: skip
+        assert any(words in paragraph for paragraph in paragraphs) == (words in page) == said
+    assert "Crops &lt; 2" in page
+    assert page.index("Yes.") < page.index("<table>") < page.index('id="data"') < page.index("<img")

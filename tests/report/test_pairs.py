@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import stats
 
-from oac.probe.bootstrap import bootstrap_map
+from oac.probe.jackknife import pseudo_values
 from oac.report.formats import html, latex, markdown, p_value
 from oac.report.loading import load
 from oac.report.pairs import pairs_table, photo_interval
@@ -101,7 +101,7 @@ def test_only_the_seeds_of_both_count_and_runs_may_come_in_any_order(made):
 
 
 def test_below_three_seeds_there_is_a_difference_and_no_more(made):
-    table = table_of(with_bootstrap([entry for entry in made() if entry["seed"] < 2]))
+    table = table_of(with_jackknife([entry for entry in made() if entry["seed"] < 2]))
     assert [row[4] for row in table.cells()] == ["2"] * 4
     for row in table.cells():
         assert row[5] != "–"
@@ -164,7 +164,7 @@ def test_a_study_without_two_variants_has_a_table_without_rows(made):
     assert table.frame.empty
     assert "p, adjusted (Holm)" in table.frame
     for write in (markdown, latex, html):
-        assert "Variants against each other" in write(table)
+        assert "variants against each other" in write(table)
 
 
 def test_all_rows_that_are_tested_share_one_adjustment(made):
@@ -176,58 +176,58 @@ def test_all_rows_that_are_tested_share_one_adjustment(made):
     assert (frame.difference_p_holm.dropna() >= frame.difference_p.dropna()).all()
 
 
-def with_bootstrap(runs, resamples=200, images="abc"):
-    """Resamples of three numbers a run, which the seed and the variant decide."""
+def with_jackknife(runs, photos=200, images="abc"):
+    """Pseudo-values of as many photos for each run, which the seed and the variant decide."""
     for place, entry in enumerate(runs):
         rng = np.random.default_rng(place)
-        maps = (entry["map"] + rng.normal(0, 0.02, resamples)).round(6).tolist()
-        entry["bootstrap"] = {"low": 0.0, "high": 1.0, "images": images, "maps": maps}
+        values = (entry["map"] + rng.normal(0, 0.3, photos)).round(6).tolist()
+        entry["jackknife"] = {"low": 0.0, "high": 1.0, "images": images, "pseudo_values": values}
     return runs
 
 
 def test_the_interval_over_photos_is_that_of_a_plain_loop(made):
-    runs = with_bootstrap(made())
+    runs = with_jackknife(made())
     row = by_variants(table_of(runs)).loc[(*DILATE, *SCENE)]
-    maps = {(entry["method"], entry["crops"], entry["seed"]): entry["bootstrap"]["maps"] for entry in runs}
+    values = {(entry["method"], entry["crops"], entry["seed"]): entry["jackknife"]["pseudo_values"] for entry in runs}
     differences = []
     for k in range(200):
         total = 0.0
         for seed in range(3):
-            total += maps[(*DILATE, seed)][k] - maps[(*SCENE, seed)][k]
+            total += values[(*DILATE, seed)][k] - values[(*SCENE, seed)][k]
         differences.append(100 * total / 3)
-    assert row.photos_low_points == pytest.approx(np.percentile(differences, 2.5))
-    assert row.photos_high_points == pytest.approx(np.percentile(differences, 97.5))
-    assert row.photos_low_points < row.difference_points < row.photos_high_points
+    mean, half = np.mean(differences), 1.971957 * np.std(differences, ddof=1) / 200**0.5  # Student's t, 199 degrees
+    assert row.photos_low_points == pytest.approx(mean - half, rel=1e-5)
+    assert row.photos_high_points == pytest.approx(mean + half, rel=1e-5)
 
 
-def test_paired_resamples_leave_less_than_unpaired_ones():
-    """The point of drawing alike: scores that are wrong on the same photos differ little on any test set."""
+def test_the_same_photos_leave_less_than_others():
+    """The point of pairing: scores that are wrong on the same photos differ little on any test set."""
     generator = torch.Generator().manual_seed(0)
     targets = (torch.rand(150, 3, generator=generator) < 0.3).float()
     scores = targets + 1.5 * torch.randn(150, 3, generator=generator)
 
-    def resampled(by, seed=0):
-        maps = bootstrap_map(scores + by * torch.randn(150, 3, generator=generator), targets, 300, seed=seed)
-        return {"bootstrap": {"images": "abc", "maps": maps.tolist()}}
+    def run(order):
+        values = pseudo_values(scores + 0.05 * torch.randn(150, 3, generator=generator), targets)[order]
+        return {"jackknife": {"images": "abc", "pseudo_values": values.tolist()}}
 
-    seeds = (0, 1, 2)
-    first = {seed: resampled(0.05) for seed in seeds}
-    paired = photo_interval(first, {seed: resampled(0.05) for seed in seeds}, seeds)
-    apart = photo_interval(first, {seed: resampled(0.05, seed=9) for seed in seeds}, seeds)
+    seeds, own = (0, 1, 2), torch.arange(150)
+    first = {seed: run(own) for seed in seeds}
+    paired = photo_interval(first, {seed: run(own) for seed in seeds}, seeds)
+    apart = photo_interval(first, {seed: run(own.flip(0)) for seed in seeds}, seeds)
     assert paired[1] - paired[0] < 0.5 * (apart[1] - apart[0])
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda runs: runs[0].pop("bootstrap"),
-        lambda runs: runs[0].update(bootstrap=None),
-        lambda runs: runs[0]["bootstrap"].update(images="other"),
-        lambda runs: runs[0]["bootstrap"]["maps"].pop(),
+        lambda runs: runs[0].pop("jackknife"),
+        lambda runs: runs[0].update(jackknife=None),
+        lambda runs: runs[0]["jackknife"].update(images="other"),
+        lambda runs: runs[0]["jackknife"]["pseudo_values"].pop(),
     ],
 )
-def test_without_resamples_of_the_same_photos_there_is_no_interval_over_them(made, change):
-    runs = with_bootstrap(made())
+def test_without_pseudo_values_of_the_same_photos_there_is_no_interval_over_them(made, change):
+    runs = with_jackknife(made())
     assert runs[0]["crops"] == "scene-scene"
     change(runs)
     frame = by_variants(table_of(runs))
@@ -236,9 +236,9 @@ def test_without_resamples_of_the_same_photos_there_is_no_interval_over_them(mad
 
 
 def test_the_notes_say_what_there_is(made):
-    with_none, with_all = table_of(made()), table_of(with_bootstrap(made()))
-    assert "probe.bootstrap" in with_none.notes[-1]
-    assert not any("probe.bootstrap" in note for note in with_all.notes)
+    with_none, with_all = table_of(made()), table_of(with_jackknife(made()))
+    assert "probe.jackknife" in with_none.notes[-1]
+    assert not any("probe.jackknife" in note for note in with_all.notes)
     tested = with_all.frame.difference_p.notna().sum()
     assert any(f"all {tested} that are tested" in note for note in with_all.notes)
 
@@ -262,7 +262,7 @@ def test_p_reads_with_three_decimals():
 
 
 def test_variants_of_single_labels_are_compared_by_top1(made):
-    runs = [entry | {"top1": 1 - entry["map"], "top5": 1.0, "bootstrap": None} for entry in made()]
+    runs = [entry | {"top1": 1 - entry["map"], "top5": 1.0, "jackknife": None} for entry in made()]
     table = table_of(runs)
     row = by_variants(table).loc[(*DILATE, *SCENE)]
     assert row.difference_points == pytest.approx(100 * (np.mean(VALUES[SCENE]) - np.mean(VALUES[DILATE])))

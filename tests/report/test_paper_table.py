@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from oac.report.check import NOT_KNOWN, NOT_RUN, SAME_SIGN, check, paper_table
+from oac.report.check import NOT_COMPARABLE, NOT_KNOWN, NOT_RUN, SAME_SIGN, check, paper_table
 from oac.report.formats import points
 from oac.report.loading import load
+from oac.report.results import METHOD_NAMES, Names
 
 
 @pytest.fixture
@@ -35,10 +36,23 @@ def test_every_number_of_the_check_has_a_row_in_its_order(metrics):
             assert cells[2].startswith(points(entry["ours"]))
             assert cells[2].endswith(f"(n = {entry['n']})")
             assert ("±" in cells[2]) == (entry["half_width"] is not None)
-    assert {row[0]: row[3] for row in table.cells()}["moco_v2, scene-scene, mAP"] == "60.1"  # 20 points more here
+    assert {row[0]: row[3] for row in table.cells()}["MoCo-v2, scene-scene, mAP"] == "60.1"  # 20 points more here
     statuses = {row[0]: row[5] for row in table.cells()}
     assert statuses["object-dilate over scene-scene, table"] == f"{SAME_SIGN} (sign)"
-    assert statuses["moco_v2, object-dilate, bing, mAP"] == NOT_RUN
+    assert statuses["MoCo-v2, object-dilate (BING boxes), mAP"] == NOT_COMPARABLE
+    assert statuses["BYOL, scene-scene, mAP"] == NOT_RUN
+
+
+def test_keys_stand_nowhere_in_what_people_read(metrics):
+    table = paper_table(
+        check(load(metrics)), load(metrics, Names(title="The study", labels={"object-object": "Both"}))
+    )
+    assert "The study" in table.caption
+    names = [row[0] for row in table.cells()]
+    assert len(names) == len(set(names))
+    assert "MoCo-v2, Both (BING boxes), mAP" in names
+    for key in (*METHOD_NAMES, "bing", "ground_truth"):
+        assert not [name for name in names if key in name.split(", ")], key
 
 
 def test_a_variant_that_the_paper_has_no_number_for_says_so(metrics):
@@ -46,12 +60,12 @@ def test_a_variant_that_the_paper_has_no_number_for_says_so(metrics):
     table = paper_table(checked, load(metrics))
     others = {row[0]: row for row in table.cells()[len(checked["values"]) :]}
     assert set(others) == {
-        "moco_v2, object-object (BING boxes), mAP",
-        "moco_v2, object-dilate-gt (ground-truth boxes), mAP",
-        "moco_v2, object-dilate-random (random boxes), mAP",
-        "random_init, mAP",
+        "MoCo-v2, object-object (BING boxes), mAP",
+        "MoCo-v2, object-dilate-gt (ground-truth boxes), mAP",
+        "MoCo-v2, object-dilate-random (random boxes), mAP",
+        "Random initialisation, mAP",
     }
-    ground_truth = others["moco_v2, object-dilate-gt (ground-truth boxes), mAP"]
+    ground_truth = others["MoCo-v2, object-dilate-gt (ground-truth boxes), mAP"]
     assert ground_truth[1] == NOT_KNOWN
     assert ground_truth[2].startswith("70.1 ± ")
     assert ground_truth[3:6] == ["90.1", "–", "–"]
@@ -64,7 +78,7 @@ def test_a_variant_that_the_paper_has_no_number_for_says_so(metrics):
 def test_variants_of_single_labels_have_their_top1(metrics):
     single = [entry | {"top1": 0.25, "top5": 0.5} for entry in metrics]
     others = {row[0]: row for row in paper_table(check(load(single)), load(single)).cells()}
-    ground_truth = others["moco_v2, object-dilate-gt (ground-truth boxes), top-1"]
+    ground_truth = others["MoCo-v2, object-dilate-gt (ground-truth boxes), top-1"]
     assert ground_truth[2].startswith("25.0")
     assert ground_truth[3] == "–"
 

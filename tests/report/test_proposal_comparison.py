@@ -35,6 +35,7 @@ def test_the_page_has_both_averages_and_says_what_was_left_out(table):
 def test_curves_show_every_source_with_both_averages(table, check_texts):
     figure = comparison_curves(table)
     check_texts(figure)
+    assert figure.get_suptitle() == "The first 10 boxes find, of a photo's objects: BING 75 %, random 0 %"
     for axes in figure.axes:
         lines = {line.get_gid(): line.get_ydata() for line in axes.get_lines()}
         assert set(lines) == {"bing image", "bing object", "random image", "random object"}

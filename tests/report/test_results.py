@@ -46,11 +46,14 @@ def test_options_are_the_recipes_with_defaults_and_heads(demo):
 
 def test_names_are_those_of_crops_references_and_methods(metrics_of):
     names = {variant.key: variant.name for variant in load(metrics_of("demo_methods", lambda *_: 0.3)).variants}
-    assert names["moco_v2/object-dilate"] == "object-dilate (BING boxes)"
-    assert names["moco_v2/scene-scene"] == "scene-scene"
+    assert names["moco_v2/object-dilate"] == "MoCo-v2, object-dilate (BING boxes)"
+    assert names["moco_v2/scene-scene"] == "MoCo-v2, scene-scene"
     assert names["byol/object-dilate"] == "BYOL, object-dilate (BING boxes)"
     assert names["supervised/scene-scene"] == "Supervised"
     assert names["random_init/none"] == "Random initialisation"
+    alone = {variant.key: variant.name for variant in load(metrics_of("demo", lambda *_: 0.3)).variants}
+    assert alone["moco_v2/object-dilate"] == "object-dilate (BING boxes)", "beside references only"
+    assert alone["supervised/scene-scene"] == "Supervised"
 
 
 def test_a_reference_with_several_variants_is_named_by_its_crops_too(demo):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from statistics import fmean, stdev
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from oac.report.statistics import MOST_FLIPPED, Interval, adjusted, difference, holm, sign_flip, t_interval
+from oac.report.statistics import MOST_FLIPPED, Interval, adjusted, difference, holm, power, sign_flip, t_interval
 
 numbers = st.floats(-100, 100).map(lambda value: round(value, 3))
 samples = st.lists(numbers, min_size=3, max_size=8)
@@ -177,3 +179,21 @@ def test_holm_is_the_level_at_which_the_procedure_rejects(values):
 def test_holm_of_a_textbook():
     # 4 x 0.005, 3 x 0.01, 2 x 0.03, and 0.04, which may not fall below the one before.
     assert holm([0.01, 0.04, None, 0.03, 0.005]) == pytest.approx([0.03, 0.06, None, 0.06, 0.02])
+
+
+@pytest.mark.parametrize(("aim", "scale"), [(2.0, 1.0), (0.5, 1.0), (2.0, 0.01)])
+def test_power_is_that_of_the_pooled_spread(aim, scale):
+    samples = [
+        [scale * value for value in sample] for sample in ([1.0, 4.0, 2.0, 3.0], [0.0, 0.0, 6.0, 1.0], [1, 2, 4], [9])
+    ]
+    found = power(samples, aim)
+    spread = math.sqrt(fmean(stdev(sample) ** 2 for sample in samples[:3]))
+    assert (found.comparisons, found.n) == (3, 4), "one value has no spread"
+    assert found.spread == pytest.approx(spread)
+
+    def width(n):
+        return stats.t.ppf(0.975, n - 1) * spread / math.sqrt(n)
+
+    assert found.half_width == pytest.approx(width(4))
+    assert found.needed == next(n for n in range(3, 10_000) if width(n) <= aim)
+    assert power([[1.0, 2.0], []], aim) is None

@@ -10,8 +10,9 @@ from matplotlib.colors import to_rgb
 
 from oac.report import figures
 from oac.report.results import Variant
-from oac.report.style import METHOD_COLOURS, POLICY_COLOURS, ink, spread
+from oac.report.style import ink, spread
 from oac.report.training_curves import training_curves
+from oac.report.variant_style import METHOD_COLOURS, POLICY_COLOURS
 
 
 def luminance(colour):

@@ -10,6 +10,7 @@ from oac.report import table1 as module
 from oac.report.formats import write
 from oac.report.loading import load
 from oac.report.paper import VALUES
+from oac.report.results import Names
 
 from .conftest import run_metrics
 
@@ -36,8 +37,14 @@ def variant(study, method, value, policy="scene-scene", seeds=3, **options):
     return [entry(study, method, crops, s, value + spread[s], policy, **options) for s in range(seeds)]
 
 
+TITLES = {"synthetic": "Synthetic images", "folders": "Folders of classes"}
+
+
 def table1(ohms, imagenet):
-    return module.table1(*(load(runs) if runs else None for runs in (ohms, imagenet)))
+    """Of studies that have titles."""
+    return module.table1(
+        *(load(runs, Names(TITLES.get(runs[0]["study"], ""))) if runs else None for runs in (ohms, imagenet))
+    )
 
 
 @pytest.fixture
@@ -96,16 +103,16 @@ def test_ours_has_interval_gap_and_difference_to_the_paper(many, one):
 
 def test_cells_without_a_run_say_so(many, one):
     found = rows(table1(many, one))
-    ours, gap, less = ("Ours on synthetic, mAP (%)", "Ours on synthetic, gap to supervised (points)",
-                       "Ours on synthetic less paper, mAP (points)")  # fmt: skip
+    ours, gap, less = ("Ours on Synthetic images, mAP (%)", "Ours on Synthetic images, gap to supervised (points)",
+                       "Ours on Synthetic images less paper, mAP (points)")  # fmt: skip
     assert [found["CMC"][name] for name in (ours, gap, less)] == ["not run"] * 3
     assert [found["BYOL"][name] for name in (ours, gap, less)] == ["41.6 (n = 1)", "−18.0", "−8.6"]
     assert found["Supervised"][ours] == "60.1 ± 1.4 (n = 3)"
     assert found["Supervised"][gap] == "–"
-    assert found["MoCo-v2"]["Ours on folders, top-1 (%)"] == "70.1 ± 1.4 (n = 3)"
-    assert found["MoCo-v2"]["Ours on folders, gap to supervised (points)"] == "not run"
-    assert found["MoCo-v2"]["Ours on folders less paper, top-1 (points)"] == "+2.6 ± 1.4"
-    assert found["MoCo-v2, object-dilate"]["Ours on folders, top-1 (%)"] == "not run"
+    assert found["MoCo-v2"]["Ours on Folders of classes, top-1 (%)"] == "70.1 ± 1.4 (n = 3)"
+    assert found["MoCo-v2"]["Ours on Folders of classes, gap to supervised (points)"] == "not run"
+    assert found["MoCo-v2"]["Ours on Folders of classes less paper, top-1 (points)"] == "+2.6 ± 1.4"
+    assert found["MoCo-v2, object-dilate"]["Ours on Folders of classes, top-1 (%)"] == "not run"
 
 
 @pytest.mark.parametrize("absent", ["ohms", "imagenet", "both"])
@@ -124,8 +131,12 @@ def test_a_study_may_be_absent(many, one, absent, tmp_path):
 def test_other_data_than_the_papers_are_named(many, one):
     notes = "\n".join(table1(many, one).notes)
     for study, data in (("synthetic", "OHMS"), ("folders", "ImageNet")):
-        assert any(study in note and f"for {data}" in note and "other data" in note for note in notes.splitlines())
-    assert "swav/scene-scene swav-scene-scene-0, swav-scene-scene-1, swav-scene-scene-2" in notes
+        assert any(
+            f"study {TITLES[study]}" in note and f"for {data}" in note and "other data" in note
+            for note in notes.splitlines()
+        )
+        assert f"study {study}" not in notes
+    assert "SwAV, scene-scene: swav-scene-scene-0, swav-scene-scene-1, swav-scene-scene-2" in notes
     assert "ground_truth" not in notes
     assert "moco_v2/gt" not in notes, "ground-truth boxes are no row of the paper"
     network = {"backbone": {"name": "resnet50"}}

@@ -35,7 +35,7 @@ def test_chance_is_drawn_at_its_height_and_once_where_variants_share_it():
     assert chance.get_linestyle() == "--"
     assert [line.get_ydata().tolist() for line in drawn(loss, "run")] == [[6.6, 6.0], [6.7, 6.1], [6.6, 5.0]]
     assert spread_panel.get_ylim() == (0, 1)
-    other = figure_of(*same, history(TRUTH, 0, [8.0], chance=9.0)).axes[0]
+    other = figure_of(*same, history(TRUTH, 0, [9.1, 8.0], chance=9.0)).axes[0]
     assert [set(line.get_ydata()) for line in drawn(other, "chance")] == [{6.5}, {9.0}]
 
 
@@ -51,6 +51,20 @@ def test_a_method_with_a_longer_budget_is_drawn_to_its_end():
     long = history(SCENE, 0, [0.7, 0.5, 0.4, 0.3], 0.6, "supervised")
     figure = figure_of(history(SCENE, 0, [6.6, 6.0]), long)
     assert [axes.get_xlim() for axes in figure.axes] == [(100, 200), (100, 200), (100, 400), (100, 400)]
+
+
+def test_a_variant_of_another_budget_of_the_same_method_gets_panels_of_its_own():
+    """So that a label stands at the edge only where its curve ends."""
+    short = [history(SCENE, 0, [6.6, 6.0]), history(DILATE, 0, [6.6, 5.0])]
+    figure = figure_of(history(TRUTH, 0, [6.6, 6.0, 5.0, 4.0]), *short)
+    assert [axes.get_xlim() for axes in figure.axes] == [(100, 200), (100, 200), (100, 400), (100, 400)]
+    titles = [axes.get_title(loc="left") for axes in figure.axes[::2]]
+    assert "200 images" in titles[0]
+    assert "400 images" in titles[1]
+    assert [len(drawn(axes, "run")) for axes in figure.axes[::2]] == [2, 1]
+    for axes in figure.axes:
+        ends = [line.get_xdata()[-1] for line in drawn(axes, "run")]
+        assert set(ends) == {axes.get_xlim()[1]}
 
 
 def test_a_last_interval_of_a_few_steps_is_left_out():
@@ -69,6 +83,12 @@ def test_a_reference_of_several_crop_variants_is_named_with_them():
     one, other = (history(variant, 0, [1.0], method="supervised") for variant in (SCENE, DILATE))
     names = [[variant.name for variant in histories(dict(runs))[0]] for runs in ([one], [one, other])]
     assert names == [["Supervised"], ["Supervised, scene-scene", "Supervised, object-dilate"]]
+
+
+def test_beside_other_methods_moco_is_named():
+    scene, other = history(SCENE, 0, [6.6, 6.0]), history(SCENE, 0, [0.7, 0.3], 0.6, "byol")
+    names = [[variant.name for variant in histories(dict(runs))[0]] for runs in ([scene], [scene, other])]
+    assert names == [["scene-scene"], ["MoCo-v2, scene-scene", "BYOL, scene-scene"]]
 
 
 def test_history_without_recipe_intervals_or_columns_names_the_run():

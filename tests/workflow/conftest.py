@@ -33,7 +33,7 @@ class Workflow:
         """Call Snakemake in `folder`; by default with the tests' configuration."""
         process = self.start(*arguments, config=config, snakefile=snakefile)
         try:
-            text, _ = process.communicate(timeout=600)
+            text, _ = process.communicate(timeout=1800)
         finally:
             process.kill()
         return Result(process.returncode, text)

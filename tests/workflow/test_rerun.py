@@ -6,6 +6,7 @@ import io
 import json
 import re
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from PIL import Image
 
 from oac.data.tables import PROPOSAL_COLUMNS
 
+ROOT = Path(__file__).resolve().parents[2]
 NOTHING = "Nothing to be done"
 RUNS = [
     "moco_v2/scene-scene/seed0",
@@ -30,10 +32,10 @@ def test_a_full_run_leaves_every_published_file(finished):
     for run in RUNS:
         expected += [f"pretrain/{run}/{name}" for name in ("encoder.safetensors", "history.jsonl")]
         expected += [f"probe/{run}/{name}" for name in ("metrics.json", "ap.csv", "ap_by_size.csv")]
-    tables = ("crops", "methods", "overlap", "pairs", "paper", "runs")
+    tables = ("crops", "methods", "pairs", "paper", "runs")
     expected += [f"report/tables/{table}.{kind}" for table in tables for kind in ("csv", "md", "tex", "html")]
     figures = "map_by_policy ap_per_class ap_by_size ap_by_frequency training_curves recall images_per_class"
-    figures += " objects_per_image crops_scene-scene crops_object-dilate overlap"
+    figures += " objects_per_image crops_scene-scene crops_object-dilate"
     expected += [f"report/figures/{figure}.{kind}" for figure in figures.split() for kind in ("png", "pdf")]
     expected += ["report/verdicts.md", "report/summary.md"]
     missing = [name for name in expected if not (results / name).is_file() or not (results / name).stat().st_size]
@@ -78,6 +80,20 @@ def test_a_metrics_file_leads_back_to_its_recipe(finished):
 
 def test_a_second_run_has_nothing_to_do(finished):
     assert NOTHING in finished.planned().text
+
+
+def test_a_server_is_asked_again_as_the_page_says(finished):
+    page = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    [rules] = re.findall(r"^snakemake results/ohms/data/images\.parquet --forcerun (.+)$", page, re.MULTILINE)
+    target = "results/tiny/data/images.parquet"
+    assert finished.planned(target).jobs == {}
+    plan = finished.planned(target, "--forcerun", *rules.split())
+    assert plan.jobs["download_annotations"] == 7
+    assert plan.jobs["store_photos"] == 4
+    assert plan.jobs["select_subset"] == 1
+    assert "make_release" not in plan.jobs
+    plan = finished.planned(target, "--forcerun", "store_photos")
+    assert set(plan.jobs) == {"store_photos", "collect_images"}
 
 
 @pytest.mark.parametrize(
@@ -201,6 +217,15 @@ def test_filters_that_leave_nothing_name_the_step_and_keep_what_was_there(copied
     # With the old filters again it is enough to try them: nothing that was built is built anew.
     assert copied.run("resources/tiny/subset_checked.json").code == 0
     assert NOTHING in copied.planned().text
+
+
+def test_photos_of_several_labels_are_refused_before_any_is_stored(fresh, tmp_path):
+    config = fresh.changed({"probe.task": "single_label"}, tmp_path)
+    result = fresh.run("results/tiny/data/images.parquet", config=config)
+    assert result.code != 0
+    assert re.search(r"error: probe\.task is single_label, but ([0-9]+) of \1 photos do not", result.text)
+    assert "Traceback" not in result.text
+    assert not (fresh.folder / "results/tiny/data/photos").exists()
 
 
 def test_a_study_without_boxes_says_so(finished, fresh, tmp_path):

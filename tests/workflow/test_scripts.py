@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow/scripts"
-# These compute with torch, or take crops as a run takes them.
+# These compute with torch, read an encoder, or take crops as a run takes them.
 WITH_TORCH = {
+    "describe_encoder.py",
     "draw_contact_sheet.py",
     "export_detectron2.py",
     "initialise_encoder.py",

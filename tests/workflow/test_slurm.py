@@ -9,16 +9,14 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from oac.pretrain.nn import encoder_recipe
 
-sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by path
-import slurm
+from . import slurm
+from .trainers import training, wait_for
 
 PLUGIN = importlib.util.find_spec("snakemake_executor_plugin_slurm")
 pytestmark = [
@@ -39,16 +37,6 @@ def cluster(tmp_path_factory):
         patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
         patch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
         yield
-
-
-def wait_for(what, process=None, seconds=180):
-    """Return what `what()` returns once it is true; the call of Snakemake, if there is one, must live until then."""
-    deadline = time.monotonic() + seconds
-    while not (result := what()):
-        assert process is None or process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.1)
-    return result
 
 
 def on_slurm(workflow) -> list[str]:
@@ -72,12 +60,8 @@ def test_a_preempted_job_goes_on_and_ends_with_the_bytes_of_an_undisturbed_one(
     cluster, longer, copied, partition, submissions
 ):
     config, undisturbed = longer
-    known = set(copied.folder.glob("state/*/history.jsonl"))
     asked = ["--default-resources", f"slurm_partition={partition}", "mem_mb=8000", "runtime=120"]
-    process = copied.start(ENCODER, *on_slurm(copied), *asked, config=config)
-    try:
-        (history,) = wait_for(lambda: set(copied.folder.glob("state/*/history.jsonl")) - known, process)
-        wait_for(lambda: '"step"' in history.read_text(), process)
+    with training(copied, ENCODER, *on_slurm(copied), *asked, config=config) as process:
         ours = slurm.command("squeue", "--noheader", "--format=%i", f"--partition={partition}").split()[0]
         slurm.command("sbatch", "--partition=high", "-N2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
         if partition == "abrupt":
@@ -86,8 +70,6 @@ def test_a_preempted_job_goes_on_and_ends_with_the_bytes_of_an_undisturbed_one(
             # SLURM holds a job that it queued again back for two minutes.
             slurm.command("scontrol", "update", f"JobId={ours}", "StartTime=now")
         text, _ = process.communicate(timeout=300)
-    finally:
-        process.kill()
     assert process.returncode == 0, text
     assert f"SLURM jobid {ours}" in text
     assert text.count("has been submitted with SLURM jobid") == submissions, text
@@ -162,14 +144,15 @@ def test_a_study_runs_on_a_cluster_and_equals_the_one_run_here(cluster, finished
     scored = [
         f"{results}/probe/{run}/metrics.json" for run in ("moco_v2/object-dilate/seed0", "random_init/none/seed0")
     ]
-    others = [f"{results}/{file}" for file in ("proposals/recall.json", "report/overlap.csv", "data/classes.csv")]
-    figure = f"{results}/report/figures/images_per_class.png"
+    others = [f"{results}/{file}" for file in ("proposals/recall.json", "data/classes.csv")]
+    overlap, figure = f"{results}/report/overlap.csv", f"{results}/report/figures/images_per_class.png"
     # A machine of one core is enough.
-    result = fresh.run(*scored, *others, figure, *on_slurm(fresh), "--set-threads", "store_photos=1")
+    result = fresh.run(*scored, *others, overlap, figure, *on_slurm(fresh), "--set-threads", "store_photos=1")
     assert result.code == 0, result.text
     assert result.text.count("has been submitted with SLURM jobid") > 20
     for path in [*others, *(str(file.relative_to(fresh.folder)) for file in fresh.folder.glob("**/*.safetensors"))]:
         assert (fresh.folder / path).read_bytes() == (finished.folder / path).read_bytes(), path
     for path in scored:
         assert json.loads((fresh.folder / path).read_text()) == json.loads((finished.folder / path).read_text()), path
+    assert (fresh.folder / overlap).stat().st_size > 100
     assert (fresh.folder / figure).stat().st_size > 300

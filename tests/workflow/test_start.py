@@ -19,6 +19,18 @@ def test_a_path_builds_only_what_it_needs(fresh):
     assert plan.jobs["extract_features"] == plan.jobs["fit_probe"] == 1
 
 
+@pytest.mark.parametrize("snakefile", ["workflow/Snakefile", "elsewhere/module.smk"])
+def test_the_workflow_is_the_same_where_another_file_includes_it(fresh, snakefile):
+    module = fresh.repo / "elsewhere/module.smk"
+    module.parent.mkdir(exist_ok=True)
+    module.write_text('include: "../workflow/Snakefile"\n')
+    target = "results/tiny/report/tables/crops.md"
+    plan = fresh.run("--dry-run", "--printshellcmds", target, snakefile=snakefile)
+    assert plan.code == 0, plan.text
+    assert plan.jobs == fresh.planned(target).jobs
+    assert plan.trained
+
+
 def test_a_run_of_several_gpus_wants_to_be_told_how_many_there_are(fresh):
     target = "results/tiny/pretrain/moco_v2/scene-scene/seed0/encoder.safetensors"
     refused = fresh.run("--dry-run", target, "--config", "gpu=2")
@@ -80,6 +92,19 @@ def test_a_mistake_in_a_study_file_is_one_sentence(fresh, tmp_path, edits, words
     (sentence,) = re.findall(r"tiny\.yaml: (.*)", result.text)
     assert [word for word in words if word not in sentence] == []
     assert "Traceback" not in result.text
+
+
+def test_files_of_editors_stop_nothing_and_a_study_file_with_another_ending_is_named(fresh):
+    folder = fresh.repo / "config/studies"
+    files = [folder / name for name in (".#demo.yaml", "._demo.yaml", "demo.yaml~", "birds.yml")]
+    try:
+        for file in files:
+            file.write_bytes(b"\0no study")
+        plan = fresh.planned("results/tiny/pretrain/random_init/none/seed3/encoder.safetensors")
+    finally:
+        for file in files:
+            file.unlink()
+    assert re.findall("warning: .*/(.*) is left out", plan.text) == ["birds.yml"]
 
 
 def test_an_unknown_crop_variant_in_a_path_names_those_there_are(fresh):

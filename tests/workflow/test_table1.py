@@ -72,7 +72,9 @@ def test_two_studies_are_joined(copied, classes, tmp_path):
     assert row.imagenet_percent == pytest.approx(100 * scores[1]["top1"])
     assert scores[1]["top1"] != scores[1]["map"], "the test would not tell which of them the column shows"
     assert scores[1]["top5"] == 1.0  # of three classes
-    assert "not run" in (folder / "table1.md").read_text()
+    page = (folder / "table1.md").read_text()
+    assert "not run" in page
+    assert all(f"Ours on {title}, " in page for title in ("Tiny", "Single")), "what people call the studies"
 
 
 def test_one_study_or_none_makes_the_table_too(finished, tmp_path):
@@ -105,7 +107,7 @@ def test_the_papers_target_names_the_data_that_are_absent_and_plans_the_rest(fre
     assert "study imagenet: data.location resources/imagenet" in result.text
     assert "docs/data.md" in result.text
     for split in ("train", "val"):
-        (tmp_path / "resources/imagenet" / split).mkdir(parents=True)
+        (tmp_path / "resources/imagenet" / split / "n01440764").mkdir(parents=True)
     plan = fresh.planned("paper", "--config", "gpu=0", config=config)
     assert plan.jobs["make_table1"] == 1
     assert plan.jobs["write_summary"] == plan.jobs["check_paper"] == 4

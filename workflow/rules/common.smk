@@ -9,10 +9,19 @@ from pathlib import Path
 
 from oac import configuration, crop_options, gpus, studies, study_files, versions
 from oac.data.openimages import annotation_files
+from oac.report import parts
 from oac.workflow import StudyFiles
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
-ROOT = Path(workflow.basedir)
+# Of the file that is read, not of the one that Snakemake was started with, which can be another that includes it.
+try:
+    ROOT = Path(workflow.current_basedir).parents[1]
+except TypeError:
+    raise WorkflowError(
+        "this workflow reads its studies and its package from a clone: clone the repository, and start Snakemake there"
+        " (README.md)"
+    ) from None
 
 try:
     config.update(
@@ -54,7 +63,8 @@ try:
         targets += config["paper_studies"]
     if "encoder" in sys.argv[1:]:
         targets.append("my_photos")
-    for name in (targets or config["studies"]) if workflow.is_main_process else []:
+    ASKED = targets or config["studies"]
+    for name in ASKED if workflow.is_main_process else []:
         if name != "paper":
             study_files.find(STUDIES, name, BROKEN)
 except configuration.ConfigError as error:
@@ -72,6 +82,10 @@ if workflow.is_main_process:
     # A broken study stops the commands that need it, and no others.
     for message in dict.fromkeys(BROKEN.values()):
         print(f"warning: {message}", file=sys.stderr)
+    for file in (ROOT / "config/studies").glob("[!.]*.yml"):
+        print(
+            f"warning: {file} is left out: a study file ends in .yaml", file=sys.stderr
+        )
     # Shards that are fetched at a time, so that a machine of many cores is no burden for a server; and a profile can
     # be switched off or overridden, which the budget of one GPU must survive.
     for name, budget in (("downloads", 4), ("gpu", 1)):

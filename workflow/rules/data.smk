@@ -51,6 +51,9 @@ rule check_subset:
     resources:
         # No parameter: a data set may be moved.
         source=ask("source_location"),
+        photos=ask("photo_location"),
+        # No parameter: the probe chooses no photos.
+        single_label=ask("single_label"),
     params:
         version=versions.STORE,
         options=ask("subset_options"),
@@ -76,6 +79,7 @@ rule select_subset:
     resources:
         # No parameter: a data set may be moved.
         source=ask("source_location"),
+        photos=ask("photo_location"),
     params:
         version=versions.STORE,
         options=ask("subset_options"),
@@ -119,6 +123,7 @@ rule store_photos:
         # No parameters: those store finished shards again.
         location=ask("photo_location"),
         max_missing_share=ask("max_missing_share"),
+        orientation=ask("orientation"),  # the identity has it
     params:
         version=versions.STORE,
         identity=ask("photo_identity"),
@@ -129,6 +134,7 @@ rule store_photos:
     shell:
         'exec python "$SCRIPTS"/store_photos.py --selection {input.selection} --shard {wildcards.shard}'
         " --location {resources.location:q} --long-side {params.long_side} --quality {params.quality}"
+        " --orientation {resources.orientation}"
         " --max-missing-share {resources.max_missing_share} --threads {threads}"
         " --tar {output.tar} --index {output.index} --missing {output.missing} > {log} 2>&1"
 
@@ -138,11 +144,17 @@ rule store_photos:
 rule collect_images:
     input:
         indexes=ask("shard_indexes"),
+        selection=rules.select_subset.output.selection,
     output:
         images="results/{study}/data/images.parquet",
         missing="results/{study}/data/missing.csv",
+        account="results/{study}/data/photos.json",
     log:
         "logs/{study}/collect_images.log",
+    resources:
+        # No parameters, as of store_photos.
+        location=ask("photo_location"),
+        max_missing_share=ask("max_missing_share"),
     message:
         "Listing the photos of {wildcards.study} that are in the store"
     script:

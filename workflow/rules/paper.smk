@@ -8,7 +8,6 @@ rule make_table1:
     output:
         report(
             "results/paper/table1.html",
-            caption="../report/table1.rst",
             category="The paper",
             labels={"figure": "Table 1, both columns"},
         ),
@@ -18,6 +17,12 @@ rule make_table1:
     params:
         version=versions.REPORT,
         contrasts=[],
+        names={},
+        columns=lambda _: {
+            column: answer(study, "names")
+            for column, study in config["table1"].items()
+            if study
+        },
     message:
         "Writing the paper's table 1: {output[0]}"
     script:

@@ -11,6 +11,7 @@ rule pretrain:
         boxes=rules.select_subset.output.boxes,
         classes=rules.select_subset.output.classes,
         proposals=ask("variant_boxes"),
+        init=ask("initial_weights"),
     output:
         encoder="results/{study}/pretrain/{method}/{crops}/seed{seed}/encoder.safetensors",
         history="results/{study}/pretrain/{method}/{crops}/seed{seed}/history.jsonl",
@@ -32,20 +33,32 @@ rule pretrain:
         # SLURM's executor starts a job that has this resource, whatever its value, without srun, which the script then
         # calls for all machines. 0 rather than `srun`, for which the executor would want several tasks on each.
         mpi=0 if NODES > 1 else None,
-        # No parameter: those make a run train again.
+        # No parameters: those make a run train again.
         compile={True: "on", False: "off"}.get(config["compile"], "auto"),
+        accumulate=ask("parts_of_a_batch"),
     params:
         recipe=ask("shared_recipe_text", GPUS),
         state=ask("state_folder"),
         photos="results/{study}/data/photos",
     message:
-        "Pretraining {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed} (state in {params.state})"
+        "Pretraining {wildcards.study}: {wildcards.method} on {wildcards.crops}, seed {wildcards.seed} (log {log}, state in {params.state})"
     shell:
         'exec python "$SCRIPTS"/pretrain.py --images {input.images} --boxes {input.boxes}'
         " --classes {input.classes} --photos {params.photos} --proposals '{input.proposals}'"
-        " --recipe {params.recipe:q} --state {params.state} --threads {threads} --gpus {resources.gpu}"
-        " --nodes {resources.nodes} --compile {resources.compile} --attempt {resources.attempt}"
+        " --init={input.init:q} --recipe {params.recipe:q} --state {params.state} --threads {threads} --gpus {resources.gpu}"
+        " --nodes {resources.nodes} --compile {resources.compile} --accumulate {resources.accumulate} --attempt {resources.attempt}"
         " --out {output.encoder} --history {output.history} > {log} 2>&1"
+
+
+# A training says nothing on the screen until it ends; where to look is said once.
+onstart:
+    if any(job.rule.name == "pretrain" for job in workflow.dag.needrun_jobs()):
+        outside = {Path(file).stem: file for file in config["study_files"]}
+        names = [outside.get(name, name) for name in dict.fromkeys(ASKED)]
+        logger.info(
+            "How far trainings are: python -m oac.workflow.progress "
+            + shlex.join(names)
+        )
 
 
 # The reference row of an untrained network needs no data.

@@ -71,7 +71,7 @@ rule propose_from_table:
         source="csv|ground_truth|random",
     params:
         version=versions.PROPOSALS,
-        identity=ask("photo_identity"),
+        identity=ask("table_identity"),
         options=ask("table_options"),
     message:
         "Taking the {wildcards.source} boxes of {wildcards.study}"
@@ -148,6 +148,9 @@ rule draw_comparison:
         "results/{study}/proposals/comparison/comparison.pdf",
     log:
         "logs/{study}/comparison/draw_comparison.log",
+    params:
+        version=versions.REPORT,
+        names=ask("names"),
     message:
         "Drawing how many objects of {wildcards.study} the proposals find"
     script:

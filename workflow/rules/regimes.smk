@@ -9,14 +9,12 @@ rule collect_regimes:
     output:
         report(
             "results/{study}/regimes.html",
-            caption="../report/regimes.rst",
             category="{study}",
             labels={"figure": "Gain by size and number of objects, table"},
         ),
         [f"results/{{study}}/regimes{suffix}" for suffix in (".csv", ".md", ".tex")],
         report(
             "results/{study}/regimes.png",
-            caption="../report/regimes.rst",
             category="{study}",
             labels={"figure": "Gain by size and number of objects"},
         ),

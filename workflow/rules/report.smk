@@ -45,9 +45,8 @@ rule write_verdicts:
         # A page too, because the report's browser shows images and pages and nothing else.
         page=report(
             "results/{study}/report/verdicts.html",
-            caption="../report/verdicts.rst",
             category="{study}",
-            subcategory="Results",
+            subcategory=parts.FOUND,
             labels={"figure": "Verdicts"},
         ),
         md="results/{study}/report/verdicts.md",
@@ -56,43 +55,26 @@ rule write_verdicts:
     params:
         version=versions.REPORT,
         contrasts=ask("contrasts"),
+        names=ask("names"),
     message:
         "Writing the verdicts of {wildcards.study}"
     script:
         "../scripts/write_verdicts.py"
 
 
-# Tables: name, caption, part of the report, label, and what they are made of besides the runs' metrics. Files of
-# benchmarks are read beside the histories and are no inputs: a run without one is no reason to train it again.
-TABLES = [
-    ("crops", "tables", "Results", "Table of the crop variants", {}),
-    ("methods", "tables", "Results", "Table of the methods", {}),
-    ("pairs", "pairs", "Results", "Table of paired tests", {}),
-    (
-        "paper",
-        "paper",
-        "Results",
-        "Table of the paper's numbers",
-        {"check": rules.check_paper.output[0]},
-    ),
-    ("audit", "audit", "Audit", "Table of the audit", {}),
-    ("ablation_{option}", "ablation", "Ablations", "Table of {option}", {}),
-    (
-        "overlap",
-        "overlap",
-        "Ablations",
-        "Table of the overlap of the two crops",
-        {"overlap": rules.measure_overlap.output[0]},
-    ),
-    (
-        "runs",
-        "runs",
-        "Runs",
-        "Table of the runs: recipes, cost, commands",
-        {"histories": ask("histories")},
-    ),
-]
-for table, caption, part, label, inputs in TABLES:
+# Tables, and what they are made of besides the runs' metrics. Files of benchmarks are read beside the histories and are
+# no inputs: a run without one is no reason to train it again.
+TABLES = {
+    "crops": {},
+    "methods": {},
+    "pairs": {},
+    "paper": {"check": rules.check_paper.output[0]},
+    "audit": {},
+    "ablation_{option}": {},
+    "overlap": {"overlap": rules.measure_overlap.output[0]},
+    "runs": {"histories": ask("histories")},
+}
+for table, inputs in TABLES.items():
 
     rule:
         name:
@@ -103,10 +85,9 @@ for table, caption, part, label, inputs in TABLES:
         output:
             report(
                 f"results/{{study}}/report/tables/{table}.html",
-                caption=f"../report/{caption}.rst",
                 category="{study}",
-                subcategory=part,
-                labels={"figure": label},
+                subcategory=ask("section_of_table", table),
+                labels={"figure": parts.table(table).label},
             ),
             [
                 f"results/{{study}}/report/tables/{table}{suffix}"
@@ -117,92 +98,35 @@ for table, caption, part, label, inputs in TABLES:
         params:
             version=versions.REPORT,
             contrasts=ask("contrasts"),
+            names=ask("names"),
         message:
             "Writing a table of {wildcards.study}: {output[0]}"
         script:
             "../scripts/make_table.py"
 
 
-# Figures: name, caption, part of the report, label, and what they are drawn from.
+# Figures, and what they are drawn from.
 AP = {"metrics": METRICS, "tables": ask("probe_files", "ap.csv")}
-AP_BY_SIZE = {"metrics": METRICS, "tables": ask("probe_files", "ap_by_size.csv")}
-FIGURES = [
-    (
-        "map_by_policy",
-        "map_by_policy",
-        "Results",
-        "mAP of every variant",
-        {"metrics": METRICS},
-    ),
-    ("ap_per_class", "ap_per_class", "Results", "AP of every class", AP),
-    (
-        "ap_by_size",
-        "ap_by_size",
-        "Results",
-        "AP by object size (figure 3, left)",
-        AP_BY_SIZE,
-    ),
-    (
-        "ap_by_frequency",
-        "ap_by_frequency",
-        "Results",
-        "AP by images per class (figure 3, right)",
-        AP,
-    ),
-    (
-        "audit",
-        "audit",
-        "Audit",
-        "Effect of each option of the audit",
-        {"metrics": METRICS},
-    ),
-    (
-        "ablation_{option}",
-        "ablation",
-        "Ablations",
-        "mAP by {option}",
-        {"metrics": METRICS},
-    ),
-    (
-        "overlap",
-        "overlap",
-        "Ablations",
-        "mAP by overlap of the two crops (figure 7, left)",
-        {"metrics": METRICS, "overlap": rules.measure_overlap.output[0]},
-    ),
-    (
-        "training_curves",
-        "training_curves",
-        "Training",
-        "Training curves",
-        {"histories": ask("histories")},
-    ),
-    (
-        "recall",
-        "recall",
-        "Proposals",
-        "Recall of the proposals",
-        {"recall": rules.measure_recall.output[0]},
-    ),
-    (
-        "images_per_class",
-        "subset",
-        "Data",
-        "Images per class",
-        {"classes": rules.select_subset.output.classes},
-    ),
-    (
-        "objects_per_image",
-        "subset",
-        "Data",
-        "Objects per image",
-        {
-            "images": rules.collect_images.output.images,
-            "boxes": rules.select_subset.output.boxes,
-        },
-    ),
-]
-for figure, caption, part, label, inputs in FIGURES:
+FIGURES = {
+    "map_by_policy": {"metrics": METRICS},
+    "ap_per_class": AP,
+    "ap_by_size": {
+        "metrics": METRICS,
+        "tables": ask("probe_files", "ap_by_size.csv"),
+    },
+    "ap_by_frequency": AP,
+    "audit": {"metrics": METRICS},
+    "ablation_{option}": {"metrics": METRICS},
+    "overlap": {"metrics": METRICS, "overlap": rules.measure_overlap.output[0]},
+    "training_curves": {"histories": ask("histories")},
+    "recall": {"recall": rules.measure_recall.output[0]},
+    "images_per_class": {"classes": rules.select_subset.output.classes},
+    "objects_per_image": {
+        "images": rules.collect_images.output.images,
+        "boxes": rules.select_subset.output.boxes,
+    },
+}
+for figure, inputs in FIGURES.items():
 
     rule:
         name:
@@ -212,10 +136,9 @@ for figure, caption, part, label, inputs in FIGURES:
         output:
             report(
                 f"results/{{study}}/report/figures/{figure}.png",
-                caption=f"../report/{caption}.rst",
                 category="{study}",
-                subcategory=part,
-                labels={"figure": label},
+                subcategory=parts.figure(figure).section,
+                labels={"figure": parts.figure(figure).label},
             ),
             f"results/{{study}}/report/figures/{figure}.pdf",
         log:
@@ -223,6 +146,7 @@ for figure, caption, part, label, inputs in FIGURES:
         params:
             version=versions.REPORT,
             variants=setting("report", "variants"),
+            names=ask("names"),
         message:
             "Drawing a figure of {wildcards.study}: {output[0]}"
         script:
@@ -236,10 +160,9 @@ rule draw_contact_sheet:
     output:
         report(
             "results/{study}/report/figures/crops_{crops}.png",
-            caption="../report/contact_sheet.rst",
             category="{study}",
-            subcategory="Crops",
-            labels={"figure": "Crops of {crops}"},
+            subcategory=parts.CROPS,
+            labels={"figure": parts.figure("crops_{crops}").label},
         ),
         "results/{study}/report/figures/crops_{crops}.pdf",
     log:
@@ -251,6 +174,7 @@ rule draw_contact_sheet:
         photos="results/{study}/data/photos",
         view_size=ask("view_size"),
         augment=setting("pretrain", "augment"),
+        names=ask("names"),
     message:
         "Drawing the crops of {wildcards.crops} on photos of {wildcards.study}"
     script:
@@ -261,18 +185,26 @@ rule write_summary:
     input:
         verdicts=ask("verdicts"),
         tables=ask("tables"),
+        pages=ask("table_pages"),
         figures=ask("figures"),
         subset=rules.select_subset.output.summary,
+        classes=rules.select_subset.output.classes,
         missing=rules.collect_images.output.missing,
+        photos=rules.collect_images.output.account,
         recall=ask("recall"),
+        uncounted=ask("uncounted"),
+        metrics=ask("tested"),
         histories=ask("histories"),
     output:
-        "results/{study}/report/summary.md",
+        markdown="results/{study}/report/summary.md",
+        html="results/{study}/report.html",
     log:
         "logs/{study}/write_summary.log",
     params:
         version=versions.REPORT,
         description=setting("description"),
+        names=ask("names"),
+        main=ask("main_table"),
     message:
         "Results of {wildcards.study}: {output}"
     script:

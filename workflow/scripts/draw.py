@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from oac.command import plain_errors
 from oac.report.drawing import draw
+from oac.report.results import Names
 from oac.report.style import save
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 def main(smk: "Snakemake") -> None:
     """Write {figure}.png and {figure}.pdf."""
     stem = Path(smk.output[0]).with_suffix("")
-    save(draw(stem.name, smk.input, smk.params.get("variants")), stem)
+    save(draw(stem.name, smk.input, smk.params.get("variants"), Names(**smk.params.get("names", {}))), stem)
 
 
 if __name__ == "__main__":

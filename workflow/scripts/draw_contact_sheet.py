@@ -30,7 +30,7 @@ def main(smk: "Snakemake") -> None:
         view_size=smk.params.view_size,
         augmentation=Augmentation(**smk.params.augment),
     )
-    figure = contact_sheet(samples, policy, scale_lower, smk.wildcards.crops)
+    figure = contact_sheet(samples, policy, scale_lower, smk.params.names["labels"][smk.wildcards.crops])
     save(figure, Path(smk.output[0]).with_suffix(""))
 
 

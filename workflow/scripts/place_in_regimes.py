@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from oac.command import plain_errors
+from oac.csv_tables import read_table
 from oac.data.object_statistics import object_statistics
 from oac.report.formats import points
 from oac.report.regimes import BOXES, nearest
@@ -20,7 +21,7 @@ def main() -> None:
     options = parser.parse_args()
     tables = (pd.read_parquet(options.study / f"data/{name}.parquet") for name in ("boxes", "images"))
     statistics = object_statistics(*tables)
-    table = pd.read_csv(options.regimes)
+    table = read_table(options.regimes)
     side = f"{100 * statistics.side:.0f} % of the photo's"
     print(f"{options.study}: {statistics.objects:.1f} objects a photo, their side {side}")
     for boxes in BOXES:

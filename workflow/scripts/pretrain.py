@@ -31,6 +31,7 @@ def parse() -> argparse.Namespace:
     for name in ("images", "boxes", "classes", "photos"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--proposals", default="", help="table of boxes; empty for crop variants without boxes")
+    parser.add_argument("--init", default="", help="weights to start from; empty for random ones")
     parser.add_argument("--recipe", type=json.loads, required=True, help="JSON of what differs from the defaults")
     parser.add_argument("--state", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--threads", type=int, default=1, help="compute threads of a machine, for its processes")
@@ -39,6 +40,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--nodes", type=int, default=1, help="machines, each with an equal part of the processes")
     parser.add_argument("--rendezvous", help="HOST:PORT where the machines meet; without it srun starts them")
     parser.add_argument("--compile", choices=["auto", "on", "off"], default="off", help="whether to compile networks")
+    parser.add_argument("--accumulate", type=int, default=1, help="parts that a batch is computed in")
     parser.add_argument("--checkpoint-seconds", type=float, default=120.0, help="time between checkpoints")
     parser.add_argument("--attempt", type=int, default=1, help="which one this is of a job that is tried again")
     parser.add_argument("--out", type=Path, required=True, help="encoder to write")
@@ -98,8 +100,8 @@ def train(options: argparse.Namespace) -> None:
     from oac.pretrain.recipe import complete
     from oac.pretrain.run import TrainingFiles, train_run
 
-    proposals = Path(options.proposals) if options.proposals else None
-    files = TrainingFiles(options.images, options.boxes, options.classes, options.photos, proposals)
+    proposals, init = (Path(file) if file else None for file in (options.proposals, options.init))
+    files = TrainingFiles(options.images, options.boxes, options.classes, options.photos, proposals, init)
     try:
         with process_group(gpus=options.gpus > 0) as device:
             train_run(
@@ -112,6 +114,7 @@ def train(options: argparse.Namespace) -> None:
                 device=device,
                 checkpoint_seconds=options.checkpoint_seconds,
                 compile=options.compile,
+                accumulate=options.accumulate,
             )
     except Preempted as stop:
         print(stop, file=sys.stderr)

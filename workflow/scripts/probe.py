@@ -13,6 +13,7 @@ from oac.csv_tables import read_table
 from oac.data.store import Store
 from oac.gpus import use_gpus
 from oac.pretrain.nn import encoder_recipe, load_encoder
+from oac.pretrain.timm_networks import check_views
 from oac.probe.evaluate import evaluate
 from oac.probe.features import TRAIN_VIEWS, extract, load_features, save_features
 
@@ -27,6 +28,7 @@ def extract_features(smk: "Snakemake") -> None:
     views = smk.params.get("views", 0)
     torch.set_num_threads(smk.threads)
     encoder, store = load_encoder(smk.input.encoder), Store(smk.params.photos)
+    check_views(encoder, encoder_recipe(smk.input.encoder), [smk.params.view_size])
     images = pd.read_parquet(smk.input.images)
     if views:
         images = images[images["split"] == "train"]

@@ -103,9 +103,11 @@ def collect_proposals(smk: "Snakemake") -> None:
 def propose_from_table(smk: "Snakemake") -> None:
     """Take boxes that there are: of a CSV file, the ground truth, or BING's as the sizes of random ones."""
     source = smk.wildcards.source
-    ids = pd.read_parquet(smk.input.images)["image_id"].tolist()
+    images = pd.read_parquet(smk.input.images)
+    ids = images["image_id"].tolist()
     boxes = smk.input.boxes if source == "csv" else pd.read_parquet(smk.input.boxes)
-    table = FROM_TABLE[source](boxes, ids, **smk.params.options)
+    options = smk.params.options | ({"splits": images["split"].tolist()} if source == "csv" else {})
+    table = FROM_TABLE[source](boxes, ids, **options)
     print(f"{table['image_id'].nunique()} of {len(ids)} photos have boxes from {smk.input.boxes}")
     with writing(smk.output[0]) as path:
         table.to_parquet(path, index=False)

@@ -10,9 +10,8 @@ from oac import studies
 from oac.atomic import writing
 from oac.command import plain_errors
 from oac.data import sources
-from oac.data.bad_boxes import sentence
-from oac.data.subset import Subset, assign_shards, select
-from oac.data.subset_summary import page, subset_summary
+from oac.data.subset import Subset, assign_shards, check_one_label, check_scorable, select
+from oac.data.subset_summary import notes, page, subset_summary
 from oac.data.tables import write_boxes
 
 if TYPE_CHECKING:
@@ -31,15 +30,14 @@ def sharded(images: pd.DataFrame, shards: dict[str, int]) -> pd.DataFrame:
     )
 
 
-def write(study: str, options: dict[str, Any], subset: Subset, output: "OutputFiles") -> None:
+def write(summary: dict[str, Any], subset: Subset, output: "OutputFiles") -> None:
     """Write the subset's tables and its summary."""
     with writing(output.selection) as path:
-        sharded(subset.images, options["shards"]).to_parquet(path, index=False)
+        sharded(subset.images, summary["options"]["shards"]).to_parquet(path, index=False)
     with writing(output.boxes) as path:
         write_boxes(subset.box_parts(), path)
     with writing(output.classes) as path:
         subset.classes.to_csv(path, index=False)
-    summary = subset_summary(study, options, subset)
     with writing(output.page) as path:
         path.write_text(page(summary) + "\n", encoding="utf-8")
     with writing(output.summary) as path:
@@ -49,15 +47,19 @@ def write(study: str, options: dict[str, Any], subset: Subset, output: "OutputFi
 def main(smk: "Snakemake") -> None:
     """Choose; the rule that only tries the filters has the accounting for its output."""
     study, options = smk.wildcards.study, studies.completed(smk.params.options, "data")
-    release = sources.read(options, smk.resources.source, Path("resources") / study / "release")
+    release = sources.read(options, smk.resources.source, Path("resources") / study / "release", smk.resources.photos)
     subset = select(release, **options["subset"])
-    if said := sentence(subset.bad_boxes.as_dict()):
-        print(said)
+    summary = subset_summary(study, options, subset)
+    for note in notes(summary):
+        print(note)
     if smk.rule == "check_subset":
+        check_scorable(subset)  # now, and not when everything was trained
+        for key in smk.resources.single_label.split():
+            check_one_label(subset, key)
         with writing(smk.output.steps) as path:
             path.write_text(json.dumps(subset.steps, indent=2) + "\n")
     else:
-        write(study, options, subset, smk.output)
+        write(summary, subset, smk.output)
 
 
 if __name__ == "__main__":

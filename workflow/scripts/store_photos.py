@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--location", required=True, help="folder or address that the photos' paths are relative to")
     parser.add_argument("--long-side", type=int, required=True)
     parser.add_argument("--quality", type=int, required=True)
+    parser.add_argument("--orientation", choices=("stored", "exif"), required=True, help="exif turns photos by it")
     parser.add_argument("--max-missing-share", type=float, required=True)
     parser.add_argument("--connections", type=int, default=16, help="requests in flight, at most, to a host")
     parser.add_argument("--threads", type=int, default=None, help="photos decoded at a time; default: all cores")
@@ -32,6 +33,7 @@ def main() -> None:
         options.missing,
         long_side=options.long_side,
         quality=options.quality,
+        exif=options.orientation == "exif",
         max_missing_share=options.max_missing_share,
         connections=options.connections,
         threads=options.threads,

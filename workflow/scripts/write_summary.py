@@ -1,50 +1,67 @@
-"""Write the page of a study: verdicts, tables and figures in one Markdown file."""
+"""Write the page of a study, verdicts, tables and figures, in Markdown and as one HTML file."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from oac.atomic import writing
 from oac.command import plain_errors
-from oac.data.bad_boxes import sentence
+from oac.csv_tables import read_table, read_text_table
+from oac.data import stored_photos, subset_summary
 from oac.report.encoders import encoders_table
-from oac.report.formats import markdown
+from oac.report.fonts import undrawable
 from oac.report.loading import read_histories
-from oac.report.notes import missing_photos, other_files, photos_without_boxes, replaced_photos
+from oac.report.notes import (
+    coverage,
+    missing_photos,
+    other_files,
+    photos_without_boxes,
+    replaced_photos,
+    shown_by_all,
+    undrawn_names,
+)
+from oac.report.page import bullets, html_page, made_table, markdown_page, paragraph, sections
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    """Put the parts below one another; figures are linked relative to the page."""
-    page = Path(smk.output[0])
-    tables = [Path(path).read_text(encoding="utf-8") for path in smk.input.tables]
-    figures = [Path(path).relative_to(page.parent) for path in smk.input.figures]
+    """Put the parts into sections; the Markdown links its figures, the HTML file holds them."""
+    page = Path(smk.output.markdown)
     histories = read_histories(smk.input.histories)
+    alike = shown_by_all(json.loads(Path(path).read_text(encoding="utf-8")) for path in smk.input.metrics)
     replaced = replaced_photos(histories)
-    unboxed = photos_without_boxes(json.loads(Path(smk.input.recall).read_text())) if smk.input.recall else None
-    # Subsets that were chosen before boxes were counted had none that were bad, or were refused.
-    subset = json.loads(Path(smk.input.subset).read_text(encoding="utf-8"))
-    bad_boxes = sentence(subset["bad_boxes"]) if "bad_boxes" in subset else None
+    recall = json.loads(Path(smk.input.recall).read_text()) if smk.input.recall else coverage(smk.input.uncounted)
+    unboxed = photos_without_boxes(recall)
+    subset, photos = (
+        json.loads(Path(file).read_text(encoding="utf-8")) for file in (smk.input.subset, smk.input.photos)
+    )
+    data = subset_summary.notes(subset) + stored_photos.notes(photos)
     others = other_files(subset.get("other_files", 0))
+    undrawn = undrawn_names(undrawable(read_table(smk.input.classes)["name"]))
     if smk.input.verdicts:
-        results = [Path(smk.input.verdicts).read_text(encoding="utf-8").strip()]
+        verdicts = Path(smk.input.verdicts).read_text(encoding="utf-8").splitlines()
+        front = bullets([line.removeprefix("- ") for line in verdicts if line])
     else:
-        results = [markdown(encoders_table(smk.wildcards.study, histories)).strip()]
-    parts = [
-        f"# Study {smk.wildcards.study}",
-        smk.params.description.strip(),
-        missing_photos(len(pd.read_csv(smk.input.missing))),
-        *(note for note in (others, bad_boxes, replaced, unboxed) if note),
-        *results,
-        *(table.strip() for table in tables),
-        *(f"![{figure.stem}]({figure.as_posix()})" for figure in figures),
-    ]
-    with writing(page) as path:
-        path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        front = made_table(encoders_table(smk.wildcards.study, histories))
+    missing = missing_photos(read_text_table(smk.input.missing))
+    notes = [missing, others, *data, replaced, unboxed, alike, undrawn]
+    content = sections(
+        [front],
+        [paragraph(note) for note in notes if note],
+        *([Path(path) for path in paths] for paths in (smk.input.tables, smk.input.figures)),
+        page,
+        smk.params.main,
+    )
+    title, description = smk.params.names["title"], " ".join(smk.params.description.split())
+    pages = {
+        page: markdown_page(title, description, content),
+        Path(smk.output.html): html_page(title, description, content, "provenance.html"),
+    }
+    for name, text in pages.items():
+        with writing(name) as path:
+            path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from oac.command import plain_errors
 from oac.report.formats import html_page
 from oac.report.loading import read_results
 from oac.report.pairs import verdicts
+from oac.report.results import Names
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     """Write verdicts.{md,html}."""
-    sentences = verdicts(read_results(smk.input.metrics, smk.params.contrasts))
+    sentences = verdicts(read_results(smk.input.metrics, smk.params.contrasts, Names(**smk.params.names)))
     sentences = sentences or ["This study declares no contrast: its differences are descriptive."]
     items = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
     pages = {

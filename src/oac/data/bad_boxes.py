@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from oac.data.tables import Release
+from oac.data.tables import Release, positions
 
 Rule = Literal["clip", "drop", "refuse"]
-ROUNDING = 1e-6  # what single precision and printed shares are off by; it is clipped and not counted
+EXACT = 1e-9  # what sums and quotients in double precision are off by, which is no mistake of a file
+ROUNDING = 1e-6  # what single precision and printed shares are off by; it is clipped whatever the rule
+MOST_BAD = 0.05  # share of the boxes of a source, or of a file of proposals, that may be without area or beyond FAR
 FAR = 0.025  # of the photo's side: what annotation tools are off by is less
 EXAMPLES = 3
 
@@ -24,6 +27,7 @@ class BadBoxes:
     clipped: int = 0
     dropped: int = 0  # without area, and with the rule "drop" all others that are bad
     examples: tuple[str, ...] = ()
+    one_pixel_before: int = 0  # of the clipped: begin exactly one pixel before the photo and end in it
 
     def as_dict(self) -> dict[str, Any]:
         """For summary.json."""
@@ -34,19 +38,34 @@ def sentence(account: dict[str, Any]) -> str | None:
     """Say what was done, from `BadBoxes.as_dict`; None where nothing was."""
     if not account["clipped"] + account["dropped"]:
         return None
+    shifted = account.get("one_pixel_before", 0)
+    likely = (
+        f" {shifted:,} of the clipped begin exactly one pixel before their photo. Corners are probably counted from 0"
+        " in a format that counts from 1, as VOC's does. All boxes are one pixel off then: add 1 to all corners."
+        if 2 * shifted > account["clipped"]
+        else ""
+    )
     return (
         f"Of {account['boxes']:,} boxes {account['clipped']:,} reached beyond their photo and were clipped to it, and"
         f" {account['dropped']:,} were left out (no area in the photo, or `bad_boxes: drop`); the first:"
-        f" {'; '.join(account['examples'])}."
+        f" {'; '.join(account['examples'])}.{likely}"
     )
 
 
-def mend(release: Release, rule: Rule, most: float) -> tuple[Release, BadBoxes]:
+def mend(
+    release: Release,
+    rule: Rule,
+    most: float,
+    *,
+    name: Callable[[pd.Series], str] = lambda box: str(box["label"]),
+    remedy: str = "Correct them, or see data.subset.bad_boxes and max_bad_boxes",
+) -> tuple[Release, BadBoxes]:
     """Clip the boxes that reach beyond their photo and drop those that have no area in it.
 
-    rule: "drop" leaves out the former too, "refuse" both. most: the largest share of boxes that may be without area
-    or reach out by more than FAR of a side. Corners become float32. Raises ValueError, with the first of them and the
-    likely reasons, where that is more, and for "refuse" where there is one at all.
+    rule: "drop" leaves out the former too, "refuse" both; those that reach out by ROUNDING or less are always
+    clipped. most: the largest share of boxes that may be without area or reach out by more than FAR of a side. name:
+    what tells a box, beside its photo. remedy: ends the refusal. Corners become float32. Raises ValueError, with the
+    first of them and the likely reasons, where that is more, and for "refuse" where there is one at all.
     """
     if _are_good(release.boxes):  # without a copy: 14 million boxes are 450 MB
         return release, BadBoxes(len(release.boxes))
@@ -55,19 +74,22 @@ def mend(release: Release, rule: Rule, most: float) -> tuple[Release, BadBoxes]:
         beyond = np.maximum(-corners, corners - 1).max(axis=1)
         clipped = corners.clip(0, 1).astype(np.float32)
         empty = ~(clipped[:, :2] < clipped[:, 2:]).all(axis=1)
-    reaching = ~empty & (beyond > ROUNDING)
+    reaching = ~empty & (beyond > EXACT)
+    bad = empty | (reaching & (beyond > ROUNDING))
     odd = np.flatnonzero(empty | reaching)
-    examples = tuple(_in_words(release, row, corners[row]) for row in odd[:EXAMPLES])
+    examples = tuple(_in_words(name, release.boxes.iloc[row], corners[row]) for row in odd[:EXAMPLES])
     wrong = int((empty | (reaching & (beyond > FAR))).sum())
-    if wrong > most * len(corners) or (rule == "refuse" and len(odd)):
+    if wrong > most * len(corners) or (rule == "refuse" and bad.any()):
         raise ValueError(
             f"{len(odd):,} of {len(corners):,} boxes reach beyond their photo or have no area in it, the first:"
-            f" {'; '.join(examples)}. Are corners given as x, y, width, height or the reverse, pixels for shares, or"
-            " of photos of another size? Correct them, or see data.subset.bad_boxes and max_bad_boxes"
+            f" {'; '.join(examples)}. Are corners given as x, y, width, height or the reverse, pixels for shares,"
+            f" counted from 0 where the format counts from 1, or of photos of another size? {remedy}"
         )
-    dropped = empty | (reaching & (rule == "drop"))
+    dropped = bad if rule == "drop" else empty
     boxes = release.boxes.assign(**dict(zip(("xmin", "ymin", "xmax", "ymax"), clipped.T, strict=True)))
-    account = BadBoxes(len(corners), int((~dropped & reaching).sum()), int(dropped.sum()), examples)
+    cut = np.flatnonzero(~dropped & reaching)
+    shifted = _one_pixel_before(release, cut, corners[cut])
+    account = BadBoxes(len(corners), len(cut), int(dropped.sum()), examples, shifted)
     return replace(release, boxes=boxes[~dropped].reset_index(drop=True)), account
 
 
@@ -81,7 +103,30 @@ def _are_good(boxes: pd.DataFrame) -> bool:
     )
 
 
-def _in_words(release: Release, row: int, corners: np.ndarray) -> str:
-    box = release.boxes.iloc[row]
-    x, y = (f"{corners[axis]:.4g} to {corners[axis + 2]:.4g}" for axis in (0, 1))
-    return f"{box['label']} of photo {box['image_id']}, x {x}, y {y} of its sides"
+def _one_pixel_before(release: Release, rows: np.ndarray, corners: np.ndarray) -> int:
+    """How many of some boxes begin exactly one pixel before their photo and end in it, where its size is known."""
+    if release.sizes is None:
+        return 0
+    sizes = (
+        release.sizes
+        if release.own_sizes is None
+        else np.where(release.own_sizes > 0, release.own_sizes, release.sizes)
+    )
+    image = positions(release.boxes["image_id"].iloc[rows], pd.Index(release.images["image_id"]))
+    pixels = corners.reshape(-1, 2, 2) * sizes[image][:, None]
+    before = np.abs(pixels[:, 0] + 1) < 1e-3
+    inside = pixels >= -EXACT
+    inside[:, 1] &= corners[:, 2:] <= 1 + EXACT
+    return int((before.any(axis=1) & (before | inside[:, 0]).all(axis=1) & inside[:, 1].all(axis=1)).sum())
+
+
+def _in_words(name: Callable[[pd.Series], str], box: pd.Series, corners: np.ndarray) -> str:
+    if np.isnan(corners).any():
+        return f"{name(box)} of photo {box['image_id']}, whose size is not known"
+    x, y = (f"{_digits(corners[axis])} to {_digits(corners[axis + 2])}" for axis in (0, 1))
+    return f"{name(box)} of photo {box['image_id']}, x {x}, y {y} of its sides"
+
+
+def _digits(corner: float) -> str:
+    """A corner in so many digits that one beyond 1 does not read 1."""
+    return f"{corner:.{7 if corner == 1 or abs(corner - 1) > ROUNDING else 12}g}"

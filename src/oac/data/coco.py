@@ -2,23 +2,27 @@
 
 Boxes are x, y, width, height in pixels of the photo as stored, so no photo is turned. `iscrowd` regions become
 group-of boxes. Labels are the category names, by which the two files are joined: their numbers may differ, and a name
-that is listed twice is one class. The id of a photo is its file's name without the suffix, or as much of its path as
-it takes to tell it from others.
+that is listed twice is one class. Numbers of images and categories may be texts, also in one place alone. The id of a
+photo is its file's name without the suffix, or as much of its path as it takes to tell it from others.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from oac.data.photo_files import short_ids, sizes, walk
-from oac.data.tables import IMAGE_COLUMNS, Release, check_release, check_unique
+from oac.data.photo_files import file_states, plain_path, short_ids, walk
+from oac.data.photo_sizes import said_size
+from oac.data.tables import FLAGS, IMAGE_COLUMNS, Release, check_release, check_unique
+from oac.user_files import BadFileError, read_text, reading
+
+Value = TypeVar("Value")
 
 
 def files(folder: str | Path, *, train: str, test: str, **_: object) -> list[str]:
@@ -37,9 +41,9 @@ def most_photos(folder: str | Path, *, train_photos: str, test_photos: str, **_:
 
 
 def state(folder: str | Path, *, train_photos: str, test_photos: str, **_: object) -> Iterator[str]:
-    """The size of each photo."""
+    """Size and time of each photo."""
     for place in (train_photos, test_photos):
-        yield from sizes(Path(folder) / place)
+        yield from file_states(Path(folder) / place)
 
 
 def read_release(folder: str | Path, *, train: str, test: str, train_photos: str, test_photos: str) -> Release:
@@ -56,83 +60,117 @@ def read_release(folder: str | Path, *, train: str, test: str, train_photos: str
     ids = dict(zip(images["path"], short_ids(images["path"].tolist()), strict=True))
     images["image_id"], boxes["image_id"] = images["path"].map(ids), boxes["image_id"].map(ids)
     names = list(dict.fromkeys(name for part in parts for name in part[2]))
-    release = Release(images, boxes, pd.DataFrame({"label": names, "name": names}))
+    classes = pd.DataFrame({"label": names, "name": names})
+    release = Release(images, boxes, classes, sizes=np.concatenate([part[3] for part in parts]))
     check_release(release, folder)
     return release
 
 
-def _read(path: Path, split: str, photos: str) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+def _read(path: Path, split: str, photos: str) -> tuple[pd.DataFrame, pd.DataFrame, list[str], np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; an instances_*.json file is expected there")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        categories = _categories(content["categories"])
+    with reading(path, "is not laid out like COCO's instances_*.json"):
+        content = json.loads(read_text(path))
+        categories = _categories(content)
         images = pd.DataFrame(
-            [_photo(entry) for entry in content["images"]], columns=["id", "file_name", "width", "height"]
+            _entries(content, "images", _photo), columns=["id", "file_name", "width", "height"]
         ).set_index("id")
         if not images.index.is_unique:
-            raise ValueError(f"the image id {images.index[images.index.duplicated()][0]} is listed twice")
-        rows = [(e["image_id"], e["category_id"], *_corners(e), e.get("iscrowd", 0)) for e in content["annotations"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is not laid out like COCO's instances_*.json: {type(error).__name__}: {error}"
-        ) from error
-    ids = f"{photos}/" + images["file_name"].str.replace("\\", "/")
+            raise BadFileError(f"the image id {images.index[images.index.duplicated()][0]} is listed twice")
+        rows = _entries(content, "annotations", _box)
+    ids = images["file_name"].map(lambda name: plain_path(f"{photos}/{name}")).astype("str")
     table = pd.DataFrame(
         {
-            "image_id": ids.astype("str"),
+            "image_id": ids,
             "split": split,
-            "path": ids.astype("str"),
+            "path": ids,
             "rotation": np.zeros(len(images), np.int16),
         }
     ).reset_index(drop=True)[IMAGE_COLUMNS]
-    return table, _boxes(path, rows, images, ids, categories), [categories[key] for key in sorted(categories)]
+    names = [categories[key] for key in sorted(categories, key=_order)]
+    said = images[["width", "height"]].to_numpy(float).reshape(-1, 2)
+    return table, _boxes(path, rows, images, ids, categories), names, said
 
 
-def _categories(entries: list[dict[str, Any]]) -> dict[int, str]:
+def _entries(content: Any, key: str, read: Callable[[Any], Value]) -> list[Value]:
+    """What a function reads of each entry of a list; an error says which."""
+    if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        raise BadFileError(f"it has no list {key!r}")
+    found = []
+    for number, entry in enumerate(content[key]):
+        try:
+            found.append(read(entry))
+        except KeyError as error:
+            raise BadFileError(f"{key}, entry {number + 1} has no {error}") from error
+        except (TypeError, ValueError) as error:
+            raise BadFileError(f"{key}, entry {number + 1}: {error}") from error
+    return found
+
+
+def _key(value: Any, what: str) -> str:
+    """The number of an image or a category as text: 7, 7.0 and "7" are one."""
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if type(value) is int or (type(value) is float and value.is_integer()):
+        return str(int(value))
+    raise BadFileError(f"{what} is {value!r}, a number or a text is needed")
+
+
+def _order(key: str) -> tuple[int, str]:
+    """Sorts numbers by their value, and texts behind them."""
+    return (int(key), "") if key.lstrip("-").isdecimal() and len(key) < 19 else (10**19, key)
+
+
+def _categories(content: Any) -> dict[str, str]:
     """The names of the categories by their numbers."""
-    names: dict[int, str] = {}
-    for entry in entries:
-        number, name = int(entry["id"]), entry["name"]
+    names: dict[str, str] = {}
+    for number, name in _entries(content, "categories", lambda entry: (_key(entry["id"], "id"), entry["name"])):
         if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"category {number} has the name {name!r}")
+            raise BadFileError(f"category {number} has the name {name!r}")
         if names.setdefault(number, name.strip()) != name.strip():
-            raise ValueError(f"category {number} is listed as {names[number]} and as {name.strip()}")
+            raise BadFileError(f"category {number} is listed as {names[number]} and as {name.strip()}")
     return names
 
 
-def _photo(entry: dict[str, Any]) -> tuple[Any, str, float, float]:
-    """The id, file, width and height of an entry of `images`."""
-    width, height, name = entry["width"], entry["height"], entry["file_name"]
-    if not (_are_numbers([width, height]) and min(width, height) > 0 and isinstance(name, str)):
-        raise ValueError(f"image {entry['id']} has the file {name!r}, width {width!r} and height {height!r}")
-    return entry["id"], name, width, height
+def _photo(entry: Mapping[str, Any]) -> tuple[str, str, float, float]:
+    """The id, file, width and height of an entry of `images`; 0 where these are no size."""
+    name = entry["file_name"]
+    if not (isinstance(name, str) and name.strip()):
+        raise BadFileError(f"image {entry['id']} has the file {name!r}")
+    return _key(entry["id"], "id"), name, *said_size(entry.get("width"), entry.get("height"))
 
 
-def _corners(entry: dict[str, Any]) -> list[float]:
-    """x, y, width, height of an entry of `annotations`."""
-    bbox: list[float] = entry["bbox"]
-    if len(bbox) != 4 or not _are_numbers(bbox):
-        raise ValueError(f"annotation {entry.get('id', '')} of image {entry['image_id']} has the bbox {bbox!r}")
-    return bbox
+def _box(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The image, category, x, y, width, height and crowd flag of an entry of `annotations`."""
+    image, bbox, crowd = _key(entry["image_id"], "image_id"), entry["bbox"], str(entry.get("iscrowd", 0)).lower()
+    if not (isinstance(bbox, list) and len(bbox) == 4 and _are_numbers(bbox)):
+        raise BadFileError(f"annotation {entry.get('id', '')} of image {image} has the bbox {bbox!r}")
+    if crowd not in FLAGS:
+        raise BadFileError(
+            f"annotation {entry.get('id', '')} of image {image} has iscrowd {crowd!r}, 1 or 0 is needed"
+        )
+    return image, _key(entry["category_id"], "category_id"), *bbox, FLAGS[crowd]
 
 
 def _are_numbers(values: list[Any]) -> bool:
     # Python reads NaN and Infinity in JSON, and text would be turned into numbers or be compared as text.
-    return all(type(value) in (int, float) and math.isfinite(value) for value in values)
+    return all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in values)
 
 
 def _boxes(
-    path: Path, rows: list[tuple[Any, ...]], images: pd.DataFrame, ids: pd.Series, categories: dict[int, str]
+    path: Path, rows: list[tuple[Any, ...]], images: pd.DataFrame, ids: pd.Series, categories: dict[str, str]
 ) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=["image", "category", "x", "y", "w", "h", "crowd"])
     for column, known, what in (("image", images.index, "image"), ("category", pd.Index(categories), "category")):
         odd = ~found[column].isin(known)
         if odd.any():
-            raise ValueError(
-                f"{path}: an annotation is of {what} {found[column][odd].iloc[0]}, which it does not list"
+            first = found[column][odd].iloc[0]
+            raise BadFileError(
+                f"{path}: annotation entry {int(odd.argmax()) + 1} is of {what} {first}, which it does not list"
+                f" ({int(odd.sum())} such entries)"
             )
-    size = images.loc[found["image"], ["width", "height"]].to_numpy(float).reshape(-1, 2)
+    # A photo without a size keeps its boxes in pixels.
+    size = images.loc[found["image"], ["width", "height"]].replace(0, 1).to_numpy(float).reshape(-1, 2)
     low = found[["x", "y"]].to_numpy(float) / size
     high = (found[["x", "y"]].to_numpy(float) + found[["w", "h"]].to_numpy(float)) / size
     return pd.DataFrame(

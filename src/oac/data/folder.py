@@ -4,7 +4,7 @@ The file has a line for each box and a header that names the columns, in any ord
 - path: the photo, relative to the folder;
 - label: the class;
 - xmin, xmax, ymin, ymax: the corners, in pixels or as shares of the photo (`units`), of the photo as it is stored;
-- split: train, validation or test;
+- split: train, validation (or val) or test;
 - optionally is_group_of (1 or 0) and rotation (degrees counter-clockwise that make the stored photo upright: 0, 90,
   180, 270, or blank for 0).
 """
@@ -12,17 +12,17 @@ The file has a line for each box and a header that names the columns, in any ord
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from oac.csv_tables import read_text_table
-from oac.data.decode import FORMATS
+from oac.csv_tables import read_user_table
+from oac.data.bad_boxes import ROUNDING
 from oac.data.openimages import rotate_boxes
-from oac.data.photo_files import short_ids, size
+from oac.data.photo_files import file_state, plain_path, short_ids
+from oac.data.photo_sizes import UNKNOWN, header_size
 from oac.data.tables import (
     BOX_COLUMNS,
     FLAGS,
@@ -31,12 +31,14 @@ from oac.data.tables import (
     SPLITS,
     Release,
     check_columns,
+    check_constant,
     check_filled,
     check_release,
     read_choices,
     read_numbers,
 )
 
+SPLIT_NAMES = {split: split for split in SPLITS} | {"val": "validation", "valid": "validation"}
 COLUMNS = ("path", "label", "xmin", "xmax", "ymin", "ymax", "split")
 
 
@@ -47,68 +49,79 @@ def files(folder: str | Path, *, boxes: str, **_: object) -> list[str]:
 
 def most_photos(folder: str | Path, *, boxes: str, **_: object) -> dict[str, int]:
     """How many lines of the file each split has, at least one a photo."""
-    path = Path(folder) / boxes
-    _check_there(path)
-    table = read_text_table(path)
-    check_columns(list(table.columns), ["split"], path)
+    table = _table(Path(folder) / boxes, ["split"])
+    _read_splits(table, Path(folder) / boxes)
     counts: dict[str, int] = table["split"].value_counts().to_dict()
     return {split: counts[split] for split in SPLITS if split in counts}
 
 
 def state(folder: str | Path, *, boxes: str, **_: object) -> Iterator[str]:
-    """The size of each photo that the file names."""
-    path = Path(folder) / boxes
-    _check_there(path)
-    table = read_text_table(path)
-    check_columns(list(table.columns), ["path"], path)
-    yield from (f"{name}\t{size(Path(folder, name))}" for name in sorted(set(_plain(table["path"]))))
+    """Size and time of each photo that the file names."""
+    table = _table(Path(folder) / boxes, ["path"])
+    names = {plain_path(name) for name in set(table["path"])}
+    yield from (f"{name}\t{file_state(Path(folder, name))}" for name in sorted(names))
 
 
 def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Release:
     """Read the file `boxes` in `folder`; units: share (0 to 1) or pixels, for which every photo's header is read.
 
     The id of a photo is its path without the suffix, with "__" for each "/", or the path itself where two would have
-    one id. Backslashes in paths are slashes, and blanks around paths and labels do not count. Classes are those that
-    occur, sorted.
+    one id. Backslashes in paths are slashes, `./` in them and blanks around cells do not count. Classes are those
+    that occur, sorted.
 
-    Raises FileNotFoundError for an absent file or photo, ValueError, naming file and line, for a wrong one.
+    Boxes in pixels of a photo that cannot be read have no corners (NaN). Raises FileNotFoundError for an absent file,
+    and where no photo can be read, ValueError, naming file and line, for a wrong one, and for shares given as pixels.
     """
     folder = Path(folder)
     path = folder / boxes
-    _check_there(path)
-    # As text, so that a wrong value can be shown as it is written.
-    table = read_text_table(path)
-    check_columns(list(table.columns), COLUMNS, path)
+    table = _table(path, COLUMNS)
     if table.empty:
         raise ValueError(f"{path} has no line of a box")
     _read_values(table, path)
     paths = list(dict.fromkeys(table["path"]))
     names = [re.sub(r"\.[^./]*$", "", path).replace("/", "__") for path in paths]
     table["image_id"] = table["path"].map(dict(zip(paths, short_ids(paths, names), strict=True)))
+    for name in ("split", "rotation"):
+        check_constant(table, "path", name, path)
     images = table[IMAGE_COLUMNS].drop_duplicates(ignore_index=True)
     corners = table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float)
     if units == "pixels":
-        sizes = {name: _size(folder / name) for name in images["path"]}
-        corners = corners / np.tile(np.array([sizes[name] for name in table["path"]], float), 2)
+        if (corners <= 1 + ROUNDING).all():  # boxes of less than a pixel, which nobody would notice
+            raise ValueError(
+                f"{path}: data.folder.units is pixels, but no corner is above 1: say `units: share` if corners are"
+                " shares of the photo"
+            )
+        corners = corners / np.tile(_sizes(table["path"], folder, path), 2)
     corners = rotate_boxes(corners, table["rotation"].to_numpy())
     for place, name in enumerate(("xmin", "ymin", "xmax", "ymax")):
         table[name] = corners[:, place]
     labels = sorted(set(table["label"]))
-    release = Release(images, table[BOX_COLUMNS], pd.DataFrame({"label": labels, "name": labels}))
+    release = Release(
+        images, table[BOX_COLUMNS].reset_index(drop=True), pd.DataFrame({"label": labels, "name": labels})
+    )
     check_release(release, path)
     return release
 
 
-def _check_there(path: Path) -> None:
+def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The file of boxes as text, so that a wrong value can be shown as it is written."""
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; a CSV file with the columns {', '.join(COLUMNS)} is expected"
         )
+    table = read_user_table(path)
+    check_columns(list(table.columns), columns, path)
+    return table
+
+
+def _read_splits(table: pd.DataFrame, path: Path) -> None:
+    read_choices(table, "split", SPLIT_NAMES, f"split must be one of {', '.join(SPLIT_NAMES)}", path)
 
 
 def _read_values(table: pd.DataFrame, path: Path) -> None:
     """Turn the columns of text into what they mean, in place."""
-    table["label"], table["path"] = table["label"].str.strip(), _plain(table["path"])
+    table["path"] = table["path"].map(plain_path)
+    _read_splits(table, path)
     check_filled(table, ["path", "label"], path)
     read_numbers(table, ["xmin", "xmax", "ymin", "ymax"], path)
     for name, absent in (("rotation", "0"), ("is_group_of", "0")):
@@ -122,11 +135,13 @@ def _read_values(table: pd.DataFrame, path: Path) -> None:
     table["is_group_of"] = table["is_group_of"].astype(bool)
 
 
-def _plain(paths: pd.Series) -> pd.Series:
-    """Paths without blanks around them, with slashes, and without `./` in front."""
-    return paths.str.strip().str.replace("\\", "/").str.replace(r"^(\./)+", "", regex=True)
-
-
-def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path, formats=FORMATS) as image:
-        return image.size
+def _sizes(paths: pd.Series, folder: Path, file: Path) -> np.ndarray:
+    """Width and height in pixels (rows, 2) of each row's photo, by its header; NaN where that cannot be read."""
+    sizes = {path: header_size(folder / path) for path in dict.fromkeys(paths)}
+    if set(sizes.values()) == {UNKNOWN}:
+        raise FileNotFoundError(
+            f"{file}: not one of its photos can be read, which boxes in pixels need; the first is"
+            f" {folder / paths.iloc[0]}, of line {paths.index[0]}"
+        )
+    found = np.array([sizes[path] for path in paths])
+    return np.where(found > 0, found, np.nan)

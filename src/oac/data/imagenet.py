@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from oac.data.photo_files import is_litter, short_ids, walk
-from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
-
-SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+from oac.data.photo_files import file_state, is_litter, is_photo, is_text, links_note, once, paths_below, short_ids
+from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, LEAST_MATCHED, Release, check_release, unmatched_note
+from oac.user_files import BadFileError, read_text
 
 
 def files(folder: str | Path, *, train: str, test: str, names: str | None = None) -> list[str]:
@@ -28,44 +27,61 @@ def most_photos(folder: str | Path, *, train: str, test: str, **_: object) -> di
     """How many photos the class folders of the two splits hold."""
     places = {"train": train, "test": test}
     return {
-        split: sum(len(_photos(entry)) for entry in _folders(Path(folder) / place)) for split, place in places.items()
+        split: sum(len(_photos(entry)[0]) for entry in _folders(Path(folder) / place))
+        for split, place in places.items()
     }
 
 
 def state(folder: str | Path, *, train: str, test: str, **_: object) -> Iterator[str]:
-    """The photos of each class by name: to ask for the sizes of a million files takes minutes on many disks."""
+    """Path, size and time of each photo of each class."""
     for place in (train, test):
         for entry in _folders(Path(folder) / place):
-            yield from (f"{place}/{entry.name}/{name}" for name in _photos(entry))
+            for name in _photos(entry)[0]:
+                yield f"{place}/{entry.name}/{name}\t{file_state(f'{entry.path}/{name}')}"
 
 
 def read_release(folder: str | Path, *, train: str, test: str, names: str | None = None) -> Release:
     """Read the class folders {train}/{class}/ and {test}/{class}/ below `folder`; classes are those of train, sorted.
 
-    names: a text file of a class folder's name, a space and the class's name in each line (LOC_synset_mapping.txt of
-    ImageNet), else a class is named like its folder. Photos may lie deeper in a class folder. What a desktop or an
-    editor leaves (names that begin with a dot, @eaDir) is passed over. The id of a photo is its file's name without
-    the suffix, or as much of its path as it takes to tell it from others.
+    Blanks around a folder's name are no part of the class, so two folders can be one.
 
-    Raises FileNotFoundError for an absent folder, ValueError for a class of test that train does not have.
+    names: a text file of a class folder's name, a blank and the class's name in each line (LOC_synset_mapping.txt of
+    ImageNet), else a class is named like its folder; up to 1 - LEAST_MATCHED of the folders may lack one. Photos may
+    lie deeper in a class folder. What a desktop or an editor leaves (`is_litter`) is passed over. Links to other
+    photos of their class are left out and counted, as are photos beside the class folders and other files. The id of
+    a photo is its file's name without the suffix, or as much of its path as it takes to tell it from others.
+
+    Raises FileNotFoundError for an absent folder, ValueError for one without class folders, and for a class of test
+    that train does not have.
     """
     folder = Path(folder)
     rows: list[tuple[str, str, str]] = []
+    others = links = 0
+    empty: list[str] = []
     for split, place in (("train", train), ("test", test)):
         for entry in _folders(folder / place):
-            rows += [(split, f"{place}/{entry.name}/{name}", entry.name) for name in _photos(entry)]
+            photos, linked = _photos(entry)
+            links += linked
+            empty += [] if photos else [f"{place}/{entry.name}"]
+            rows += [(split, f"{place}/{entry.name}/{name}", entry.name.strip()) for name in photos]
+        others += sum(1 for _ in paths_below(folder / place))
+    loose = [name for place in (train, test) for name in _loose(place, folder)]
+    others -= len(rows) + links + len(loose)
     table = pd.DataFrame(rows, columns=["split", "path", "label"])
     table["image_id"] = short_ids(table["path"].tolist())
     labels = sorted(set(table["label"][table["split"] == "train"]))
     unknown = set(table["label"]) - set(labels)
     if unknown:
         raise ValueError(f"{folder / test} has the class {min(unknown)}, which {folder / train} does not have")
-    known = {} if names is None else _names(folder / names)
+    known, said = ({}, ()) if names is None else _names(folder / names, labels)
     classes = pd.DataFrame({"label": labels, "name": [known.get(label, label) for label in labels]})
     boxes = table[["image_id", "label"]].assign(
         xmin=np.float32(0), xmax=np.float32(1), ymin=np.float32(0), ymax=np.float32(1), is_group_of=False
     )
-    release = Release(table.assign(rotation=np.int16(0))[IMAGE_COLUMNS], boxes[BOX_COLUMNS], classes)
+    images = table.assign(rotation=np.int16(0))[IMAGE_COLUMNS]
+    release = Release(
+        images, boxes[BOX_COLUMNS], classes, others, notes=links_note(links) + said + _left(empty, loose)
+    )
     check_release(release, folder)
     return release
 
@@ -73,19 +89,53 @@ def read_release(folder: str | Path, *, train: str, test: str, names: str | None
 def _folders(folder: Path) -> list[os.DirEntry[str]]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist; a folder with one folder of photos per class is expected")
-    folders = (entry for entry in os.scandir(folder) if entry.is_dir() and not is_litter(entry.name))
-    return sorted(folders, key=lambda entry: entry.name)
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    folders = [entry for entry in entries if entry.is_dir() and not is_litter(entry.name)]
+    if not folders:
+        photos = sum(is_photo(entry.name) for entry in entries)
+        raise BadFileError(
+            f"{folder} has no class folders, and {photos:,} photos lie in it: sort them into a folder for each class"
+            " (docs/data.md says how for ImageNet's validation photos)"
+        )
+    for entry in folders:
+        if not is_text(entry.name):
+            raise BadFileError(f"{folder}: the name of the folder {entry.name!r} is not UTF-8: rename it")
+        if not entry.name.strip():
+            raise BadFileError(f"{folder}: the name of the folder {entry.name!r} is blank: rename it after its class")
+    return folders
 
 
-def _photos(folder: os.DirEntry[str]) -> list[str]:
-    """The photos of a class by their paths below its folder, sorted."""
-    found = []
-    for place, names in walk(folder.path):
-        photos = (name for name in names if name.lower().endswith(SUFFIXES) and not is_litter(name))
-        found += [(place / name).relative_to(folder.path).as_posix() for name in photos]
-    return sorted(found)
+def _photos(folder: os.DirEntry[str]) -> tuple[list[str], int]:
+    """The photos of a class by their paths below its folder, sorted, and how many more are links to them."""
+    return once(folder.path, sorted(filter(is_photo, paths_below(folder.path))))
 
 
-def _names(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return {label: name.strip() for label, _, name in (line.partition(" ") for line in lines if line.strip())}
+def _loose(place: str, folder: Path) -> list[str]:
+    """The photos that lie beside the class folders of a split, by their paths."""
+    names = sorted(entry.name for entry in os.scandir(folder / place) if not entry.is_dir())
+    return [f"{place}/{name}" for name in names if is_photo(name)]
+
+
+def _left(empty: list[str], loose: list[str]) -> tuple[str, ...]:
+    """Name the first class folders without a photo, and photos in no class folder; nothing of what there is not."""
+    kinds = (("Class folders without a photo", empty), ("Photos beside the class folders, which are left out", loose))
+    return tuple(f"{what}: {len(names):,}, the first: {', '.join(names[:3])}." for what, names in kinds if names)
+
+
+def _names(path: Path, labels: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The names of classes by their folders, and what folders have none, in words."""
+    names: dict[str, str] = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        label, name = (*line.split(maxsplit=1), "", "")[:2]
+        if name and names.setdefault(label, name.strip()) != name.strip():
+            raise BadFileError(
+                f"{path}, line {number}: {label} is named {name.strip()} here and {names[label]} before"
+            )
+    unnamed = [label for label in labels if label not in names]
+    if len(unnamed) > (1 - LEAST_MATCHED) * len(labels):
+        raise BadFileError(
+            f"{path} names {len(labels) - len(unnamed):,} of {len(labels):,} class folders, and not"
+            f" {', '.join(unnamed[:3])}: each line must be a folder's name, a blank and the name of its class"
+        )
+    done = "The others are named like their folders, the first"
+    return names, unmatched_note(path, len(labels), "class folders have a name in it", unnamed, done)

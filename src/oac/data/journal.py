@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from oac.atomic import DiskFullError
+from oac.data.decode import Photo
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Entry:
-    """How a photo ended: its place among the prepared bytes, or why it is missing."""
+    """How a photo ended: its place among the prepared bytes and what its source's file was, or why it is missing."""
 
     offset: int = 0
     bytes: int = 0
     sha256: str = ""
     width: int = 0
     height: int = 0
+    source_sha256: str = ""
+    source_width: int = 0
+    source_height: int = 0
     reason: str = ""
 
 
@@ -113,11 +117,13 @@ class Journal:
         self.entries[row] = entry
         return True
 
-    def add(self, row: Row, data: bytes, width: int, height: int) -> None:
-        """Record a prepared photo."""
-        entry = Entry(self._end, len(data), hashlib.sha256(data).hexdigest(), width, height)
-        self._append(self._photos, data)
-        self._end += len(data)
+    def add(self, row: Row, photo: Photo, source_sha256: str) -> None:
+        """Record a prepared photo; source_sha256: of the bytes that it was made from."""
+        size = (photo.width, photo.height)
+        sha256 = hashlib.sha256(photo.data).hexdigest()
+        entry = Entry(self._end, len(photo.data), sha256, *size, source_sha256, *photo.source_size)
+        self._append(self._photos, photo.data)
+        self._end += len(photo.data)
         self._write(row, entry)
 
     def add_missing(self, row: Row, reason: str, *, final: bool) -> None:

@@ -88,7 +88,8 @@ def fetch_annotation(name: str, base: str, target: str | Path, *, verify: bool) 
     """Write the file `name` (as `openimages` calls it) to `target`, from the official address or another one.
 
     base: an address (http, https, file) or a folder. The file is looked for where the official address has it and
-    under its plain name, there first at BASE and last elsewhere. verify: compare bytes and md5 with those published.
+    under its plain name, there first at BASE and last elsewhere. verify: compare bytes and md5 with those published;
+    without it a file packed by gzip, of a further suffix .gz, does too.
 
     Raises DownloadError: GoneError, naming both places, where it is in neither.
     """
@@ -96,7 +97,9 @@ def fetch_annotation(name: str, base: str, target: str | Path, *, verify: bool) 
     known = FILES[name]
     places = [known.place, name] if base == BASE else [name, known.place]
     expected = {"bytes": known.bytes, "md5": known.md5} if verify else {}
-    for place in places:
+    # A mirror may have them packed by gzip, where sizes and md5 are others; readers unpack what is.
+    packed = [] if verify else [f"{place}.gz" for place in places]
+    for place in places + packed:
         try:
             fetch(f"{base}/{place}", target, **expected)  # type: ignore[arg-type]
             return

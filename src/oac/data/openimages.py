@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,7 @@ from oac.data.tables import (
     check_release,
     check_unique,
 )
+from oac.user_files import open_bytes, open_text, reading
 
 CLASSES_FILE = "class-descriptions-boxable.csv"
 
@@ -129,7 +130,7 @@ def rotate_boxes(boxes: np.ndarray, rotation: np.ndarray | int) -> np.ndarray:
 
 def read_classes(path: Path) -> pd.DataFrame:
     """The class list (label, name); V4 files have no header, later ones name the columns variously."""
-    with open(_existing(path), newline="", encoding="utf-8") as file:
+    with open_text(_existing(path)) as file:
         rows = [row for row in csv.reader(file) if row]
     if rows and not rows[0][0].startswith("/"):
         rows = rows[1:]
@@ -146,6 +147,9 @@ def _check_splits(splits: Sequence[str]) -> None:
 
 
 def _existing(path: Path) -> Path:
+    packed = path.with_name(path.name + ".gz")
+    if not path.is_file() and packed.is_file():
+        return packed
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; a release folder holds {CLASSES_FILE} and, for each split, "
@@ -156,25 +160,38 @@ def _existing(path: Path) -> Path:
 
 def _read_csv(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
     """The named columns of a CSV file, in the order of `types`."""
-    try:
-        with open(_existing(path), encoding="utf-8-sig") as file:
-            header = next(csv.reader([file.readline()]), [])
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from error
+    path = _existing(path)
+    with open_text(path) as file:
+        header = next(csv.reader([file.readline()]), [])
     check_columns(header, [name for name in types if name not in _OPTIONAL], path)
     types = {name: kind for name, kind in types.items() if name in header}
-    try:
-        return pyarrow.csv.read_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(block_size=16 << 20),
-            # Titles of photos may hold anything, line breaks included, inside quotes.
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values="Title" in header),
-            convert_options=pyarrow.csv.ConvertOptions(
-                include_columns=list(types), column_types=types, null_values=["", "nan", "NaN"]
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: {error}") from error
+    with reading(path):
+        return _parse(path, types, header)
+
+
+def _parse(path: Path, types: dict[str, pa.DataType], header: list[str]) -> pa.Table:
+    """Read columns; flags that a program wrote with decimals (1.0) take more memory, so they are the second try."""
+    with open_bytes(path) as file:
+        try:
+            return _table(file, types, header)
+        except pa.ArrowInvalid:
+            if pa.int8() not in types.values():
+                raise
+    with open_bytes(path) as file:
+        wide = {name: pa.float32() if kind == pa.int8() else kind for name, kind in types.items()}
+        return _table(file, wide, header)
+
+
+def _table(file: BinaryIO, types: dict[str, pa.DataType], header: list[str]) -> pa.Table:
+    return pyarrow.csv.read_csv(
+        file,
+        read_options=pyarrow.csv.ReadOptions(block_size=16 << 20),
+        # Titles of photos may hold anything, line breaks included, inside quotes.
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values="Title" in header),
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=list(types), column_types=types, null_values=["", "nan", "NaN"]
+        ),
+    )
 
 
 def read_images(folder: Path, split: str) -> pd.DataFrame:

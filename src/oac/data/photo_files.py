@@ -1,12 +1,42 @@
-"""Files of photos: ids as short as can be, and their sizes, which tell of most changes."""
+"""Files of photos: their paths and names, ids as short as can be, and sizes and times, which tell of changes."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from oac.data.decode import suffixes
+
+# Folders that desktops, archives and file systems make beside what is kept.
+LITTER = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+
+
+def plain_path(path: str) -> str:
+    """A path as written in a user's file, with slashes, and without blanks around it or parts that lead nowhere (./).
+
+    One that is absolute or leads upwards stays so, for `check_release` to refuse.
+    """
+    path = path.strip().replace("\\", "/")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return "/" * path.startswith("/") + "/".join(parts)
+
+
+def is_photo(path: str) -> bool:
+    """Whether a file is a photo by its name, and the name can stand in a table."""
+    name = path.rpartition("/")[2]
+    return name.lower().endswith(suffixes()) and not is_litter(name) and is_text(path)
+
+
+def is_text(path: str) -> bool:
+    """Whether a path is text: a file system allows any bytes."""
+    try:
+        return bool(path.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def short_ids(paths: Sequence[str], names: Sequence[str] | None = None) -> list[str]:
@@ -31,10 +61,10 @@ def short_ids(paths: Sequence[str], names: Sequence[str] | None = None) -> list[
 def walk(folder: str | Path) -> Iterator[tuple[Path, list[str]]]:
     """Each folder at any depth below one, linked folders too, and the names of the files in it, sorted.
 
-    What a desktop or an editor leaves is passed over.
+    What a desktop or an editor leaves is passed over. Raises OSError, naming it, for a folder that cannot be read.
     """
     seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:  # links can lead round in a circle
             folders.clear()
@@ -44,17 +74,61 @@ def walk(folder: str | Path) -> Iterator[tuple[Path, list[str]]]:
         yield Path(place), sorted(names)
 
 
-def is_litter(name: str) -> bool:
-    """Whether a name is of what a desktop or an editor leaves: ._photo.jpg, .ipynb_checkpoints, @eaDir."""
-    return name.startswith((".", "@eaDir"))
-
-
-def size(path: Path) -> str:
-    """The size of a file as text; a link that leads nowhere has none."""
-    return str(path.stat().st_size) if path.is_file() else "absent"
-
-
-def sizes(folder: Path) -> Iterator[str]:
-    """Path and size of each file at any depth below a folder, sorted; nothing where there is no folder."""
+def paths_below(folder: str | Path) -> Iterator[str]:
+    """The paths of all files that `walk` finds, relative to the folder, with slashes."""
     for place, names in walk(folder):
-        yield from (f"{(place / name).relative_to(folder).as_posix()}\t{size(place / name)}" for name in names)
+        below = place.relative_to(folder).as_posix()
+        yield from names if below == "." else (f"{below}/{name}" for name in names)
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def once(folder: str | Path, paths: Sequence[str]) -> tuple[list[str], int]:
+    """Paths below a folder without those that are links to another of them, and how many those are.
+
+    Of several links to a file that is not among them the first stays.
+    """
+    links = {path for path in paths if os.path.islink(f"{folder}/{path}")}
+    if not links:
+        return list(paths), 0
+    first: dict[str, str] = {}
+    for path in sorted(paths, key=lambda path: path in links):
+        first.setdefault(os.path.realpath(f"{folder}/{path}"), path)
+    kept = set(first.values())
+    return [path for path in paths if path in kept], len(paths) - len(kept)
+
+
+def links_note(count: int) -> tuple[str, ...]:
+    """Say how many links `once` left out; nothing without."""
+    return (
+        (f"Links to other photos of the folder, left out so that each photo counts once: {count:,}.",)
+        if count
+        else ()
+    )
+
+
+def is_litter(name: str) -> bool:
+    """Whether a name is of what a desktop or an editor leaves: ._photo.jpg, .ipynb_checkpoints, @eaDir, LITTER."""
+    return name.startswith((".", "@eaDir")) or name in LITTER
+
+
+def file_state(path: str | Path) -> str:
+    """The size of a file and its time in nanoseconds, as text; a link that leads nowhere has none.
+
+    The time tells of a photo that was replaced by one of as many bytes, and of an older file put back.
+    """
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # the latter of a name that no file can have
+        return "absent"
+    if not stat.S_ISREG(found.st_mode):
+        return "absent"
+    return f"{found.st_size}\t{found.st_mtime_ns}"
+
+
+def file_states(folder: Path) -> Iterator[str]:
+    """Path and state of each file at any depth below a folder, sorted; nothing where there is no folder."""
+    yield from (f"{path}\t{file_state(f'{folder}/{path}')}" for path in paths_below(folder))

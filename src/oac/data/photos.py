@@ -11,43 +11,43 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
-from oac.csv_tables import read_text_table
-from oac.data.decode import FORMATS
-from oac.data.photo_files import is_litter, size, walk
+from oac.csv_tables import read_user_table
+from oac.data.decode import FORMATS, HEIC_IS_READ, HEIC_SUFFIXES
+from oac.data.photo_files import file_state, is_photo, links_note, once, paths_below, plain_path
 from oac.data.tables import (
     BOX_COLUMNS,
     IMAGE_COLUMNS,
+    LEAST_MATCHED,
     Release,
     check_columns,
+    check_constant,
     check_filled,
     check_known,
     read_choices,
+    unmatched_note,
 )
 
 
-def find(folder: str | Path) -> tuple[list[str], list[str]]:
+def find(folder: str | Path) -> tuple[list[str], list[str], int]:
     """The photos at any depth below a folder, by their names, and the other files: paths below it, sorted.
 
-    Files in folders that a desktop leaves (@eaDir, .thumbnails) are neither.
+    Files in folders that a desktop leaves (@eaDir, .thumbnails) are neither. The third value is how many links to
+    other photos are left out.
 
     Raises FileNotFoundError where there is no folder, ValueError where it holds no photo.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder: name one with photos in it")
-    suffixes = tuple(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
     photos: list[str] = []
     others: list[str] = []
-    for place, names in walk(folder):
-        for name in names:
-            path = (place / name).relative_to(folder).as_posix()
-            is_photo = name.lower().endswith(suffixes) and not is_litter(name) and _is_text(path)
-            (photos if is_photo else others).append(path)
+    for path in paths_below(folder):
+        (photos if is_photo(path) else others).append(path)
     if not photos:
         raise ValueError(f"{folder} holds no photo at any depth ({', '.join(FORMATS)}); other files: {len(others):,}")
-    return sorted(photos), sorted(others)
+    photos, links = once(folder, sorted(photos))
+    return photos, sorted(others), links
 
 
 def files(folder: str | Path, *, labels: str | None = None) -> list[str]:
@@ -56,10 +56,11 @@ def files(folder: str | Path, *, labels: str | None = None) -> list[str]:
 
 
 def state(folder: str | Path, **_: object) -> Iterator[str]:
-    """Path, size and time of each photo."""
-    for name in find(folder)[0]:
-        path = Path(folder, name)
-        yield f"{name}\t{size(path)}\t{path.stat().st_mtime_ns if path.is_file() else 0}"
+    """Path, size and time of each photo, and where there is one in HEIC, whether that is read."""
+    names = find(folder)[0]
+    if any(name.lower().endswith(HEIC_SUFFIXES) for name in names):
+        yield f"HEIC is read: {HEIC_IS_READ}"
+    yield from (f"{name}\t{file_state(Path(folder, name))}" for name in names)
 
 
 def most_photos(folder: str | Path, *, labels: str | None = None) -> dict[str, int]:
@@ -73,16 +74,26 @@ def read_release(folder: str | Path, *, labels: str | None = None) -> Release:
 
     labels: a CSV file with a line for each photo and label: image_id (the photo's path below the folder), label and
     split (train or test); without the last column a fifth of the photos, told by their ids, is test. Each label has a
-    box that is the whole photo, as those of ImageNet.
+    box that is the whole photo, as those of ImageNet. Photos without a label, and up to 1 - LEAST_MATCHED of the
+    labelled photos that are not in the folder, are left out and counted.
 
     Raises as `find` does, and ValueError, naming file and line, for labels that are wrong.
     """
-    paths, others = find(folder)
+    paths, others, links = find(folder)
     images = pd.DataFrame({"image_id": paths, "split": "train", "path": paths, "rotation": 0})
     images = images.astype({"rotation": "int16"})[IMAGE_COLUMNS]
     table = pd.DataFrame(columns=["image_id", "label"], dtype="str")
+    notes = links_note(links)
     if labels:
-        table = _read_labels(Path(labels), pd.Index(paths), folder)
+        table, unmatched = _read_labels(Path(labels), pd.Index(paths), folder)
+        left = images["image_id"][~images["image_id"].isin(table["image_id"])].tolist()
+        notes += unmatched + unmatched_note(
+            labels,
+            len(paths),
+            "photos of the folder have a label in it",
+            left,
+            "Those without are left out, the first",
+        )
         splits = dict(zip(table["image_id"], table["split"], strict=True))
         images = images[images["image_id"].isin(splits)].reset_index(drop=True)
         images["split"] = images["image_id"].map(splits)
@@ -91,40 +102,34 @@ def read_release(folder: str | Path, *, labels: str | None = None) -> Release:
     boxes = boxes.astype(dict.fromkeys(corners, "float32") | {"is_group_of": "bool"})[BOX_COLUMNS]
     names = sorted(set(table["label"]))
     classes = pd.DataFrame({"label": names, "name": names}, dtype="str")
-    return Release(images, boxes, classes, len(others))
+    return Release(images, boxes, classes, len(others), notes=notes)
 
 
-def _read_labels(path: Path, known: pd.Index, folder: str | Path) -> pd.DataFrame:
-    """Read a file of labels: image_id, label, split, each photo and label once."""
+def _read_labels(path: Path, known: pd.Index, folder: str | Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read a file of labels: image_id, label, split, each photo and label once; and what was left out, in words."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; a CSV file with the columns image_id and label is expected")
-    table = read_text_table(path)
+    table = read_user_table(path)
     check_columns(list(table.columns), ("image_id", "label"), path)
     if table.empty:
         raise ValueError(f"{path} has no line of a label")
-    for name in ("image_id", "label"):
-        table[name] = table[name].str.strip()
-    table["image_id"] = table["image_id"].str.replace("\\", "/").str.replace(r"^(\./)+", "", regex=True)
+    table["image_id"] = table["image_id"].map(plain_path)
     check_filled(table, ["image_id", "label"], path)
-    check_known(table["image_id"], known, "photo", path, folder)
+    ids = table["image_id"].drop_duplicates()
+    unmatched = ids[~ids.isin(known)].tolist()
+    if len(unmatched) > (1 - LEAST_MATCHED) * len(ids):
+        check_known(table["image_id"], known, "photo", path, folder)
+    table = table[table["image_id"].isin(known)]
     if "split" in table:
         read_choices(table, "split", {"train": "train", "test": "test"}, "split must be train or test", path)
-        several = table.groupby("image_id")["split"].nunique()
-        if (several > 1).any():
-            raise ValueError(f"{path}: photo {several.idxmax()} is in train and in test: leave it in one of them")
+        check_constant(table, "image_id", "split", path)
     else:
         table["split"] = ["test" if _is_test(name) else "train" for name in table["image_id"]]
-    return table.drop_duplicates(["image_id", "label"], ignore_index=True)
+    done = "The others are left out, the first"
+    note = unmatched_note(path, len(ids), "photos that it labels are in the folder", unmatched, done)
+    return table.drop_duplicates(["image_id", "label"], ignore_index=True), note
 
 
 def _is_test(image_id: str) -> bool:
     """Whether a photo is of the fifth that is tested on, whatever other photos there are."""
     return hashlib.sha256(image_id.encode()).digest()[0] % 5 == 0
-
-
-def _is_text(path: str) -> bool:
-    """Whether a path can stand in a table; a file system allows any bytes in names."""
-    try:
-        return bool(path.encode())
-    except UnicodeEncodeError:
-        return False

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from oac.data.bad_boxes import BadBoxes, Rule
+from oac.data import photo_sizes
+from oac.data.bad_boxes import MOST_BAD, BadBoxes, Rule
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, SPLITS, Release, positions
 
 
@@ -43,7 +44,7 @@ class Options:
     max_test_images: int | None = None
     seed: int = 0
     bad_boxes: Rule = "clip"
-    max_bad_boxes: float = 0.05
+    max_bad_boxes: float = MOST_BAD
 
     def __post_init__(self) -> None:
         for name in ("min_classes_per_image", "min_images_per_class", "max_images", "max_test_images"):
@@ -61,9 +62,10 @@ class Options:
 class Subset:
     """The chosen part of a release.
 
-    images: IMAGE_COLUMNS, sorted by split and image_id. classes: label, name, train_images, train_boxes; the row is
-    the class index. steps: one dict per split and step, with the keys split, step, images, classes, boxes (what was
-    left after the step). bad_boxes: what was done to boxes before.
+    images: IMAGE_COLUMNS, sorted by split and image_id; of a source with boxes in pixels also width and height of the
+    photo as stored, by its header or else by its annotation, 0 where neither says. classes: label, name,
+    train_images, train_boxes; the row is the class index. steps: one dict per split and step, with the keys split,
+    step, images, classes, boxes (what was left after the step). bad_boxes: what was done to boxes before.
     """
 
     images: pd.DataFrame
@@ -76,9 +78,22 @@ class Subset:
     bad_boxes: BadBoxes
 
     @property
+    def size_differences(self) -> dict[str, Any] | None:
+        """What `photo_sizes.differences` counts of the whole source; None where there is nothing to compare."""
+        release = self._release
+        if release.sizes is None or release.own_sizes is None:
+            return None
+        return photo_sizes.differences(release.images["path"].tolist(), release.sizes, release.own_sizes)
+
+    @property
     def other_files(self) -> int:
         """Files of the source that are no photos by their names."""
         return self._release.other_files
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the source's files, in sentences."""
+        return self._release.notes
 
     @property
     def boxes(self) -> pd.DataFrame:
@@ -230,7 +245,11 @@ class Selection:
         if (place[1:] < place[:-1]).any():
             by_place = np.argsort(place, kind="stable")
             rows, place = rows[by_place], place[by_place]
-        images = release.images[IMAGE_COLUMNS].iloc[order].reset_index(drop=True)
+        images = release.images[IMAGE_COLUMNS]
+        if release.sizes is not None and release.own_sizes is not None:
+            known = np.where(release.own_sizes > 0, release.own_sizes, release.sizes).round().astype(np.int32)
+            images = images.assign(width=known[:, 0], height=known[:, 1])
+        images = images.iloc[order].reset_index(drop=True)
         number = (np.cumsum(chosen) - 1).astype(np.int16 if len(chosen) < 2**15 else np.int32)
         label = number[self.label[rows]]
         return Subset(images, classes.reset_index(drop=True), self.steps, release, rows, place, label, self.bad_boxes)

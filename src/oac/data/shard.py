@@ -5,16 +5,17 @@ A job can be killed at any moment and goes on without fetching again what it has
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from oac.data.web import Folder, Server, open_source
 from oac.progress import track
 
 INDEX_COLUMNS = ["image_id", "offset", "bytes", "sha256", "width", "height"]
+SOURCE_COLUMNS = ["source_sha256", "source_width", "source_height"]  # of the file that a photo was made from
 MISSING_COLUMNS = ["image_id", "path", "reason"]
 # A photo that does not decode may have been cut by a server that did not say how long it is.
 DAMAGED_RETRIES = 1
@@ -46,6 +48,7 @@ def write_shard(
     *,
     long_side: int = 512,
     quality: int = 90,
+    exif: bool = False,
     max_missing_share: float = 0.02,
     connections: int = 16,
     threads: int | None = None,
@@ -54,11 +57,12 @@ def write_shard(
     """Bring the photos of a shard into the form of the store (see decode.prepare) and write its three files.
 
     photos: rows of image_id, path, rotation, kept in their order. base: a folder or a file://, http(s)://
-    address that the paths are relative to. connections: requests in flight. threads: photos decoded at a time, by
-    default as many as there are cores. timeout: seconds without a byte. The same photos give the same bytes,
-    whatever these three are.
+    address that the paths are relative to. exif: photos are turned by their EXIF orientation. connections: requests
+    in flight. threads: photos decoded at a time, by default as many as there are cores. timeout: seconds without a
+    byte. The same photos give the same bytes, whatever these three are.
 
-    A photo that cannot be fetched or decoded is listed in the missing file with the reason. Raises
+    A photo that cannot be fetched or decoded is listed in the missing file with the reason, and so are photos of a
+    server that have the same bytes: a picture in place of those that are gone. Raises
     TooManyMissingError as soon as more than `max_missing_share` of the shard are; then no file is written, the
     photos that were good are kept for the next attempt, and the others are asked for again. What an earlier attempt
     did counts only where it had the same base: another place may have other photos under the same paths.
@@ -66,20 +70,23 @@ def write_shard(
     columns = (photos[name].tolist() for name in ("image_id", "path", "rotation"))
     rows = [Row(*values) for values in zip(*columns, strict=True)]
     source = open_source(base, connections=connections, timeout=timeout)
-    form = {"base": str(base).rstrip("/"), "long_side": long_side, "quality": quality}
-    with Journal(Path(tar_path), form) as journal:
-        job = _Job(source, journal, long_side, quality, threading.Semaphore(threads or len(os.sched_getaffinity(0))))
+    form = {"long_side": long_side, "quality": quality, "exif": exif}
+    with Journal(Path(tar_path), {"base": str(base).rstrip("/")} | form) as journal:
+        job = _Job(source, journal, form, threading.Semaphore(threads or len(os.sched_getaffinity(0))))
         todo = [row for row in rows if row not in journal.entries]
         # An earlier attempt may have been allowed more.
         _check_missing(journal, rows, max_missing_share)
         try:
             # Of the threads most wait for the network or for their turn to decode.
             for row, result in track(_as_they_end(job, todo, 2 * connections), len(todo), journal.shard):
-                if isinstance(result, Photo):
-                    journal.add(row, result.data, result.width, result.height)
-                else:
+                if isinstance(result, _Missing):
                     journal.add_missing(row, result.reason, final=result.final)
                     _check_missing(journal, rows, max_missing_share)
+                else:
+                    journal.add(row, *result)
+            if isinstance(source, Server):
+                _leave_out_placeholders(journal, rows)
+                _check_missing(journal, rows, max_missing_share)
         finally:
             source.close()
         # The index is renamed last: where it stands, the shard is whole.
@@ -97,17 +104,19 @@ class _Missing:
     final: bool
 
 
+Result = tuple[Photo, str] | _Missing  # a photo with the SHA-256 of the bytes that it was made from
+
+
 @dataclass(frozen=True)
 class _Job:
     """Fetches and prepares one photo; called by many threads."""
 
     source: Folder | Server
     journal: Journal
-    long_side: int
-    quality: int
+    form: dict[str, Any]
     decoding: threading.Semaphore
 
-    def __call__(self, row: Row) -> Photo | _Missing:
+    def __call__(self, row: Row) -> Result:
         data = self.journal.fetched(row)
         attempts = DAMAGED_RETRIES + (data is not None)
         while True:
@@ -117,7 +126,8 @@ class _Job:
                     if isinstance(self.source, Server):
                         self.journal.keep_fetched(row, data)
                 with self.decoding:
-                    return prepare(data, rotation=int(row.rotation), long_side=self.long_side, quality=self.quality)
+                    photo = prepare(data, rotation=int(row.rotation), **self.form)
+                    return photo, hashlib.sha256(data).hexdigest()
             except GoneError as error:
                 return _Missing(str(error), final=True)
             except DownloadError as error:
@@ -129,12 +139,10 @@ class _Job:
                 attempts, data = attempts - 1, None
 
 
-def _as_they_end(
-    job: Callable[[Row], Photo | _Missing], rows: list[Row], threads: int
-) -> Iterator[tuple[Row, Photo | _Missing]]:
+def _as_they_end(job: Callable[[Row], Result], rows: list[Row], threads: int) -> Iterator[tuple[Row, Result]]:
     """Yield rows and their results as they come, with few of them in memory at a time."""
     pool, left = ThreadPoolExecutor(threads), iter(rows)
-    pending: dict[Future[Photo | _Missing], Row] = {pool.submit(job, row): row for row in islice(left, threads)}
+    pending: dict[Future[Result], Row] = {pool.submit(job, row): row for row in islice(left, threads)}
     try:
         while pending:
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
@@ -158,21 +166,47 @@ def _check_missing(journal: Journal, rows: list[Row], share: float) -> None:
         )
 
 
+def _leave_out_placeholders(journal: Journal, rows: list[Row]) -> None:
+    hashes = [journal.entries[row].source_sha256 for row in rows]
+    for row, reason in zip(rows, repeated([row.image_id for row in rows], hashes), strict=True):
+        if reason:
+            journal.add_missing(row, reason, final=True)
+
+
+def repeated(image_ids: Sequence[str], hashes: Sequence[str]) -> list[str]:
+    """For each photo why it is none, "" where it is one: other photos of a server have the bytes of its file.
+
+    hashes: of the files, "" where there is none. A server can answer with a picture that says "not available", and of
+    two photos with the same bytes nothing tells which of them it is.
+    """
+    of_hash: dict[str, list[str]] = {}
+    for image_id, value in zip(image_ids, hashes, strict=True):
+        of_hash.setdefault(value, []).append(image_id)
+    ids = [of_hash[value] if value else [] for value in hashes]
+    return [
+        f"placeholder: the server sent the same bytes for {len(same):,} photos, {same[0]} and {same[1]} among them"
+        if len(same) > 1
+        else ""
+        for same in ids
+    ]
+
+
 def _pack(rows: list[Row], journal: Journal, tar: Path, index: Path) -> None:
     """Write the prepared photos in the order of the rows, and where they lie."""
-    places: list[tuple[str, int, int, str, int, int]] = []
+    places, columns = [], INDEX_COLUMNS + SOURCE_COLUMNS
     with open(tar, "wb") as file:
         for row in rows:
             entry = journal.entries[row]
             if not entry.reason:
                 offset = append_member(file, member_name(row.image_id), journal.read(entry))
-                places.append((row.image_id, offset, entry.bytes, entry.sha256, entry.width, entry.height))
+                values = asdict(entry) | {"image_id": row.image_id, "offset": offset}
+                places.append([values[name] for name in columns])
         # Two empty blocks end an archive; tar pads to whole records.
         file.write(bytes(2 * _BLOCK))
         file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
-    pd.DataFrame(places, columns=INDEX_COLUMNS).astype(
-        {"image_id": "str", "sha256": "str", "offset": np.int64}
-        | dict.fromkeys(("bytes", "width", "height"), np.int32)
+    pd.DataFrame(places, columns=columns).astype(
+        {"image_id": "str", "sha256": "str", "source_sha256": "str", "offset": np.int64}
+        | dict.fromkeys(("bytes", "width", "height", "source_width", "source_height"), np.int32)
     ).to_parquet(index, index=False)
 
 

@@ -20,8 +20,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from oac.data import authors, official, openimages
+from oac.data import authors, official, openimages, photo_sizes
+from oac.data.photo_files import file_state
 from oac.data.tables import Release
+from oac.data.web import is_server
+from oac.user_files import BadFileError, reading
 
 DOWNLOADED = ("synthetic", "openimages")  # read from annotation files under their official names
 PHOTOS_PER_SHARD, MOST_SHARDS = 1000, 999  # where a study does not say how many shards it has
@@ -71,16 +74,21 @@ def shards(data: Mapping[str, Any]) -> dict[str, int]:
 def fingerprint(data: Mapping[str, Any]) -> str | None:
     """A hash of what a source in a folder is made of; None of others, and where the folder is not there.
 
-    The folder's own place is no part of it, so a data set may be moved.
+    The folder's own place is no part of it, so a data set may be moved. Sizes and times of files are.
     """
-    if data["source"] in (*DOWNLOADED, "dicts") or not Path(folder := local_folder(data["location"])).is_dir():
+    if data["source"] in DOWNLOADED or not Path(folder := local_folder(data["location"])).is_dir():
         return None
-    return _fingerprint(data["source"], folder, json.dumps(_options(data), sort_keys=True))
+    options = json.dumps(_options(data), sort_keys=True)
+    return _fingerprint(data["source"], folder, options, tuple(local_files(data)))
 
 
 @functools.cache
-def _fingerprint(source: str, folder: str, options: str) -> str:
-    text = "\n".join(_module(source).state(folder, **json.loads(options)))
+def _fingerprint(source: str, folder: str, options: str, files: tuple[str, ...]) -> str:
+    # Snakemake sees newer files only, not older ones put in place. A folder's time tells of litter too.
+    lines = [file_state(file) for file in files if not Path(file).is_dir()]
+    if source != "dicts":
+        lines += _module(source).state(folder, **json.loads(options))
+    text = "\n".join(lines)
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
@@ -91,10 +99,10 @@ def _most_photos(source: str, folder: str, options: str) -> dict[str, int]:
 
 
 def _options(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a study's source. Source photos has one at most, and `photos` is a key of its own."""
+    """The options of a study's source. Photos have one at most, and `photos` is a key of its own; dicts have none."""
     if data["source"] == "photos":
         return {"labels": data["labels"]} if "labels" in data else {}
-    return dict(data[data["source"]])
+    return {} if data["source"] == "dicts" else dict(data[data["source"]])
 
 
 def local_folder(address: str) -> str:
@@ -123,18 +131,36 @@ def is_verified(data: Mapping[str, Any]) -> bool:
     return data.get("verify", data["source"] != "synthetic" and annotations_address(data) == official.BASE)
 
 
-def read(options: Mapping[str, Any], location: str, release: Path) -> Release:
+def read(options: Mapping[str, Any], location: str, release: Path, photos: str) -> Release:
     """Read a study's source.
 
     options: `source`, the options of that source under its name, and `shards`, whose keys are the splits. location:
-    where a source that lies in a folder lies. release: folder of the downloaded annotation files.
+    where a source that lies in a folder lies. release: folder of the downloaded annotation files. photos: folder or
+    address of the photos; boxes in pixels become shares of the sizes that the photos of a folder have. Raises as the
+    source does, and BadFileError where a split has no photo.
     """
-    source = options["source"]
-    if source in DOWNLOADED:
-        return openimages.read_release(release, list(options["shards"]))
-    if source == "dicts":
-        return authors.read_release(Path(local_folder(location)), release)
-    return _module(source).read_release(Path(local_folder(location)), **_options(options))
+    source, folder = options["source"], Path(local_folder(location))
+    place = release if source in DOWNLOADED else folder
+    with reading(place):
+        if source in DOWNLOADED:
+            found = openimages.read_release(release, list(options["shards"]))
+        elif source == "dicts":
+            found = authors.read_release(folder, release)
+        else:
+            found = _module(source).read_release(folder, **_options(options))
+    there = set(found.images["split"])
+    if absent := [split for split in options["shards"] if split not in there]:
+        raise BadFileError(
+            f"{place}: the data set has no photos of the split {absent[0]}, only of"
+            f" {', '.join(sorted(there)) or 'none'}: name some in its files, or remove data.store.shards.{absent[0]}"
+            " if nothing needs it"
+        )
+    if photo_sizes.are_shares(found):
+        raise BadFileError(
+            f"{place}: no corner of a box is above 1, and source {source} takes pixels: multiply corners by the width"
+            " and height of their photos"
+        )
+    return photo_sizes.scaled(found, None if is_server(photos) else Path(local_folder(photos)))
 
 
 def _module(source: str) -> ModuleType:

@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from oac.data.bad_boxes import BadBoxes, mend
+from oac.data.bad_boxes import EXAMPLES, BadBoxes, mend
 from oac.data.selection import EmptySubsetError, Options, Selection, Subset
 from oac.data.tables import IMAGE_COLUMNS, SPLITS, Release
 
-__all__ = ["EmptySubsetError", "Options", "Subset", "assign_shards", "select"]
+__all__ = ["EmptySubsetError", "Options", "Subset", "assign_shards", "check_one_label", "check_scorable", "select"]
 
 
 def select(release: Release, **options: Any) -> Subset:
@@ -111,6 +111,37 @@ def _sample(work: Selection, split: str, count: int | None, seed: int) -> None:
     if count is not None:
         work.keep_images(split, work.sample(split, count, seed))
         work.record(split, f"sample of at most {count} images")
+
+
+def check_scorable(subset: Subset) -> None:
+    """Raise ValueError where no class has an average precision, which takes a test image with it and one without."""
+    images = subset.images.loc[subset.images["split"] == "test", "image_id"]
+    if images.empty:
+        return
+    shown = [part.loc[part["image_id"].isin(images), ["image_id", "label"]] for part in subset.box_parts()]
+    counts = pd.concat(shown).drop_duplicates()["label"].value_counts()
+    if not (counts < len(images)).any():
+        raise ValueError(
+            f"every class is shown by all of the {len(images):,} test images or by none of them, so that there is no"
+            " average precision: take other images for test, or more of them"
+        )
+
+
+def check_one_label(subset: Subset, key: str) -> None:
+    """Raise ValueError where a photo has no label or several, which `key` of the study file asks for.
+
+    Such a key of a method asks it of train alone, the probe's of all splits.
+    """
+    images = subset.images if key.startswith("probe.") else subset.images[subset.images["split"] == "train"]
+    pairs = pd.concat([part[["image_id", "label"]].drop_duplicates() for part in subset.box_parts()])
+    counts = images["image_id"].map(pairs.drop_duplicates()["image_id"].value_counts()).fillna(0).astype(int)
+    if (wrong := images.assign(labels=counts)[counts != 1]).empty:
+        return
+    first = "; ".join(f"{row.image_id} of {row.split} has {row.labels}" for row in wrong[:EXAMPLES].itertuples())
+    raise ValueError(
+        f"{key} is single_label, but {len(wrong):,} of {len(images):,} photos do not have exactly one label: {first}."
+        f" Leave {key} out, or correct the labels of these photos"
+    )
 
 
 def assign_shards(images: pd.DataFrame, photos_per_shard: int = 1000) -> pd.DataFrame:

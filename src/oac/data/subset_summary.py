@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from oac.data.bad_boxes import sentence
+from oac.data import bad_boxes, photo_sizes
 from oac.data.selection import Subset
 
 # Mishra et al. (arXiv 2112.00319), section on OHMS and the authors' README; the test images are those of the dict
@@ -48,10 +50,40 @@ def subset_summary(study: str, options: dict[str, Any], subset: Subset) -> dict[
         "classes": len(subset.classes),
         "boxes": sum(last.values()),
         "bad_boxes": subset.bad_boxes.as_dict(),
+        "photo_sizes": subset.size_differences,
+        "names_alike": names_alike(subset.classes["name"]),
         "other_files": subset.other_files,
+        "notes": list(subset.notes),
         **beside,
         "options": options,
     }
+
+
+def names_alike(names: Iterable[str]) -> list[list[str]]:
+    """The names of classes that look alike, together.
+
+    They differ in case, in how a letter is coded (é is one character or two), or in characters that are not shown.
+    """
+    alike = defaultdict(list)
+    for name in names:
+        seen = (letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+        alike["".join(seen).casefold()].append(name)
+    return [sorted(group) for group in alike.values() if len(group) > 1]
+
+
+def notes(summary: dict[str, Any]) -> list[str]:
+    """What a reader must know about files, boxes, sizes and classes, in sentences; earlier summaries lack some."""
+    said = [*summary.get("notes", ()), bad_boxes.sentence(summary["bad_boxes"]) if "bad_boxes" in summary else None]
+    if sizes := summary.get("photo_sizes"):
+        said.append(
+            photo_sizes.sentence(sizes, "Boxes are taken as of the photos' own sizes where those can be read")
+        )
+    if groups := summary.get("names_alike"):
+        names = "; ".join(", ".join(group) for group in groups)
+        said.append(
+            f"Names of classes that differ in case alone or look the same, and are classes of their own: {names}."
+        )
+    return [sentence for sentence in said if sentence]
 
 
 def _ours(subset: Subset, splits: dict[str, int], train_boxes: int) -> dict[str, float]:
@@ -72,7 +104,7 @@ def page(summary: dict[str, Any]) -> str:
         (step["split"], step["step"], *(f"{step[key]:,}" for key in ("images", "classes", "boxes")))
         for step in summary["steps"]
     ]
-    ours, bad = summary["ours"], sentence(summary["bad_boxes"])
+    ours = summary["ours"]
     beside = [
         (name, f"{ours[key]:,}", ("about " if key in _ROUNDED else "") + f"{OHMS[key]:,}")
         for key, name in _NAMES.items()
@@ -85,7 +117,7 @@ def page(summary: dict[str, Any]) -> str:
             f"# The subset of {summary['study']}",
             "What each filter left, in the order they were applied.",
             _table(("Split", "Step", "Images", "Classes", "Boxes"), steps, 2),
-            *([bad] if bad else []),
+            *notes(summary),
             *(["Beside the subset of the paper, OHMS, which was chosen from all of Open Images."] if beside else []),
             *([_table(("", "Here", "Paper"), beside, 1)] if beside else []),
             "Options: " + "; ".join(options) + ".",

@@ -18,12 +18,15 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
+from oac.csv_tables import LINE
+
 IMAGE_COLUMNS = ["image_id", "split", "path", "rotation"]
 BOX_COLUMNS = ["image_id", "label", "xmin", "xmax", "ymin", "ymax", "is_group_of"]
 PROPOSAL_COLUMNS = ["image_id", "rank", "xmin", "xmax", "ymin", "ymax", "score"]
 CLASS_COLUMNS = ["label", "name"]
 SPLITS = ("train", "validation", "test")
 ROTATIONS = (0, 90, 180, 270)
+LEAST_MATCHED = 0.95  # share of ids that must find what they are joined with: ids written otherwise would go unseen
 
 # How flags are written in files of boxes: programs that had a blank in the column write them as 1.0. Open Images has
 # -1 for unknown, which counts as false here, as a blank does.
@@ -31,7 +34,7 @@ FLAGS = {"1": True, "1.0": True, "true": True} | dict.fromkeys(
     ("0", "0.0", "false", "-1", "-1.0", "", "nan", "none"), False
 )
 
-# Annotation files are read with one header line; files are numbered from 1.
+# Annotation files are read with one header line, and lines are numbered from 1; tables of users tell their lines.
 FIRST_LINE = 2
 
 
@@ -43,13 +46,19 @@ class Release:
     file upright). boxes: BOX_COLUMNS, float32 corners in [0, 1] of the upright photo, and is_depiction where
     the source knows (a drawing or the like, not the object itself). classes: label, name; the order of its rows is
     the order of the classes; a source without labels has none of either. The id and label columns may be categorical.
-    other_files: how many files of a folder are no photos by their names.
+    other_files: how many files of a folder are no photos by their names. sizes, of a source with boxes in pixels:
+    (images, 2), width and height of each photo as stored by its annotation, 0 where that has none and its boxes still
+    are pixels. own_sizes: the same by the photos' headers, 0 where none was read (oac.data.photo_sizes). notes: what
+    a reader must know of the files, in sentences.
     """
 
     images: pd.DataFrame
     boxes: pd.DataFrame
     classes: pd.DataFrame
     other_files: int = 0
+    sizes: np.ndarray | None = None
+    own_sizes: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 def positions(values: pd.Series, index: pd.Index) -> np.ndarray:
@@ -75,11 +84,21 @@ def check_columns(columns: Sequence[str], wanted: Sequence[str], file: str | Pat
 
 def check_boxes(boxes: pd.DataFrame, file: str | Path) -> None:
     """Raise ValueError, naming file and line, unless 0 <= min < max <= 1 holds in every row."""
-    check_corners(boxes, lambda row: boxes["image_id"].iloc[row], file)
+    check_corners(boxes, lambda row: boxes["image_id"].iloc[row], file, lambda row: _line(boxes.index, row))
 
 
-def check_corners(corners: Any, image_of: Callable[[int], str], file: str | Path) -> None:
-    """Do what check_boxes does, of a table or a mapping of arrays; image_of names the image of a row."""
+def _line(index: pd.Index, row: int) -> int:
+    """The line of a file that a row was read from."""
+    return int(index[row]) if index.name == LINE else row + FIRST_LINE
+
+
+def check_corners(
+    corners: Any,
+    image_of: Callable[[int], str],
+    file: str | Path,
+    number_of: Callable[[int], int] = lambda row: row + FIRST_LINE,
+) -> None:
+    """Do what check_boxes does, of a table or a mapping of arrays; image_of and number_of tell of a row."""
     for low, high in (("xmin", "xmax"), ("ymin", "ymax")):
         smaller, larger = np.asarray(corners[low]), np.asarray(corners[high])
         # Written so that a NaN fails it.
@@ -87,16 +106,22 @@ def check_corners(corners: Any, image_of: Callable[[int], str], file: str | Path
         if bad.any():
             row = int(np.argmax(bad))
             raise ValueError(
-                f"{file}, line {row + FIRST_LINE}: box of image {image_of(row)} has {low} "
-                f"{smaller[row]:g} and {high} {larger[row]:g}, but 0 <= {low} < {high} <= 1 must hold "
+                f"{file}, line {number_of(row)}: box of image {image_of(row)} has {low} "
+                f"{smaller[row]!s} and {high} {larger[row]!s}, but 0 <= {low} < {high} <= 1 must hold "
                 f"({int(bad.sum())} such rows); correct or remove them"
             )
 
 
 def read_numbers(table: pd.DataFrame, names: Sequence[str], file: str | Path) -> None:
-    """Turn columns of text into float64 in place; ValueError, naming file and line, where one is not finite."""
+    """Turn columns of text into float64 in place; ValueError, naming file and line, where one is not finite.
+
+    A comma is a decimal mark in a user's file that is not separated by commas.
+    """
     for name in names:
-        values = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        texts = table[name]
+        if table.attrs.get("decimal") == ",":
+            texts = texts.str.replace(r"^([-+]?\d*),(\d+)$", r"\1.\2", regex=True)
+        values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
         _check_lines(np.isfinite(values), table[name], f"{name} must be a number", file)
         table[name] = values
 
@@ -121,26 +146,54 @@ def _check_lines(good: np.ndarray, texts: pd.Series, what: str, file: str | Path
     if not good.all():
         row = int(np.argmin(good))
         raise ValueError(
-            f"{file}, line {row + FIRST_LINE}: {what}, not {texts.iloc[row]!r} ({int((~good).sum())} such rows)"
+            f"{file}, line {_line(texts.index, row)}: {what}, not {texts.iloc[row]!r}"
+            f" ({int((~good).sum())} such rows)"
+        )
+
+
+def check_constant(table: pd.DataFrame, photo: str, name: str, file: str | Path) -> None:
+    """Raise ValueError, naming file and line, where lines of one photo, told by a column, differ in another."""
+    first = table.drop_duplicates(photo).set_index(photo)[name]
+    odd = (table[name] != table[photo].map(first)).to_numpy()
+    if odd.any():
+        row = int(np.argmax(odd))
+        image, value = table[photo].iloc[row], table[name].iloc[row]
+        raise ValueError(
+            f"{file}, line {_line(table.index, row)}: {name} of photo {image} is {value} here and {first[image]}"
+            f" before ({int(odd.sum())} such rows); leave one of them"
         )
 
 
 def check_known(values: pd.Series, known: pd.Index, what: str, file: str | Path, list_file: str | Path) -> None:
     """Raise ValueError, naming file and line, where a value of a column is not in the list it refers to."""
-    check_found(positions(values, known), lambda row: values.iloc[row], what, file, list_file)
+    found, lines = positions(values, known), values.index
+    check_found(found, lambda row: values.iloc[row], what, file, list_file, lambda row: _line(lines, row))
 
 
 def check_found(
-    found: np.ndarray, value_of: Callable[[int], str], what: str, file: str | Path, list_file: str | Path
+    found: np.ndarray,
+    value_of: Callable[[int], str],
+    what: str,
+    file: str | Path,
+    list_file: str | Path,
+    number_of: Callable[[int], int] = lambda row: row + FIRST_LINE,
 ) -> None:
-    """Do what check_known does, of positions (-1 is unknown); value_of names the value of a row."""
+    """Do what check_known does, of positions (-1 is unknown); value_of and number_of tell of a row."""
     bad = found < 0
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(
-            f"{file}, line {row + FIRST_LINE}: {what} {value_of(row)} is not in {list_file} "
+            f"{file}, line {number_of(row)}: {what} {value_of(row)} is not in {list_file} "
             f"({int(bad.sum())} such rows); do both files belong to the same release?"
         )
+
+
+def unmatched_note(file: str | Path, of: int, what: str, unmatched: Sequence[str], done: str) -> tuple[str, ...]:
+    """Say how many of the ids find nothing in a table they are joined with, and name the first; nothing without."""
+    if not unmatched:
+        return ()
+    first = ", ".join(unmatched[:3])
+    return (f"{Path(file).name}: {of - len(unmatched):,} of {of:,} {what}. {done}: {first}.",)
 
 
 def check_unique(values: pd.Series, key: str, source: str | Path) -> None:
@@ -199,6 +252,11 @@ def boxes_by_image(boxes: pd.DataFrame, image_ids: Sequence[str]) -> list[np.nda
     corners = boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy(np.float32)[order]
     ends = np.cumsum(np.bincount(where[order], minlength=len(image_ids)))
     return [corners[start:end] for start, end in zip(np.append(0, ends[:-1]), ends, strict=True)]
+
+
+def boxes_per_photo(boxes: pd.DataFrame, image_ids: Sequence[str]) -> float:
+    """Mean number of boxes of these photos; boxes of other photos are left out."""
+    return float(boxes["image_id"].isin(image_ids).sum() / len(image_ids))
 
 
 def label_matrix(boxes: pd.DataFrame, image_ids: Sequence[str], labels: Sequence[str]) -> np.ndarray:

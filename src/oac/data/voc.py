@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from oac.data.photo_files import sizes
+from oac.data import photo_files
+from oac.data.decode import suffixes
+from oac.data.photo_files import is_photo, plain_path, walk
+from oac.data.photo_sizes import UNKNOWN, said_size, scaled
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
+from oac.user_files import BadFileError, read_text, reading
+
+BoxRow = tuple[str, str, float, float, float, float, bool]
+"""the values of BOX_COLUMNS"""
 
 
 def files(folder: str | Path, *, train: str = "train", test: str = "val") -> list[str]:
@@ -35,10 +43,11 @@ def most_photos(folder: str | Path, *, train: str = "train", test: str = "val") 
 
 
 def state(folder: str | Path, **_: object) -> Iterator[str]:
-    """What each annotation holds, and the size of each photo."""
-    for path in sorted(Path(folder, "Annotations").glob("*.xml")):
-        yield f"{path.name}\t{hashlib.sha256(path.read_bytes()).hexdigest()}"
-    yield from sizes(Path(folder, "JPEGImages"))
+    """What each annotation holds, at any depth as ids may be paths, and size and time of each photo."""
+    place = Path(folder, "Annotations")
+    for path in sorted(place.rglob("*.xml")):
+        yield f"{path.relative_to(place).as_posix()}\t{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    yield from photo_files.file_states(Path(folder, "JPEGImages"))
 
 
 def read_release(folder: str | Path, *, train: str = "train", test: str = "val") -> Release:
@@ -46,25 +55,31 @@ def read_release(folder: str | Path, *, train: str = "train", test: str = "val")
 
     folder is the one that holds Annotations, ImageSets and JPEGImages. Boxes are 1-based pixels with both
     ends included in the files, so a box of pixels a..b becomes (a - 1) / width .. b / width; one outside of
-    the photo stays there. An object with several boxes has them all. Classes are those that occur, sorted by name;
-    label and name are the same. A list may have a flag behind each id, as those of a class have: -1 leaves it out.
+    the photo stays there. The size is the annotation's, 1 x 1 where it has none (oac.data.photo_sizes). An object
+    with several boxes has them all. Classes are those that occur, sorted by name; label and name are the same. A
+    photo may be of any format. A list may have names or paths of photos for ids, and a flag behind each, as those of
+    a class have: -1 leaves it out.
 
     Raises FileNotFoundError for an absent list or annotation, ValueError, naming the file, for a wrong one.
     """
     folder = Path(folder)
+    photos = _photos(folder)
     images: list[tuple[str, str, str, int]] = []
-    boxes: list[tuple[str, str, float, float, float, float, bool]] = []
+    boxes: list[BoxRow] = []
+    sizes: list[tuple[float, float]] = []
     for split, name in (("train", train), ("test", test)):
         for image_id in _read_list(folder / "ImageSets" / "Main" / f"{name}.txt"):
-            images.append((image_id, split, f"JPEGImages/{image_id}.jpg", 0))
-            boxes.extend(_read_annotation(folder / "Annotations" / f"{image_id}.xml", image_id))
+            images.append((image_id, split, _path(image_id, photos), 0))
+            size, rows = _read_annotation(_annotation(folder, image_id), image_id)
+            sizes.append(size)
+            boxes.extend(rows)
     table = pd.DataFrame(boxes, columns=BOX_COLUMNS)
-    table = table.astype({column: np.float32 for column in ("xmin", "xmax", "ymin", "ymax")})
     labels = sorted(set(table["label"]))
     release = Release(
         pd.DataFrame(images, columns=IMAGE_COLUMNS).astype({"rotation": np.int16}),
         table.astype({"is_group_of": bool}),
         pd.DataFrame({"label": labels, "name": labels}),
+        sizes=np.reshape(sizes, (-1, 2)),
     )
     check_release(release, folder)
     return release
@@ -72,19 +87,22 @@ def read_release(folder: str | Path, *, train: str = "train", test: str = "val")
 
 def difficult_objects(folder: str | Path, image_ids: Sequence[str]) -> pd.DataFrame:
     """The boxes (BOX_COLUMNS) of these photos that are marked difficult, which detection scores leave out."""
-    rows = []
+    rows, sizes, marks = [], [], []
     for image_id in image_ids:
-        path = Path(folder) / "Annotations" / f"{image_id}.xml"
-        marks = [
-            item.findtext("difficult") == "1"
-            for item in ElementTree.parse(path).getroot().iter("object")
-            for _ in item.findall("bndbox")
+        path = _annotation(Path(folder), image_id)
+        marks += [
+            item.findtext("difficult") == "1" for item in _root(path).iter("object") for _ in item.findall("bndbox")
         ]
-        boxes = _read_annotation(path, image_id) if any(marks) else [()] * len(marks)
-        rows += [box for box, mark in zip(boxes, marks, strict=True) if mark]
+        size, boxes = _read_annotation(path, image_id)
+        sizes.append(size)
+        rows += boxes
+    photos = _photos(Path(folder))
+    images = pd.DataFrame({"image_id": image_ids, "path": [_path(image_id, photos) for image_id in image_ids]})
     table = pd.DataFrame(rows, columns=BOX_COLUMNS)
-    for column in ("xmin", "xmax", "ymin", "ymax"):
-        table[column] = table[column].astype(np.float32).clip(0, 1)  # as boxes that reach beyond their photo become
+    corners = ["xmin", "xmax", "ymin", "ymax"]
+    release = Release(images, table, pd.DataFrame(), sizes=np.reshape(sizes, (-1, 2)))
+    table = scaled(release, Path(folder)).boxes[np.array(marks, bool)].reset_index(drop=True)
+    table[corners] = table[corners].astype(np.float32).clip(0, 1)  # as boxes that reach beyond their photo become
     return table
 
 
@@ -94,40 +112,65 @@ def _read_list(path: Path) -> list[str]:
             f"{path} does not exist; expected a folder laid out like VOCdevkit/VOC2007 "
             "(Annotations, ImageSets/Main, JPEGImages)"
         )
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from error
-    ids = _without_flags([line for line in lines if line], path)
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    annotations = path.parents[2] / "Annotations"
+    ids = [_id(line, annotations) for line in _without_flags([line for line in lines if line], annotations)]
     if not ids:
-        raise ValueError(f"{path} lists no photo")
+        raise BadFileError(f"{path} lists no photo")
     return ids
 
 
-def _without_flags(lines: list[str], path: Path) -> list[str]:
-    """The ids of a list whose lines have 1, 0 or -1 behind them, of photos without -1; else the lines as they are.
+def _without_flags(lines: list[str], annotations: Path) -> list[str]:
+    """The lines of a list that have 1, 0 or -1 behind them, without it and without those of -1; else all as they are.
 
     An id may hold blanks, so a line is an id where there is an annotation of that name.
     """
     flagged = [re.fullmatch(r"(\S+)\s+(-?[01])", line) for line in lines]
-    annotations = path.parents[2] / "Annotations"
-    if not all(flagged) or (lines and (annotations / f"{lines[0]}.xml").exists()):
+    if not all(flagged) or (lines and os.path.isfile(annotations / f"{lines[0]}.xml")):
         return lines
     return [found[1] for found in flagged if found and found[2] != "-1"]
 
 
-def _read_annotation(path: Path, image_id: str) -> list[tuple[str, str, float, float, float, float, bool]]:
-    """The rows of the box table for one photo."""
-    try:
-        root = ElementTree.parse(path).getroot()
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} does not exist, but its photo is on a list") from error
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{path} is not valid XML: {error}") from error
-    width, height = _number(root, "size/width", path), _number(root, "size/height", path)
+def _id(line: str, annotations: Path) -> str:
+    """The id in a line, of which there is an annotation: the line, its path below JPEGImages, or its last part."""
+    if "/" not in line and "\\" not in line and "." not in line:
+        return line  # as nearly all are, and without a look at the disk
+    path = plain_path(line)
+    stem = re.sub(rf"({'|'.join(map(re.escape, (*suffixes(), '.xml')))})$", "", path, flags=re.IGNORECASE)
+    below = stem.rpartition("JPEGImages/")[2]
+    choices = (line, path, stem, below, below.rpartition("/")[2])
+    inside = (choice for choice in choices if ".." not in choice.split("/") and not choice.startswith("/"))
+    return next((choice for choice in inside if os.path.isfile(annotations / f"{choice}.xml")), line)
+
+
+def _photos(folder: Path) -> dict[str, str]:
+    """The photos by their ids, as paths below the folder; one with the suffix .jpg before others of its id."""
+    found: dict[str, str] = {}
+    for place, names in walk(folder / "JPEGImages"):
+        for name in sorted(filter(is_photo, names), key=lambda name: not name.endswith(".jpg")):
+            path = (place / name).relative_to(folder)
+            found.setdefault(path.relative_to("JPEGImages").with_suffix("").as_posix(), path.as_posix())
+    return found
+
+
+def _path(image_id: str, photos: dict[str, str]) -> str:
+    """The path of a photo, of `_photos`; that of a JPEG where there is none."""
+    return photos.get(image_id, f"JPEGImages/{image_id}.jpg")
+
+
+def _annotation(folder: Path, image_id: str) -> Path:
+    """The annotation of a photo; an id that begins with a slash does not lead out of the folder."""
+    return Path(f"{folder}/Annotations/{image_id}.xml")
+
+
+def _read_annotation(path: Path, image_id: str) -> tuple[tuple[float, float], list[BoxRow]]:
+    """The size that the annotation of a photo has, and the photo's rows of the box table."""
+    if not os.path.isfile(path):  # which says so too of a name that is too long for a file
+        raise FileNotFoundError(f"{path} does not exist, but its photo is on a list")
+    root = _root(path)
+    size = said_size(root.findtext("size/width"), root.findtext("size/height"))
+    width, height = size if size != UNKNOWN else (1.0, 1.0)  # boxes stay in pixels then
     rows = []
-    if not (0 < width < math.inf and 0 < height < math.inf):
-        raise ValueError(f"{path}: the photo has the size {width:g} x {height:g}, of which no box can be a part")
     for number, item in enumerate(root.iter("object"), 1):
         where = f"{path}, object {number}"
         name = (item.findtext("name") or "").strip()
@@ -140,12 +183,20 @@ def _read_annotation(path: Path, image_id: str) -> list[tuple[str, str, float, f
             xmin, xmax, ymin, ymax = (_number(box, key, where) for key in ("xmin", "xmax", "ymin", "ymax"))
             corners = ((xmin - 1) / width, xmax / width, (ymin - 1) / height, ymax / height)
             rows.append((image_id, name, *corners, False))
-    return rows
+    return size, rows
+
+
+def _root(path: Path) -> ElementTree.Element:
+    with reading(path, "is not valid XML"):
+        return ElementTree.parse(path).getroot()
 
 
 def _number(element: ElementTree.Element, key: str, where: str | Path) -> float:
     text = element.findtext(key)
     try:
-        return float(text or "")
+        number = float(text or "")
     except ValueError:
-        raise ValueError(f"{where}: {key} is {text!r}, a number is needed") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{where}: {key} is {text!r}, a number is needed")
+    return number

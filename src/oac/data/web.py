@@ -36,13 +36,18 @@ def open_source(
     deadline: seconds for the body of one answer, however steadily it drips.
     """
     base = str(base)
-    if base.startswith(("http://", "https://")):
+    if is_server(base):
         return Server(base, connections=connections, retries=retries, timeout=timeout, deadline=deadline)
     if base.startswith("file://"):
         return Folder(Path(urllib.parse.unquote(urllib.parse.urlsplit(base).path)))
     if "://" in base:
         raise DownloadError(f"{base}: an address must begin with http://, https:// or file://")
     return Folder(Path(base))
+
+
+def is_server(base: str) -> bool:
+    """Whether photos come from a server, not from a folder."""
+    return base.startswith(("http://", "https://"))
 
 
 class Folder:
@@ -74,8 +79,8 @@ class Server:
     def read(self, path: str) -> bytes:
         """The body of an answer with status 200, whole as far as the server says how long it is.
 
-        Raises GoneError where asking again is no use, among it a body of more than MOST_BYTES, DownloadError where
-        patience ends.
+        Raises GoneError where asking again is no use, among it a body of more than MOST_BYTES and a redirect to a
+        file of another name, DownloadError where patience ends.
         """
         url = f"{self.base}/{urllib.parse.quote(path)}"
         failures, asked_waits, asked_seconds = 0, 0, 0.0
@@ -89,6 +94,8 @@ class Server:
                 problem = reason(error)
             else:
                 if response.status == 200:
+                    if other := _other_name(response, path):
+                        raise GoneError(f"{url}: redirected to {other}: a picture in place of the photo?")
                     return body
                 problem = f"HTTP {response.status} {response.reason or ''}".strip()
                 if response.status not in PASSING_STATUS:
@@ -148,3 +155,18 @@ class Server:
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds):
             raise DownloadError(f"{self.base}: stopped while waiting for the server")
+
+
+def _other_name(response: urllib3.BaseHTTPResponse, path: str) -> str | None:
+    """The address that a photo was redirected to, where its file has another name; None elsewhere.
+
+    A storage can keep files under names of its own, and says theirs in Content-Disposition.
+    """
+    history = response.retries.history if response.retries else ()
+    places = [step.redirect_location for step in history if step.redirect_location]
+    if not places:
+        return None
+    asked = path.rpartition("/")[2].casefold()
+    found = urllib.parse.unquote(urllib.parse.urlsplit(places[-1]).path).rpartition("/")[2].casefold()
+    said = urllib.parse.unquote(response.headers.get("Content-Disposition", "")).casefold()
+    return None if asked == found or asked in said else places[-1]

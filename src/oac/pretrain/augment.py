@@ -29,7 +29,7 @@ class Augmentation:
     """Strengths and probabilities; the defaults are MoCo-v2's.
 
     A factor is drawn from [1 - s, 1 + s] for brightness, contrast and saturation, from [-hue, hue] turns for hue.
-    blur_sigma is in pixels of a 224 px view and scales with the view.
+    blur_sigma is in pixels of a full-size view of 224 px and scales with that size.
     """
 
     jitter: float = 0.8
@@ -83,7 +83,7 @@ def small_draws(seed: int, epoch: np.ndarray, image: np.ndarray, count: int) -> 
 
 
 def draw_parameters(settings: Augmentation, u: np.ndarray, view_size: int) -> Parameters:
-    """Turn random numbers (n, DRAWS) in [0, 1) into parameters of n views of `view_size` pixels."""
+    """Turn random numbers (n, DRAWS) in [0, 1) into parameters of n views; full-size ones have `view_size` pixels."""
     spread = np.array([settings.brightness, settings.contrast, settings.saturation, settings.hue])
     centre = np.array([1.0, 1.0, 1.0, 0.0])
     low, high = settings.blur_sigma

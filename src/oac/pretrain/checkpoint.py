@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,12 +37,18 @@ class State:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; the kernel lets go of it however the process ends."""
-        with open(self.folder / "lock", "w") as file:
+        """Hold the folder for this process; the kernel lets go of it however the process ends.
+
+        The file of the lock says who has it, "host pid", for those who only look.
+        """
+        with open(self.folder / "lock", "a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise StateError(f"another process is training in {self.folder}: wait for it or end it") from error
+            file.truncate(0)
+            file.write(f"{socket.gethostname()} {os.getpid()}\n")
+            file.flush()
             # Only the holder of the lock writes here, so what a killed process left half-written can go.
             for leftover in self.folder.glob(".*.part.*"):
                 leftover.unlink()
@@ -73,10 +80,11 @@ class State:
             return None
         return content
 
-    def start_history(self, step: int, **circumstances: str) -> None:
+    def start_history(self, step: int, **circumstances: str | int) -> None:
         """Begin the history with the recipe, or cut it back to what a checkpoint at `step` had seen.
 
-        `circumstances` are what the recipe leaves open, such as the device; they stand in the first line.
+        `circumstances` are what the recipe leaves open, such as the device and how many steps there are; they stand
+        in the first line.
         """
         lines = [json.dumps({"recipe": self.recipe, **circumstances})]
         if step and self.history.exists():

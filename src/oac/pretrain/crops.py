@@ -156,7 +156,7 @@ def _regions(
     elif policy.policy != "object-dilate":
         raise ValueError(f"crop policy {policy.policy} has no regions: cut them here")
     elif policy.dilation == "coordinate":
-        second = dilate_coordinate(box, policy.delta)
+        second = dilate_coordinate(box, policy.delta, size)
     else:
         second = dilate(box, policy.delta, size)
     return box, second

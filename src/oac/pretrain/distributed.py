@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -60,6 +60,14 @@ def data_parallel(module: nn.Module) -> nn.Module:
         # torch 2.14 calls the option forward_sync_buffers, which 2.11 does not know.
         warnings.simplefilter("ignore", FutureWarning)
         return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def averaging(model: nn.Module, now: bool) -> AbstractContextManager[None]:
+    """Forward and backward passes after which gradients are averaged over the processes, or only added up."""
+    if now or not isinstance(model, DistributedDataParallel):
+        return nullcontext()
+    waiting: AbstractContextManager[None] = model.no_sync()
+    return waiting
 
 
 def convert_sync_batchnorm(module: nn.Module) -> None:

@@ -19,8 +19,9 @@ class LARS(torch.optim.Optimizer):
 
         u = g + b w;   v <- m v + t |w| / |u| u;   w <- w - lr v
 
-    The share is 1 where w or u is zero. Algorithm 1 of the LARS paper has |g| + b |w| for |u| and keeps lr inside v;
-    this is the form of BYOL's authors, and of torch's SGD. Vectors (biases and batch norm) have u = g and share 1.
+    The share is 1 where w or u is zero. Vectors (biases and batch norm) have u = g and share 1. This is the form of
+    BYOL's authors (byol/utils/optimizers.py), with lr outside v as in torch's SGD; algorithm 1 of the LARS paper, and
+    mmselfsup, have |g| + b |w| for |u| and lr inside v, which differs where lr changes (docs/protocol.md).
     """
 
     def __init__(

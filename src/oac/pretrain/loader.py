@@ -48,7 +48,8 @@ class Batch:
     (B,) int64, which sample it is; image: (B,) int64, its photo's number, which is the item where items are photos;
     swapped: (B,) bool, whether the query is the policy's second view; labels: (B, C) float32, classes of the photo;
     damaged: how many photos could not be read and were replaced; small: None, or (n * B, 3, s, s) the n small views,
-    all photos' first ones first: uint8 from the loader, augmented float32 when a method sees them.
+    all photos' first ones first: uint8 from the loader, augmented float32 when a method sees them; keys: None, or
+    (B, dim) what a method has encoded the keys to, where the batch is computed in parts.
     """
 
     query: Tensor
@@ -60,6 +61,7 @@ class Batch:
     labels: Tensor
     damaged: int
     small: Tensor | None = None
+    keys: Tensor | None = None
 
     def pin_memory(self) -> Batch:
         """Move the host's tensors to page-locked memory; the DataLoader calls this, and copies to a GPU overlap."""

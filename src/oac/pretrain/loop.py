@@ -7,6 +7,7 @@ checkpoints by time, can be killed at any moment, and on SIGTERM or Ctrl-C write
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import signal
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from oac.pretrain import augment, distributed
+from oac.pretrain import accumulation, augment, distributed
 from oac.pretrain.checkpoint import State, StateError
 from oac.pretrain.compilation import Compilation
 from oac.pretrain.device_cut import DeviceCut
@@ -30,11 +31,10 @@ from oac.pretrain.masked_augment import MaskedAugmentation
 from oac.pretrain.methods import Method
 from oac.pretrain.nn import compile_backbones
 from oac.pretrain.optimizer import OptimizerOptions, build_optimizer, learning_rate
+from oac.pretrain.precision import AUTOCAST, resolve_precision
 from oac.pretrain.recipe import step_count
 
 EXIT_PREEMPTED = 75  # sysexits.h: temporary failure; Snakemake's `retries` starts the job again
-# What networks compute in; None is float32 throughout.
-AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _GO_ON, _SAVE, _STOP = range(3)  # what the processes of a run can ask of each other after a step
 
 
@@ -57,8 +57,16 @@ class Trainer:
         log_every: int = 0,
         checkpoint_seconds: float = 120.0,
         compile: str = "off",
+        accumulate: int = 1,
+        boxes_per_photo: float = 1.0,
     ):
-        """Bring the method to the device. compile: "auto", "on" or "off", see `Compilation`."""
+        """Bring the method to the device.
+
+        compile: "auto", "on" or "off", see `Compilation`. accumulate: parts that a batch is computed in.
+        boxes_per_photo: see `step_count`.
+        """
+        accumulation.prepare(method, accumulate)
+        self.accumulate = accumulate
         self.recipe, self.batches, self.state = recipe, batches, state
         self.device, self.workers, self.checkpoint_seconds = torch.device(device), workers, checkpoint_seconds
         self.method = method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -67,7 +75,7 @@ class Trainer:
         own = {key: value for key, value in options.items() if key in OptimizerOptions.__dataclass_fields__}
         self.schedule = OptimizerOptions(**own)
         self.augmentations = augment.of_views(recipe["augment"])
-        self.steps = step_count(recipe, len(batches.photos))
+        self.steps = step_count(recipe, len(batches.photos), boxes_per_photo)
         self.log_every = log_every or max(1, self.steps // 100)
         self.optimizer = build_optimizer(self.schedule, self.method)
         self.precision = resolve_precision(recipe["precision"], self.device)
@@ -134,18 +142,34 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.schedule, self.step, self.steps)
         self.method.train()
-        kind = AUTOCAST[self.precision]
-        with torch.autocast(self.device.type, kind, enabled=kind is not None):
-            loss, monitors = self.model(query, key, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        monitors = self._backward(query, key, batch)
         # So that all processes hold the state that the first one saves, wherever it is saved.
         distributed.average_(self.running)
-        self.method.before_step()
+        progress = self.step / self.steps
+        self.method.before_step(progress)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.method.after_step((self.step + 1) / self.steps)
-        return {"loss": loss.detach(), **monitors}
+        self.method.after_step(progress)
+        return monitors
+
+    def _backward(self, query: Tensor, key: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Compute the gradients of a batch, part by part; return the means of its parts' losses and monitors."""
+        kind, count = AUTOCAST[self.precision], self.accumulate
+        autocast = functools.partial(torch.autocast, self.device.type, kind, enabled=kind is not None)
+        parts = [(query, key, batch)]
+        if count > 1:
+            with autocast():
+                batch = self.method.before_parts(key, batch, count)
+            parts = list(accumulation.parts_of(query, key, batch, count))
+        seen = []
+        for number, part in enumerate(parts, start=1):
+            with distributed.averaging(self.model, now=number == count):
+                with autocast():
+                    loss, monitors = self.model(*part)
+                self.scaler.scale(loss / count).backward()
+            seen.append({"loss": loss.detach(), **monitors})
+        return {name: torch.stack([each[name] for each in seen]).mean(0) for name in seen[0]}
 
     def _augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Augment both views with random numbers that depend on (seed, epoch, item)."""
@@ -157,11 +181,14 @@ class Trainer:
         return views[0], views[1]
 
     def _with_small_views(self, batch: Batch) -> Batch:
-        """Put augmented small views in the place of the cut ones; they are augmented like the query."""
+        """Put augmented small views in the place of the cut ones; they are augmented like the query.
+
+        Their blur, too, has the query's sigma in pixels, as in src/multicropdataset.py of SwAV's authors.
+        """
         if batch.small is None:
             return batch
         u = augment.small_draws(self.batches.seed, batch.epoch, batch.item, len(batch.small) // len(batch.query))
-        parameters = augment.draw_parameters(self.augmentations[0], u, batch.small.shape[-1])
+        parameters = augment.draw_parameters(self.augmentations[0], u, self.batches.view_size)
         return replace(batch, small=self.augment(batch.small.to(self.device, non_blocking=True), parameters))
 
     def _compile(self) -> None:
@@ -256,23 +283,10 @@ class Trainer:
                 " another: put it where all machines of the run see the same files"
             )
         if self.first:
-            self.state.start_history(self.step, device=self.device.type, precision=self.precision)
+            self.state.start_history(self.step, steps=self.steps, device=self.device.type, precision=self.precision)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         self.stopping = True
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """Turn `auto` into bf16 on a GPU that multiplies it natively, else into fp32.
-
-    On a CPU `auto` is fp32 whatever the processor has, so that a study's numbers do not depend on its model; a study
-    that asks for bf16 is faster where there are units for it and slower where there are none.
-    """
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "fp32"
 
 
 def set_threads(count: int) -> None:

@@ -14,8 +14,10 @@ from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from oac.atomic import writing
+from oac.pretrain import timm_networks
 from oac.pretrain.colour_space import normalised_to_lab
 from oac.pretrain.norm import SplitBatchNorm1d, SplitBatchNorm2d
+from oac.studies import TIMM
 
 Norm = Callable[[int], nn.Module]
 
@@ -49,14 +51,16 @@ class NarrowResNet(nn.Module):
 class _BasicBlock(nn.Module):
     """Two 3 x 3 convolutions around a shortcut (He et al., CVPR 2016), under torchvision's names.
 
-    The shortcut has a projection where the shape changes.
+    The shortcut has a projection where the shape changes. From 8, 24, ... channels it takes every other pixel first:
+    PyTorch 2.14's gradient of a strided 1 x 1 convolution of 8 channels writes past its memory on a CPU with AVX-512.
     """
 
     def __init__(self, inside: int, outside: int, stride: int, norm: Norm):
         super().__init__()
         shortcut = None
+        self.step = stride if inside % 16 else 1
         if stride > 1 or inside != outside:
-            shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), norm(outside))
+            shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, stride // self.step, bias=False), norm(outside))
         self.conv1 = nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False)
         self.bn1 = norm(outside)
         self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
@@ -66,7 +70,11 @@ class _BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inside, H, W) to (B, outside, H / stride, W / stride)."""
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True)))
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)), inplace=True)
+        if self.downsample is not None:
+            if self.step > 1:
+                x = x[:, :, :: self.step, :: self.step].contiguous(memory_format=torch.channels_last)
+            x = self.downsample(x)
+        return F.relu(y + x, inplace=True)
 
 
 def backbone(
@@ -74,8 +82,10 @@ def backbone(
 ) -> tuple[nn.Module, int]:
     """Build an untrained backbone without classifier; return it with the length of its feature vector.
 
-    name: resnet50, resnet18 (torchvision's, whose `width` is fixed) or narrow (`width` channels at the stem).
-    halved: whether all widths are divided by two, for an input of `channels`.
+    name: a ResNet of torchvision, whose `width` is fixed, narrow (`width` channels at the stem), or timm/ and a name
+    of timm's (`timm_networks`).
+    halved: whether widths are divided by two, for an input of `channels`; a ResNet's stem keeps its 64 filters, as in
+    CMC's code, and the narrow network's is halved.
 
     Raises ValueError for another name, and for a narrow width that is no multiple of 8: PyTorch 2.14's channels-last
     convolutions of 4 or 6 channels write past their memory on a CPU with AVX2.
@@ -84,6 +94,12 @@ def backbone(
     def norm(features: int) -> nn.Module:
         return SplitBatchNorm2d(features, bn_splits)
 
+    if name.startswith(TIMM):
+        if halved:
+            raise ValueError(
+                f"backbone.name {name}: CMC halves widths, which only narrow and torchvision's ResNets let it"
+            )
+        return timm_networks.build(name, bn_splits)
     if name != "narrow":
         return _resnet(name, norm, halved, channels)
     width //= 1 + halved
@@ -96,9 +112,10 @@ def backbone(
 
 
 def compile_backbones(method: nn.Module) -> None:
-    """Compile the ResNets of a method in place; names of parameters stay what they are."""
+    """Compile the backbones of a method in place; names of parameters stay what they are."""
     for module in method.modules():
-        if hasattr(module, "layer4"):  # the last stage, in a narrow one as in torchvision's
+        # The last stage, in a narrow one as in torchvision's ResNets; and what all networks of timm have.
+        if hasattr(module, "layer4") or hasattr(module, "forward_features"):
             # For each size of views by itself: kernels for any size are slower, and fail on some networks.
             module.compile(dynamic=False)
 
@@ -132,8 +149,8 @@ class TwoStream(nn.Module):
 
 
 def encoder(recipe: dict[str, Any]) -> nn.Module:
-    """Build the untrained encoder that a run of this recipe keeps."""
-    if recipe.get("method") == "cmc":
+    """Build the untrained encoder that a run of this recipe keeps, or of an adopted one that its training kept."""
+    if recipe.get("pretraining", recipe).get("method") == "cmc":
         return TwoStream(**recipe["backbone"])
     return backbone(**recipe["backbone"])[0]
 
@@ -143,26 +160,35 @@ def _resnet(name: str, norm: Norm, halved: bool, channels: int) -> tuple[nn.Modu
     # Takes two seconds to import, which the narrow network's many short processes do without.
     from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-    kinds: dict[str, tuple[Any, list[int], int]] = {
-        "resnet18": (BasicBlock, [2, 2, 2, 2], 512),
-        "resnet50": (Bottleneck, [3, 4, 6, 3], 2048),
+    shapes: dict[str, tuple[list[int], dict[str, int]]] = {
+        "resnet18": ([2, 2, 2, 2], {}),
+        "resnet34": ([3, 4, 6, 3], {}),
+        "resnet50": ([3, 4, 6, 3], {}),
+        "resnet101": ([3, 4, 23, 3], {}),
+        "resnet152": ([3, 8, 36, 3], {}),
+        "resnext50_32x4d": ([3, 4, 6, 3], {"groups": 32, "width_per_group": 4}),
+        "resnext101_32x8d": ([3, 4, 23, 3], {"groups": 32, "width_per_group": 8}),
+        "resnext101_64x4d": ([3, 4, 23, 3], {"groups": 64, "width_per_group": 4}),
+        "wide_resnet50_2": ([3, 4, 6, 3], {"width_per_group": 128}),
+        "wide_resnet101_2": ([3, 4, 23, 3], {"width_per_group": 128}),
     }
-    if name not in kinds:
-        raise ValueError(f"unknown backbone {name!r}: choose resnet50, resnet18 or narrow")
-    block, layers, features = kinds[name]
+    if name not in shapes:
+        raise ValueError(
+            f"unknown backbone {name!r}: choose {', '.join(shapes)}, narrow, or timm/ and a name of timm's"
+        )
+    block, features = (BasicBlock, 512) if name in ("resnet18", "resnet34") else (Bottleneck, 2048)
+    layers, widths = shapes[name]
 
     class Halved(ResNet):
-        """All widths by two; the stem is replaced below, as torchvision fixes its width."""
+        """Half the width in all stages behind the stem (width 0.5 of models/resnet.py of HobbitLong/CMC)."""
 
         def _make_layer(self, block: Any, planes: int, *arguments: Any, **options: Any) -> nn.Sequential:
-            if planes == 64:  # the first stage, which follows the stem
-                self.inplanes = 32
             made: nn.Sequential = super()._make_layer(block, planes // 2, *arguments, **options)
             return made
 
-    net = (Halved if halved else ResNet)(block, layers, norm_layer=norm)
+    net = (Halved if halved else ResNet)(block, layers, norm_layer=norm, **widths)
     if halved:
-        net.conv1, net.bn1 = nn.Conv2d(channels, 32, 7, 2, padding=3, bias=False), norm(32)
+        net.conv1 = nn.Conv2d(channels, 64, 7, 2, padding=3, bias=False)
         nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
         features //= 2
     net.fc = nn.Identity()

@@ -17,7 +17,8 @@ class _SplitBatchNorm(nn.modules.batchnorm._BatchNorm):
     ordinary batch norm, so weights move to one freely. Works in channels_last.
 
     `bn_splits` counts those of the whole batch. Where several processes share it each has its part of the splits; one
-    split has its statistics over all processes. Running statistics are then left to the training loop to average.
+    split has its statistics over all processes. Running statistics move towards the mean of the splits' statistics,
+    over several processes by the training loop, which averages them.
 
     Raises ValueError when a training batch does not divide into the splits, or the splits among the processes.
     """
@@ -52,11 +53,8 @@ class _SplitBatchNorm(nn.modules.batchnorm._BatchNorm):
         variance, mean = torch.var_mean(parts, dim=axes, correction=0, keepdim=True)
         if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
             count = parts.numel() / (self.splits * parts.shape[2])
-            # What one update for each split in turn does, so that the last one weighs the most.
-            kept = (1 - self._momentum) ** torch.arange(self.splits - 1, -1, -1, device=x.device)
             for running, value in ((self.running_mean, mean), (self.running_var, variance * (count / (count - 1)))):
-                news = (self._momentum * kept[:, None] * value.detach().view(self.splits, -1)).sum(0)
-                running.mul_(1 - self.momentum).add_(news)
+                running.lerp_(value.detach().view(self.splits, -1).mean(0), self.momentum)
         scale = self.weight.view(shape) * torch.rsqrt(variance + self.eps)
         y = (parts - mean) * scale + self.bias.view(shape)
         return y.to(x.dtype).flatten(0, 1)
@@ -64,17 +62,16 @@ class _SplitBatchNorm(nn.modules.batchnorm._BatchNorm):
     def _part_by_part(self, x: Tensor) -> Tensor:
         """Normalise one split after the other."""
         running = (self.running_mean, self.running_var)
-        return torch.cat(
-            [
-                F.batch_norm(part, *running, self.weight, self.bias, True, self._momentum, self.eps)
-                for part in x.chunk(self.splits)
-            ]
-        )
-
-    @property
-    def _momentum(self) -> float:
-        """Of one split: after as many updates the statistics have moved as far as one ordinary update moves them."""
-        return 1 - (1 - self.momentum) ** (1 / self.splits) if self.momentum is not None else 0.0
+        # With a momentum of 1 / k the k-th update leaves the mean of k splits.
+        means = [None if value is None else torch.zeros_like(value) for value in running]
+        parts = [
+            F.batch_norm(part, means[0], means[1], self.weight, self.bias, True, 1 / (number + 1), self.eps)
+            for number, part in enumerate(x.chunk(self.splits))
+        ]
+        for value, mean in zip(running, means, strict=True):
+            if value is not None and mean is not None and self.momentum is not None:
+                value.lerp_(mean, self.momentum)
+        return torch.cat(parts)
 
     def _over_processes(self, x: Tensor) -> Tensor:
         """Normalise by mean and variance of the batches of all processes, which are equally large."""

@@ -44,10 +44,14 @@ def build_optimizer(settings: OptimizerOptions, method: nn.Module) -> torch.opti
 
 
 def learning_rate(settings: OptimizerOptions, step: int, steps: int) -> float:
-    """Rate of step 0 .. steps - 1."""
-    rise = settings.warmup * steps
+    """Rate of step 0 .. steps - 1.
+
+    A warm-up begins at 0 and reaches lr at the step behind it, as `learning_schedule` of byol/utils/schedules.py of
+    BYOL's authors has it.
+    """
+    rise = round(settings.warmup * steps)
     if step < rise:
-        return settings.lr * (step + 1) / rise
+        return settings.lr * step / rise
     if settings.drops:
         return settings.lr * 0.1 ** sum(step >= drop * steps for drop in settings.drops)
     fall = settings.lr - settings.final_lr

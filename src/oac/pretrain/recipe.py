@@ -2,8 +2,8 @@
 
 A recipe is one dictionary that says every value. Its hash is of what differs from the defaults of the study schema,
 so that a new option with a default retrains nothing. The hash names a run's state folder and stands in every table;
-what differs is the parameter that makes Snakemake train again. Worker counts, devices and paths are not in a recipe.
-This module needs no torch, so that the workflow can import it at once.
+what differs is the parameter that makes Snakemake train again. Worker counts and devices are not in a recipe, and no
+paths but those of weights that a study gives. This module needs no torch, so that the workflow can import it at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ from oac.crop_options import crop_params, with_defaults
 from oac.studies import FIXED_ENCODERS, PRETRAINED
 
 VIEWS = ("query", "key")
+_OUTSIDE = (
+    "crops",
+    "seeds",
+    "accumulate",
+)  # keys of a method that say which runs there are, and how they are computed
 
 
 def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[str, Any]:
@@ -41,17 +46,21 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     if method in FIXED_ENCODERS:
         return recipe
     variant = with_defaults(study["crops"][crops])
-    options = {key: value for key, value in study["methods"][method].items() if key not in ("crops", "seeds")}
+    options = {key: value for key, value in study["methods"][method].items() if key not in _OUTSIDE}
     shared = dict(study["pretrain"])
     # A reference method may have a budget of its own; it is one of the run, not an option of the objective.
     if "images_seen" in options:
         shared.pop("epochs", None)
         shared["images_seen"] = options.pop("images_seen")
-    # So may a variant of the audit, which gets as many steps as the released code gives it.
-    if variant["budget"] == "boxes" and "epochs" in shared:
-        shared["epochs"] *= study["data"]["boxes_per_photo"]
-    elif variant["budget"] == "boxes":
-        shared["images_seen"] = round(shared["images_seen"] * study["data"]["boxes_per_photo"])
+    # So may a variant of the audit, which gets as many steps as the released code gives it. Where the study does not
+    # say how many boxes a photo has, they are counted when the photos are there (`step_count`).
+    if variant["budget"] == "boxes":
+        if (per_photo := study["data"].get("boxes_per_photo")) is None:
+            shared["budget"] = "boxes"
+        elif "epochs" in shared:
+            shared["epochs"] *= per_photo
+        else:
+            shared["images_seen"] = round(shared["images_seen"] * per_photo)
     # And options of its own, as in a search; and views of another size, to see how much of an effect is resolution.
     options |= variant["method_options"] or {}
     if variant["view_size"] is not None:
@@ -69,10 +78,20 @@ def build(study: Mapping[str, Any], method: str, crops: str, seed: int) -> dict[
     return recipe
 
 
-def step_count(recipe: Mapping[str, Any], photos: int) -> int:
-    """How many batches a run trains on, at least one. photos: those of the train split, an epoch."""
-    budget = recipe["images_seen"] if "images_seen" in recipe else round(recipe["epochs"] * photos)
-    return int(max(1, budget // recipe["options"]["batch_size"]))
+def step_count(recipe: Mapping[str, Any], photos: int, boxes_per_photo: float = 1.0) -> int:
+    """How many batches a run trains on.
+
+    photos: those of the train split, an epoch. boxes_per_photo: their mean number of ground-truth boxes, by which a
+    budget in boxes is multiplied. Raises ValueError where the budget is less than a batch.
+    """
+    factor = boxes_per_photo if "budget" in recipe else 1.0
+    budget = round(factor * (recipe["images_seen"] if "images_seen" in recipe else recipe["epochs"] * photos))
+    size = recipe["options"]["batch_size"]
+    if budget < size:
+        raise ValueError(
+            f"a budget of {budget} images is less than one batch of {size}: raise it or lower batch_size"
+        )
+    return int(budget // size)
 
 
 def defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +112,7 @@ def defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
     result = {
         "data": _data_defaults(recipe["data"]["source"], ("train",)),
         "crops": crops,
-        "options": {key: value for key, value in options.items() if key not in ("crops", "seeds")},
+        "options": {key: value for key, value in options.items() if key not in _OUTSIDE},
         "augment": augment,
         "precision": parts["pretrain"]["properties"]["precision"]["default"],
     }

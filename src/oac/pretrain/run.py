@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
 
 from oac import gpus
 from oac.atomic import writing
 from oac.csv_tables import read_table
-from oac.data.tables import boxes_by_image, label_matrix
+from oac.data.tables import boxes_by_image, boxes_per_photo, label_matrix
 from oac.pretrain import crops, distributed, methods
 from oac.pretrain.checkpoint import State
 from oac.pretrain.compilation import keep_results
@@ -27,24 +26,31 @@ from oac.pretrain.crops import CropPolicy
 from oac.pretrain.host_photos import HostPhotos
 from oac.pretrain.loader import SmallViews, ViewBatches
 from oac.pretrain.loop import Trainer, set_threads
-from oac.pretrain.nn import backbone, encoder_recipe, load_encoder, save_encoder
+from oac.pretrain.nn import backbone, save_encoder
+from oac.pretrain.nn import encoder as build_encoder
 from oac.pretrain.photo_sources import open_photos
+from oac.pretrain.timm_networks import check_views
+from oac.pretrain.weights import load_weights, read_weights
 
 _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """What a run reads: the canonical tables, the photo store and, where its policy has boxes, the proposals."""
+    """What a run reads: the canonical tables, the photo store and, where its policy has boxes, the proposals.
+
+    init: the weights that it starts from, where these are given.
+    """
 
     images: Path
     boxes: Path
     classes: Path
     photos: Path
     proposals: Path | None = None
+    init: Path | None = None
 
     def fingerprint(self) -> str:
-        """Hash the photos' bytes, their labels and their boxes: a checkpoint is not continued on others.
+        """Hash the photos' bytes, their labels and boxes, and `init`: a checkpoint is not continued on others.
 
         How the photos are spread over shards does not count.
         """
@@ -53,13 +59,21 @@ class TrainingFiles:
             for index in self.photos.glob("train/*.index.parquet")
         )
         boxes = pd.read_parquet(self.boxes)
-        tables = [photos, boxes[boxes["image_id"].isin(photos["image_id"])], pd.read_csv(self.classes)]
+        tables = [photos, boxes[boxes["image_id"].isin(photos["image_id"])], read_table(self.classes)]
         tables += [pd.read_parquet(self.proposals)] if self.proposals else []
         digest = hashlib.sha256()
         for table in tables:
             table = table.sort_values(list(table.columns), ignore_index=True)
             digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+        digest.update(self.init_sha256().encode())
         return digest.hexdigest()
+
+    def init_sha256(self) -> str:
+        """SHA-256 of the file that a run starts from; empty where it starts from random weights."""
+        if self.init is None:
+            return ""
+        with open(self.init, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def train_run(
@@ -73,11 +87,13 @@ def train_run(
     device: str = "cpu",
     checkpoint_seconds: float = 120.0,
     compile: str = "off",
+    accumulate: int = 1,
 ) -> None:
     """Train the run of a recipe from its last checkpoint on, and write its encoder and its history.
 
     On a CPU `threads` compute and the batches are made in between. On a GPU the batches are cut there, or `threads`
-    processes make them (`open_photos`). compile: "auto", "on" or "off" (`Compilation`).
+    processes make them (`open_photos`). compile: "auto", "on" or "off" (`Compilation`). accumulate: parts that
+    a batch is computed in, for GPUs that are too small (`accumulation`).
 
     Raises loop.Preempted after SIGTERM, checkpoint.StateError, FloatingPointError where training diverged, and
     ValueError where files and recipe do not fit.
@@ -89,14 +105,9 @@ def train_run(
         # A run that needs more fails itself, and not its neighbours.
         torch.cuda.set_per_process_memory_fraction(1 / gpus.runs_per_gpu())
     batches, labels = training_batches(recipe, files, torch.device(device), threads)
-    if recipe["options"].get("queue", 0) > len(batches.photos) and distributed.rank() == 0:
-        print(
-            f"warning: the queue of {recipe['options']['queue']} keys is longer than an epoch of"
-            f" {len(batches.photos)} photos, so that a photo's own keys are among its negatives: lower `queue`",
-            file=sys.stderr,
-        )
-    torch.manual_seed(recipe["seed"])
-    method = methods.build(recipe, labels)
+    _warn_of_long_queue(recipe, len(batches.photos))
+    method = _initial_method(recipe, labels, files.init)
+    check_views(method.encoder, recipe, [recipe["view_size"], *([batches.small.size] if batches.small else [])])
     if device != "cpu":
         distributed.convert_sync_batchnorm(method)
     state = State(state_folder, recipe, files.fingerprint())
@@ -112,10 +123,42 @@ def train_run(
         workers=workers,
         checkpoint_seconds=checkpoint_seconds,
         compile=compile,
+        accumulate=accumulate,
+        boxes_per_photo=_budget_factor(recipe, files, batches.photos.image_ids),
     ).run()
     if distributed.rank() == 0:
         _publish_history(state.history.read_text(), history)
-        save_encoder(method.encoder, recipe, encoder)
+        # A path says where weights lay, their hash what they were.
+        init = {"init": {"file": recipe["init"], "sha256": files.init_sha256()}} if files.init else {}
+        save_encoder(method.encoder, recipe | init, encoder)
+
+
+def _budget_factor(recipe: Mapping[str, Any], files: TrainingFiles, image_ids: Sequence[str]) -> float:
+    """The mean number of ground-truth boxes of these photos, where the budget is in boxes."""
+    if "budget" not in recipe:
+        return 1.0
+    return boxes_per_photo(pd.read_parquet(files.boxes, columns=["image_id"]), image_ids)
+
+
+def _warn_of_long_queue(recipe: Mapping[str, Any], photos: int) -> None:
+    queue = recipe["options"].get("queue", 0)
+    if queue > photos and distributed.rank() == 0:
+        print(
+            f"warning: the queue of {queue} keys is longer than an epoch of {photos} photos, so that a photo's own"
+            " keys are among its negatives: lower `queue`",
+            file=sys.stderr,
+        )
+
+
+def _initial_method(recipe: dict[str, Any], labels: np.ndarray, init: Path | None) -> methods.Method:
+    """The method with the weights that training starts from: random ones of the seed, or those of a file."""
+    torch.manual_seed(recipe["seed"])
+    method = methods.build(recipe, labels)
+    if init:
+        weights = read_weights(init)
+        for net in (method.encoder, *method.copies_of_encoder()):
+            load_weights(net, weights, recipe["backbone"]["name"])
+    return method
 
 
 def initialise_run(recipe: dict[str, Any], encoder: Path, history: Path) -> None:
@@ -127,26 +170,16 @@ def initialise_run(recipe: dict[str, Any], encoder: Path, history: Path) -> None
 
 
 def adopt_encoder(recipe: dict[str, Any], given: Path, encoder: Path, history: Path) -> None:
-    """Write the encoder of the row of an encoder that there is: of this package, or torchvision's state dict (.pth).
+    """Write the encoder of the row of an encoder that there is (`read_weights`).
 
-    recipe: of the row; its backbone is that of a state dict. Raises ValueError, naming the file, where it is neither.
+    recipe: of the row; its backbone is that of weights without a recipe of their own. Raises ValueError, naming the
+    file, where they do not fit.
     """
-    if given.suffix == ".safetensors":
-        try:
-            theirs = encoder_recipe(given)
-        except SafetensorError as error:
-            raise ValueError(f"{given} is no file of weights: {error}") from error
-        recipe = recipe | {"backbone": theirs["backbone"], "pretraining": theirs}
-        net = load_encoder(given)
-    else:
-        net, _ = backbone(**recipe["backbone"])
-        try:
-            weights = torch.load(given, map_location="cpu", weights_only=True)
-            net.load_state_dict({name: value for name, value in weights.items() if not name.startswith("fc.")})
-        except Exception as error:
-            raise ValueError(
-                f"{given} is no state dict of a {recipe['backbone']['name']}: {' '.join(str(error).split())[:300]}"
-            ) from error
+    weights = read_weights(given)
+    if weights.recipe is not None:
+        recipe = recipe | {"backbone": weights.recipe["backbone"], "pretraining": weights.recipe}
+    net = build_encoder(recipe)
+    load_weights(net, weights, recipe["backbone"]["name"])
     _publish_history(json.dumps({"recipe": recipe}) + "\n", history)
     save_encoder(net, recipe, encoder)
 

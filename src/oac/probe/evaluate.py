@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from oac import __version__
 from oac.checkout import commit
-from oac.data.tables import label_matrix
+from oac.data.tables import boxes_per_photo, label_matrix
 from oac.pretrain.recipe import digest, step_count
+from oac.probe import jackknife
 from oac.probe.best_epoch import best_epoch
-from oac.probe.bootstrap import bootstrap_map
 from oac.probe.features import TRAIN_VIEWS, Features
 from oac.probe.knn import knn_scores
 from oac.probe.linear import Choice, choose, hold_out
@@ -74,7 +74,8 @@ def evaluate(
     probe is trained on these views of the photos of train. options: `probe` of a study file; with task single_label
     the classifier is a softmax and metrics have top1 and top5 as well, shares of the test photos; with test
     validation the validation photos stand for the test photos. device: where the probe is fitted.
-    AP values are fractions in [0, 1]; a class without a test image has no AP and does not count.
+    AP values are fractions in [0, 1]; a class that no test image shows, or that all show, has no AP and does not
+    count; metrics name the latter in shown_by_all.
     """
     labels = classes["label"].tolist()
     splits = _splits(features, boxes, labels, options)
@@ -86,29 +87,22 @@ def evaluate(
     scores = choice.probe.scores(test.values).cpu()
     ap = average_precision(scores, test.targets)
     if bool(ap.isnan().all()):
-        raise ValueError(f"study {study}: no class has a test photo, so there is no mean average precision")
+        raise ValueError(
+            f"study {study}: no class has a test photo and one without it, so there is no mean average precision"
+        )
     table = classes[["label", "name"]].assign(
         ap=ap.numpy(), train_images=classes["train_images"], test_images=test.targets.sum(0).numpy()
     )
     chosen_by = "validation_top1" if single_label else "validation_map"
-    metrics = {
-        **_run(recipe, study, crops),
-        **({f"top{k}": top_k_accuracy(scores, test.targets, k) for k in TOPS} if single_label else {}),
-        "map": float(ap.nanmean()),
-        "map_batch": {str(size): batch_averaged_map(scores, test.targets, size) for size in BATCH_SIZES},
-        "knn": _knn(splits["train"], test, options, device),
-        "classes": int((~ap.isnan()).sum()),
-        "train_images": len(splits["train"].image_ids),
-        "test_images": len(test.image_ids),
-        "images_seen": images_seen(recipe, len(splits["train"].image_ids)),
-        "recipe": recipe,
-        "recipe_hash": digest(recipe),
-        "probe": {**options, "weight_decay": choice.weight_decay, chosen_by: choice.validation},
-        "versions": versions(),
-        "commit": commit(),
-    }
     settings["weight_decay"] = choice.weight_decay
-    metrics |= _optional_metrics(splits, train, scores, settings, options)
+    metrics = {
+        **_run(recipe, study, crops, len(splits["train"].image_ids)),
+        "images_seen": images_seen(recipe, splits["train"].image_ids, boxes),
+        **_test_metrics(scores, test, table, single_label),
+        "knn": _knn(splits["train"], test, options, device),
+        "probe": {**options, "weight_decay": choice.weight_decay, chosen_by: choice.validation},
+        **_optional_metrics(splits, train, scores, settings, options),
+    }
     return Evaluation(metrics, table, _by_size(scores, test, boxes, labels, options["size_edges"]))
 
 
@@ -125,10 +119,32 @@ def _splits(
     }
 
 
-def _run(recipe: Mapping[str, Any], study: str, crops: str) -> dict[str, Any]:
-    """Which run the numbers are of."""
-    run = {"study": study, "method": recipe["method"], "crops": crops, "seed": recipe["seed"]}
-    return run | {key: recipe.get("crops", {}).get(key) for key in ("policy", "boxes")}
+def _run(recipe: Mapping[str, Any], study: str, crops: str, photos: int) -> dict[str, Any]:
+    """Which run the numbers are of, and by which code; photos: of the train split."""
+    return {
+        "study": study,
+        "method": recipe["method"],
+        "crops": crops,
+        "seed": recipe["seed"],
+        **{key: recipe.get("crops", {}).get(key) for key in ("policy", "boxes")},
+        "train_images": photos,
+        "recipe": recipe,
+        "recipe_hash": digest(recipe),
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def _test_metrics(scores: Tensor, test: _Split, table: pd.DataFrame, single_label: bool) -> dict[str, Any]:
+    """What the scores (N, C) of the test photos are worth; table: the AP and the test photos of each class."""
+    return {
+        **({f"top{k}": top_k_accuracy(scores, test.targets, k) for k in TOPS} if single_label else {}),
+        "map": float(table["ap"].mean()),
+        "map_batch": {str(size): batch_averaged_map(scores, test.targets, size) for size in BATCH_SIZES},
+        "classes": int(table["ap"].count()),
+        "shown_by_all": table["name"][table["test_images"] == len(test.image_ids)].tolist(),
+        "test_images": len(test.image_ids),
+    }
 
 
 def _check(splits: Mapping[str, _Split], study: str, single_label: bool) -> None:
@@ -142,11 +158,13 @@ def _check(splits: Mapping[str, _Split], study: str, single_label: bool) -> None
             raise ValueError(f"study {study}, {name}: {error}") from None
 
 
-def images_seen(recipe: Mapping[str, Any], photos: int) -> int:
-    """Photos that a run trained on, repetitions counted: whole batches only. photos: of the train split."""
+def images_seen(recipe: Mapping[str, Any], image_ids: Sequence[str], boxes: pd.DataFrame) -> int:
+    """Photos that a run trained on, repetitions counted: whole batches only. image_ids: of the train split."""
     if "options" not in recipe:
         return 0
-    return step_count(recipe, photos) * int(recipe["options"]["batch_size"])
+    per_photo = boxes_per_photo(boxes, image_ids) if "budget" in recipe else 1.0
+    steps = step_count(recipe, len(image_ids), per_photo)
+    return steps * int(recipe["options"]["batch_size"])
 
 
 def versions() -> dict[str, str]:
@@ -199,7 +217,7 @@ def _optional_metrics(
     settings: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Metrics that a study can have beside the probe itself: the best epoch, a ridge path, a bootstrap interval."""
+    """Metrics that a study can have beside the probe: the best epoch, a ridge path, an interval over photos."""
     metrics: dict[str, Any] = {}
     test = splits["test"]
     if options.get("best_epoch"):
@@ -208,20 +226,21 @@ def _optional_metrics(
         path = ridge_path(splits["train"].values, splits["train"].targets)
         ridge_map = mean_average_precision(path.probe.scores(test.values), test.targets)
         metrics["ridge"] = {"map": ridge_map, "penalty": path.penalty}
-    if options.get("bootstrap"):
-        metrics["bootstrap"] = _bootstrap(scores, test, options["bootstrap"])
+    if options.get("jackknife"):
+        metrics["jackknife"] = _jackknife(scores, test)
     return metrics
 
 
-def _bootstrap(scores: Tensor, test: _Split, resamples: int) -> dict[str, Any]:
-    """The 95 % percentile interval of the mAP over test photos, and the resamples, to compare runs in pairs.
+def _jackknife(scores: Tensor, test: _Split) -> dict[str, Any]:
+    """The mAP without its bias, its 95 % interval over test photos, and what compares runs in pairs.
 
     images: a hash of the test photos in their order; runs are paired where theirs are equal.
     """
-    maps = bootstrap_map(scores, test.targets, resamples)
-    low, high = np.quantile(maps, [0.025, 0.975])
+    values = jackknife.pseudo_values(scores, test.targets)
+    low, high = jackknife.interval(values)
     images = hashlib.sha256("\n".join(test.image_ids).encode()).hexdigest()[:12]
-    return {"low": float(low), "high": float(high), "images": images, "maps": [round(float(m), 6) for m in maps]}
+    found = {"map": float(values.mean()), "low": low, "high": high, "images": images}
+    return found | {"pseudo_values": [round(float(value), 6) for value in values]}
 
 
 def _by_size(
@@ -229,13 +248,14 @@ def _by_size(
 ) -> pd.DataFrame:
     area = torch.from_numpy(largest_area(boxes, test.image_ids, labels))
     result = average_precision_by_size(scores, test.targets, area, edges)
+    counted = ~result.ap.isnan()
     return pd.DataFrame(
         {
             "bin": np.arange(len(edges) - 1),
             "low": edges[:-1],
             "high": edges[1:],
             "ap": result.ap.nanmean(1).numpy(),
-            "classes": (result.positives > 0).sum(1).numpy(),
-            "positives": result.positives.sum(1).numpy(),
+            "classes": counted.sum(1).numpy(),
+            "positives": (result.positives * counted).sum(1).numpy(),
         }
     )

@@ -140,8 +140,13 @@ def choose(
 
 
 def _quality(scores: Tensor, targets: Tensor, task: str) -> float:
-    """What a weight decay is chosen by: the mAP, or the top-1 accuracy of photos with one label each."""
-    return top_k_accuracy(scores, targets, 1) if task == "single_label" else mean_average_precision(scores, targets)
+    """What a weight decay is chosen by: the mAP, or the top-1 accuracy of photos with one label each.
+
+    0 for all candidates, of which none is better then, where all images show the same classes: few photos can.
+    """
+    if task == "single_label":
+        return top_k_accuracy(scores, targets, 1)
+    return mean_average_precision(scores, targets) if (targets != targets[:1]).any() else 0.0
 
 
 def hold_out(n: int, seed: int, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:

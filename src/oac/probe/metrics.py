@@ -30,22 +30,26 @@ def average_precision(scores: Tensor, targets: Tensor) -> Tensor:
         targets: (N, C) in {0, 1}, any dtype.
 
     Returns:
-        (C,) float64 in [0, 1], on the device of `scores`; NaN for a class without a positive image.
+        (C,) float64 in [0, 1], on the device of `scores`; NaN for a class without a positive image, and for one
+        without a negative image, whose AP would be 1 whatever the scores are.
 
     Raises:
         ValueError: shapes differ, a score is NaN, or a target is neither 0 nor 1.
     """
-    return torch.from_numpy(_ap(*_checked(scores, targets))).to(scores.device)
+    values, positive = _checked(scores, targets)
+    ap = _ap(values, positive)
+    ap[positive.all(0)] = np.nan
+    return torch.from_numpy(ap).to(scores.device)
 
 
 def mean_average_precision(scores: Tensor, targets: Tensor) -> float:
-    """Mean of `average_precision` over the classes that have a positive image; in [0, 1].
+    """Mean of `average_precision` over the classes that have positive and negative images; in [0, 1].
 
-    Raises ValueError where no class has one.
+    Raises ValueError where no class has both.
     """
     result = float(average_precision(scores, targets).nanmean())
     if result != result:
-        raise ValueError("no class has a positive image, so there is no mean average precision")
+        raise ValueError("no class has a positive image and one that is not, so there is no mean average precision")
     return result
 
 
@@ -58,6 +62,8 @@ def batch_averaged_map(scores: Tensor, targets: Tensor, batch_size: int) -> floa
     test images neither shuffles nor drops). batch_size there is 256 divided by the number of GPUs. The
     result is much higher than the mean AP over the data set, the more so the smaller the batch, and
     depends on the order.
+
+    A class that all images of a batch show has an AP of 1 there, as in the released code.
 
     Two departures, both where the released code has no defined answer: equal scores are treated as in
     `average_precision` (there: the arbitrary order of an unstable sort), and a batch without any positive
@@ -119,7 +125,7 @@ class SizeAP(NamedTuple):
     """Result of `average_precision_by_size`."""
 
     ap: Tensor
-    """(bins, C) float64; NaN where a class has no positive image in a bin."""
+    """(bins, C) float64; NaN where a class has no positive image in a bin, or no negative one at all."""
     positives: Tensor
     """(bins, C) int64: the positive images of each class in each bin."""
 
@@ -161,7 +167,8 @@ def average_precision_by_size(
         kept = inside | ~positive
         ap.append([_ap(values[kept[:, c], c, None], inside[kept[:, c], c, None])[0] for c in range(values.shape[1])])
         counts.append(inside.sum(0))
-    return SizeAP(*(torch.from_numpy(np.stack(part)).to(scores.device) for part in (ap, counts)))
+    parts = (np.where(positive.all(0), np.nan, np.stack(ap)), np.stack(counts))
+    return SizeAP(*(torch.from_numpy(part).to(scores.device) for part in parts))
 
 
 def _checked(scores: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -28,6 +28,7 @@ from oac.allocation import keep_freed_memory
 from oac.command import plain_errors
 from oac.crop_options import FROM_PIXELS
 from oac.data.decode import MissingPhotoError, read_rgb
+from oac.data.photo_files import links_note
 from oac.data.photos import find as find_below
 from oac.proposals.box_files import SUFFIXES, Row, box_file
 from oac.proposals.proposers import Proposer, proposer
@@ -95,7 +96,8 @@ def find(paths: Iterable[Path]) -> tuple[list[Photo], int]:
     photos, others = [], 0
     for path in paths:
         if path.is_dir():
-            found, other = find_below(path)
+            found, other, links = find_below(path)
+            print(*links_note(links), file=sys.stderr, end="\n" * bool(links))
             photos += [Photo(name, path / name) for name in found]
             others += len(other)
         elif path.exists():

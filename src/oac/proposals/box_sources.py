@@ -7,14 +7,17 @@ first and keeps with the second tells how much of the effect of object-aware cro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from oac.csv_tables import read_text_table
-from oac.data.tables import PROPOSAL_COLUMNS, boxes_by_image, check_boxes, check_columns, read_numbers
+from oac.csv_tables import read_user_table
+from oac.data.bad_boxes import MOST_BAD, mend
+from oac.data.photo_files import plain_path
+from oac.data.tables import LEAST_MATCHED, PROPOSAL_COLUMNS, Release, boxes_by_image, check_columns, read_numbers
 
 
 def proposal_table(
@@ -75,27 +78,40 @@ def random_boxes(reference: pd.DataFrame, image_ids: Sequence[str], *, count: in
     return proposal_table(image_ids, list(boxes), [np.zeros(count)] * len(image_ids))
 
 
-def from_csv(file: str | Path, image_ids: Sequence[str], *, count: int, min_coverage: float = 0.95) -> pd.DataFrame:
+def from_csv(
+    file: str | Path,
+    image_ids: Sequence[str],
+    *,
+    count: int,
+    min_coverage: float = LEAST_MATCHED,
+    splits: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """The first `count` boxes of each of `image_ids` in a CSV file: image_id, xmin, xmax, ymin, ymax in [0, 1].
 
     Best first is by `rank` (0 best) where the file has that column, else by `score`, highest first, else the order of
-    the rows. A box that comes twice in a photo is taken once, photos without boxes get no row. Raises ValueError,
-    naming file and line, for a missing column, what is no number or a box outside [0, 1] or without area, and where
-    less than `min_coverage` of the photos have a box: ids that are written otherwise would go unseen.
+    the rows. A box that comes twice in a photo is taken once, photos without boxes get no row. Boxes that reach
+    beyond their photo are clipped and those without area left out (oac.data.bad_boxes), with a line on stderr. Raises
+    ValueError, naming file and line, for a missing column, what is no number and more than MOST_BAD of bad boxes, and
+    where less than `min_coverage` of the photos of a split have a box: ids written otherwise would go unseen. splits:
+    the split of each of `image_ids`; without, all are of one.
     """
     corners = PROPOSAL_COLUMNS[2:6]
-    table = read_text_table(file)
+    table = read_user_table(file)
     check_columns(list(table.columns), [*PROPOSAL_COLUMNS[:1], *corners], file)
     read_numbers(table, [name for name in (*corners, "rank", "score") if name in table], file)
-    # In the precision in which proposals are stored: two boxes can become one there, a narrow one can become empty.
-    table = table.astype(dict.fromkeys(corners, np.float32))
-    check_boxes(table, file)
+    # Ids may be paths, written as in other tables; one that a photo has as it stands is not changed.
+    table["image_id"] = table["image_id"].where(table["image_id"].isin(image_ids), table["image_id"].map(plain_path))
+    table = _mended(table, file)
     if "rank" in table:
         table = table.sort_values("rank", kind="stable")
     elif "score" in table:
         table = table.sort_values("score", ascending=False, kind="stable")
     known = table["image_id"].isin(image_ids)
-    _check_coverage(set(table["image_id"][known]), list(table["image_id"][~known]), image_ids, min_coverage, file)
+    photos = {"photos": list(image_ids)}
+    if splits is not None:
+        of_split = pd.Series(splits, index=image_ids)
+        photos = {f"{split} photos": part.index.tolist() for split, part in of_split.groupby(of_split, sort=False)}
+    _check_coverage(set(table["image_id"][known]), list(table["image_id"][~known]), photos, min_coverage, file)
     table = table[known].drop_duplicates(["image_id", "xmin", "xmax", "ymin", "ymax"])
     table = table.groupby("image_id", sort=False).head(count)
     rank = table.groupby("image_id").cumcount()
@@ -104,17 +120,42 @@ def from_csv(file: str | Path, image_ids: Sequence[str], *, count: int, min_cove
     return table.sort_values(["image_id", "rank"], ignore_index=True)
 
 
+def _mended(table: pd.DataFrame, file: str | Path) -> pd.DataFrame:
+    """The boxes of a file without bad ones, in the precision of proposals: there a narrow one can become empty."""
+    try:
+        release, account = mend(
+            Release(pd.DataFrame(), table, pd.DataFrame()),
+            "clip",
+            MOST_BAD,
+            name=lambda box: f"line {box.name}",
+            remedy="Correct or remove them",
+        )
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    if account.clipped + account.dropped:
+        print(
+            f"{file}: of {account.boxes:,} boxes {account.clipped:,} reached beyond their photo and were clipped to"
+            f" it, and {account.dropped:,} without area were left out; the first: {'; '.join(account.examples)}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return release.boxes
+
+
 def _check_coverage(
-    boxed: set[str], strange: list[str], image_ids: Sequence[str], least: float, file: str | Path
+    boxed: set[str], strange: list[str], photos: Mapping[str, list[str]], least: float, file: str | Path
 ) -> None:
-    """Refuse boxes of too few photos; strange: image_id of the file that no photo of the study has."""
-    without = [image_id for image_id in image_ids if image_id not in boxed]
-    if boxed and len(boxed) >= least * len(image_ids):
-        return
-    first = list(dict.fromkeys(strange))[:3]
-    others = f"; of no photo of the study are {', '.join(first)}" if first else ""
-    raise ValueError(
-        f"{file} has boxes of {len(boxed):,} of the study's {len(image_ids):,} photos, less than the share of"
-        f" {least:g} that proposals.csv.min_coverage asks for: no box have {', '.join(without[:3])}{others}. Write"
-        " image_id as the study does, or lower min_coverage if these photos have no boxes"
-    )
+    """Refuse boxes of too few photos, in groups by name; strange: ids of the file that no photo of the study has."""
+    for what, image_ids in photos.items():
+        without = [image_id for image_id in image_ids if image_id not in boxed]
+        found = len(image_ids) - len(without)
+        if boxed and found >= least * len(image_ids):
+            continue
+        first = list(dict.fromkeys(strange))[:3]
+        others = f"; of no photo of the study are {', '.join(first)}" if first else ""
+        raise ValueError(
+            f"{file} has boxes of {found:,} of the study's {len(image_ids):,} {what}, less than the share"
+            f" of {least:g} that proposals.csv.min_coverage asks for: no box have"
+            f" {', '.join(without[:3])}{others}. Write image_id as the study does, or lower min_coverage if these"
+            " photos have no boxes"
+        )

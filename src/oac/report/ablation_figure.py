@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from oac.crop_options import ABLATIONS
-from oac.report.ablations import reference, shown_value, sweep, value_of
+from oac.report.ablations import finding, reference, shown_value, sweep, value_of
+from oac.report.formats import interval_text
 from oac.report.results import Results, Variant
-from oac.report.statistics import difference
-from oac.report.style import NEUTRAL, POLICY_COLOURS, draw_variant, entitle, one_panel, styled
+from oac.report.style import NEUTRAL, entitle, legend_below, one_panel, styled
+from oac.report.variant_style import POLICY_COLOURS, colour, draw_variant
+from oac.studies import RANDOM_INIT, UNCROPPED
 
 # Of the distance between two values: how far one without a place on their scale stands from them, as s_min does,
 # which is another share for the boxes of every study.
 APART = 0.5
+SPAN = 10.0  # points; differences of seeds fill a lower axis
 
 
 @styled()
 def ablation_figure(results: Results, option: str) -> Figure:
-    """mAP by the values of an option: means, seeds, 95 % t-intervals from three seeds on; the reference ringed."""
+    """mAP by the values of an option: means, seeds, 95 % t-intervals from three seeds on; the reference ringed.
+
+    The untrained network stands behind what lies within SPAN points of it, and the axis is SPAN points high at least:
+    what is at its level is so seen to be there.
+    """
     variants = sweep(results, option)
     base = reference(variants, option)
     figure, axes = one_panel(3.2)
@@ -38,22 +44,28 @@ def ablation_figure(results: Results, option: str) -> Figure:
     axes.set_xticks(places, labels)
     axes.set_xlim(-0.5, places[-1] + 0.5)
     axes.margins(y=0.2)
+    untrained = results.variant(RANDOM_INIT, UNCROPPED)
+    if untrained:
+        _draw_untrained(figure, axes, untrained)
+    low, high = axes.get_ylim()
+    if high - low < SPAN:
+        axes.set_ylim((low + high - SPAN) / 2, (low + high + SPAN) / 2)
     axes.set_xlabel(ABLATIONS[option].label)
     axes.set_ylabel("mAP (%)")
-    entitle(figure, _finding(variants, option))
+    entitle(figure, finding(results, option))
     return figure
 
 
-def _finding(variants: Sequence[Variant], option: str) -> str:
-    """Which value has the highest mean mAP, and the difference of which others to it has an interval with 0."""
-    best, *others = sorted(variants, key=lambda variant: -variant.estimate().mean)
-    title = f"{ABLATIONS[option].label.partition(' (')[0]}: highest mAP at {shown_value(best, option)}"
-    counts = sorted({variant.n for variant in variants})
-    n = f"n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
-    changes = {shown_value(other, option): difference(best.values(), other.values()) for other in others}
-    lead = next(iter(changes.values()))  # over the second highest
-    if lead.half_width is None:
-        return f"{title} ({n}; {lead.verdict})"
-    close = [value for value, change in changes.items() if change.half_width is not None and not change.excludes_zero]
-    values = " and ".join(filter(None, [", ".join(close[:-1]), *close[-1:]]))
-    return title + (f"; the interval of the difference to {values} includes 0 ({n})" if close else f" ({n})")
+def _draw_untrained(figure: Figure, axes: Axes, untrained: Variant) -> None:
+    """The level of the untrained network with its interval and their name, or the name alone where it is far away."""
+    level, shade = untrained.estimate(), colour(untrained)
+    name = f"{untrained.name}: {interval_text(level)} %"
+    if min(abs(level.mean - end) for end in axes.get_ylim()) > SPAN:
+        legend_below(figure, {f"{name}, not on this axis": {"ls": ""}}, 1, handlelength=0)
+        return
+    axes.axhline(level.mean, color=shade, lw=1.2, zorder=0.6, gid="untrained")
+    if level.half_width is not None:
+        axes.axhspan(level.low, level.high, color=shade, alpha=0.15, lw=0, zorder=0.5)
+    axes.update_datalim([(0, level.mean)])
+    axes.autoscale_view(scalex=False)
+    legend_below(figure, {name: {"color": shade, "lw": 1.2}}, 1)

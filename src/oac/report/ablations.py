@@ -12,7 +12,9 @@ from oac.crop_options import ABLATIONS, published
 from oac.report.audit import others
 from oac.report.formats import Column, Table
 from oac.report.results import BATCH, BATCH_MAP, Results, Variant, value_name
+from oac.report.statistics import difference
 from oac.report.variant_tables import recipes_note
+from oac.studies import RANDOM_INIT, UNCROPPED
 
 
 def sweep(results: Results, option: str) -> list[Variant]:
@@ -56,6 +58,30 @@ def reference(variants: Sequence[Variant], option: str) -> Variant:
     return next((variant for variant in variants if value_of(variant, option) == papers), variants[0])
 
 
+def finding(results: Results, option: str) -> str:
+    """Which value has the highest mean mAP, and the difference of which others to it has an interval with 0.
+
+    Where no value is above the interval of the untrained network, that is all that is said.
+    """
+    variants, untrained = sweep(results, option), results.variant(RANDOM_INIT, UNCROPPED)
+    best, *others = sorted(variants, key=lambda variant: -variant.estimate().mean)
+    name = ABLATIONS[option].label.partition(" (")[0]
+    subject = f"{results.title}, {name[0].lower()}{name[1:]}"
+    title = f"{subject}: highest mAP at {shown_value(best, option)}"
+    counts = sorted({variant.n for variant in variants})
+    n = f"n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
+    level = untrained.estimate() if untrained else None
+    if level and level.half_width is not None and best.estimate().mean <= level.high:
+        return f"{subject}: no value is above the interval of the untrained network ({n})"
+    changes = {shown_value(other, option): difference(best.values(), other.values()) for other in others}
+    lead = next(iter(changes.values()))  # over the second highest
+    if lead.half_width is None:
+        return f"{title} ({n}; {lead.verdict})"
+    close = [value for value, change in changes.items() if change.half_width is not None and not change.excludes_zero]
+    values = " and ".join(filter(None, [", ".join(close[:-1]), *close[-1:]]))
+    return title + (f"; the interval of the difference to {values} includes 0 ({n})" if close else f" ({n})")
+
+
 def ablation_table(results: Results, option: str) -> Table:
     """mAP for each value of an option, and the difference to the paper's value."""
     variants, ablation = sweep(results, option), ABLATIONS[option]
@@ -65,6 +91,7 @@ def ablation_table(results: Results, option: str) -> Table:
             "option": option,
             "value": shown_value(variant, option),
             "crops": variant.crops,
+            "label": variant.crops_label,
             "n": variant.n,
             "map": variant.estimate(),
             "reference": base.crops,
@@ -76,12 +103,12 @@ def ablation_table(results: Results, option: str) -> Table:
     ]
     columns = [
         Column(ablation.label, "value", number=False),
-        Column("Crops", "crops", number=False),
+        Column("Crops", "label", number=False),
         Column("n", "n"),
         Column("mAP (%)", "map"),
         Column("Difference (points)", "difference"),
         Column(f"Batch-averaged mAP ({BATCH}, %)", "map_batch_256_percent"),
     ]
-    notes = [f"Paper: {ablation.paper}.", f"Differences are to {base.crops}.", recipes_note(variants)]
-    caption = f"{ablation.label} on {results.study}: mAP of a linear probe"
+    notes = [f"Paper: {ablation.paper}.", f"Differences are to {base.crops_name}.", recipes_note(variants)]
+    caption = f"{finding(results, option)}; mAP of a linear probe"
     return Table(rows, columns, caption, notes)

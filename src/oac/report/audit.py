@@ -15,15 +15,16 @@ from statistics import fmean
 from typing import Any
 
 from oac.crop_options import AUDITED, OPTIONS, published
-from oac.report.formats import Column, Table, shown
+from oac.report.formats import Column, Table, ends, p_value, points, shown
 from oac.report.results import BATCH, BATCH_MAP, MAP, Results, Variant, value_name
-from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted_columns, difference
+from oac.report.statistics import NO_DIFFERENCE, Difference, adjusted_columns, difference, power
 from oac.report.variant_tables import recipes_note
 
 NOTHING = "no two variants of this study differ in one option of the audit: see config/studies/audit.yaml"
 NAMES = {key: OPTIONS[key].label for key in (*AUDITED, "budget")} | {"metric": "Metric", "picked": "Model picked"}
 # What has no meaning beside some value of an option.
 IDLE_BESIDE = {"scales": ("scale_lower", "scale_cap"), "scale_lower": ("scale_cap",)}
+AIM = 2.0  # points: the half-width that the power of the study is said for
 BEST, LAST = "best_epoch.best", "best_epoch.last"
 
 
@@ -43,6 +44,12 @@ class Step:
     def change(self) -> Difference:
         """After less before, in points."""
         return difference(self.after.values(self.keys[1]), self.before.values(self.keys[0]))
+
+    @property
+    def by_seed(self) -> list[float]:
+        """After less before of each seed that both have, in points."""
+        before, after = self.before.values(self.keys[0]), self.after.values(self.keys[1])
+        return [after[seed] - before[seed] for seed in sorted(before.keys() & after.keys())]
 
     @property
     def batch_change(self) -> Difference | None:
@@ -160,12 +167,15 @@ def audit_table(results: Results) -> Table:
 
     Raises ValueError where no two variants differ in one option.
     """
-    rows = adjusted_columns([_row(step) for step in every_step(results)])
+    found = every_step(results)
+    rows = adjusted_columns([_row(step) for step in found])
+    tested = [row["map"] for row in rows if row["map"].p_holm is not None]
     caption = (
-        f"Effect of each difference between paper and released code on {results.study}: change of the mAP of a linear"
-        f" probe over {results.tested_on}, with 95 % t-interval"
+        f"{results.title}, effect of each difference between paper and released code:"
+        f" {sum(change.significant for change in tested)} of {len(tested)} are significant; change of the mAP of a"
+        f" linear probe over {results.tested_on}, with 95 % t-interval"
     )
-    return Table(rows, _columns(), caption, _notes(results))
+    return Table(rows, _columns(), caption, _notes(results), _power(found))
 
 
 def _row(step: Step) -> dict[str, Any]:
@@ -182,6 +192,7 @@ def _row(step: Step) -> dict[str, Any]:
         "released_already": step.context,
         "crops_before": step.before.crops,
         "crops_after": step.after.crops,
+        "variants": ", ".join(dict.fromkeys((step.before.crops_label, step.after.crops_label))),
         "n": change.n,
         "before_percent": fmean(before.values()),
         "after_percent": fmean(after.values()),
@@ -202,13 +213,29 @@ def _columns() -> list[Column]:
         Column("From", "from", False),
         Column("To", "to", False),
         Column("Released already", lambda row: shown(row["released_already"] or None), False),
-        Column("Variants", lambda row: ", ".join(dict.fromkeys((row["crops_before"], row["crops_after"]))), False),
+        Column("Variants", "variants", False),
         Column("n", "n"),
         Column("Before (%)", "before_percent"),
         Column("After (%)", "after_percent"),
-        Column("Effect on mAP (points), p after Holm", "map"),
+        Column("Effect on mAP (points)", lambda row: points(row["map"].mean, signed=True)),
+        Column("95 % interval", lambda row: ends(row["map"])),
+        Column("p, adjusted (Holm)", lambda row: p_value(row["map"].p_holm)),
         Column(f"Effect on batch-averaged mAP ({BATCH}, points)", "batch"),
         Column("The same at the best epoch, as the released code reports (points)", "reported"),
+    ]
+
+
+def _power(found: Sequence[Step]) -> list[str]:
+    """How small an effect of an option the study can tell: one sentence, none without intervals."""
+    changes = [step.by_seed for step in found if step.kind == "option"]
+    known = power(changes, AIM)
+    if known is None:
+        return []
+    return [
+        f"Power: the differences of the {known.comparisons} comparisons of an option have a standard deviation over"
+        f" seeds of {points(known.spread)} points (root mean square). With {known.n} seeds the 95 % interval has a"
+        f" half-width of {points(known.half_width)} points; one of {known.aim:g} points would take {known.needed}"
+        " seeds."
     ]
 
 

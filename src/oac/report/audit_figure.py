@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from oac.report.audit import NAMES, Step, every_step, is_released
-from oac.report.formats import change
+from oac.report.formats import change, p_value
 from oac.report.results import BATCH, Results
-from oac.report.style import WIDTH, draw_interval, entitle, legend_below, name_rows, styled
+from oac.report.statistics import adjusted
+from oac.report.style import SMALL, WIDTH, draw_interval, entitle, ink, legend_below, name_rows, styled
 
 # What the legend calls a marker, and how it looks: filled, open and grey, so that none hides another.
 PUBLISHED, RELEASED, SCENE = "other options mostly as published", "mostly as released", "scene crops"
@@ -20,7 +21,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     RELEASED: {"marker": "s", "color": "#D55E00", "mfc": "white", "mec": "#D55E00"},
     SCENE: {"marker": "D", "color": "#767676", "mfc": "#767676", "mec": "#767676"},
 }
-OFFSET = 0.44  # of a row, over which its markers are spread
+OFFSET = 0.56  # of a row, over which its markers are spread
 
 
 @styled()
@@ -30,21 +31,23 @@ def audit_figure(results: Results) -> Figure:
     Raises ValueError where the study has nothing to compare.
     """
     steps = every_step(results)
-    rows: dict[str, list[Step]] = {}
-    for step in steps:
-        rows.setdefault(_label(step), []).append(step)
-    figure = Figure(figsize=(WIDTH, 1.8 + 0.42 * len(rows)))
+    rows: dict[str, list[tuple[Step, str]]] = {}
+    for step, tested in zip(steps, adjusted([step.change for step in steps]), strict=True):
+        rows.setdefault(_label(step), []).append((step, p_value(tested.p_holm)))
+    figure = Figure(figsize=(WIDTH, 2.0 + 0.46 * len(rows)))
     panels = figure.subplots(1, 2, sharey=True)
     titles = "mAP over the test set", f"batch-averaged mAP ({BATCH})"
     for axes, title, batch in zip(panels, titles, (False, True), strict=True):
         for row, members in enumerate(rows.values()):
             _draw_row(axes, row, members, batch)
+        if not batch:
+            axes.text(1.02, 1.0, "p (Holm)", transform=axes.transAxes, va="bottom", fontsize=SMALL)
         axes.axvline(0, color="#767676", lw=0.8, zorder=0)
         name_rows(axes, list(rows))
         axes.spines["left"].set_visible(True)
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("change (points), 95 % t-interval")
-    title = f"Effect of each difference between the paper and its released code on {results.study}"
+    title = f"{results.title}: effect of each difference between the paper and its released code"
     entitle(figure, f"{title}\n{finding(steps)}")
     legend_below(figure, {name: {"ls": "", "ms": 5} | look for name, look in LOOKS.items()}, 3)
     return figure
@@ -95,13 +98,18 @@ def _look(step: Step, number: int) -> str:
     return RELEASED if is_released(step.after) else PUBLISHED
 
 
-def _draw_row(axes: Axes, row: int, members: Sequence[Step], batch: bool) -> None:
-    """The differences of one row, spread over its height."""
-    for number, step in enumerate(members):
+def _draw_row(axes: Axes, row: int, members: Sequence[tuple[Step, str]], batch: bool) -> None:
+    """The differences of one row, spread over its height; on the left with their adjusted p."""
+    beside = axes.get_yaxis_transform()
+    for number, (step, p) in enumerate(members):
         effect = step.batch_change if batch else step.change
-        if effect is None:
-            continue
         height = row + OFFSET * (number / max(len(members) - 1, 1) - 0.5) * (len(members) > 1)
         look = LOOKS[_look(step, number)]
+        if effect is None:
+            if number == 0:
+                axes.text(0.5, row, "is this average", transform=beside, ha="center", va="center", fontsize=SMALL)
+            continue
+        if not batch:
+            axes.text(1.02, height, p, transform=beside, va="center", color=ink(look["color"]), fontsize=SMALL)
         draw_interval(axes, height, effect, look["color"], 1.6, upright=False)
         axes.plot(effect.mean, height, ms=5.5, gid="mean", **look)

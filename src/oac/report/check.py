@@ -1,10 +1,10 @@
 """The paper's numbers against ours: check.json, and its table.
 
 A value compares with the paper's on the paper's data only: a mean AP on OHMS and a top-1 accuracy on ImageNet, both
-with a ResNet-50. There it is reproduced where our interval holds the paper's. Elsewhere a value is `not run`,
+with a ResNet-50. There it is reproduced where our interval holds the paper's. Elsewhere a value is `not comparable`,
 whatever ours is, and of a difference the sign is compared, which reproduces nothing: `same sign` says that our 95 %
 interval lies on the paper's side of 0, `opposite sign` that it lies on the other one. `inconclusive` is an interval
-that cannot tell.
+that cannot tell. `not run` is said only of what the study has no runs of.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from typing import Any
 from oac.crop_options import ASYMMETRIC_POLICIES
 from oac.report.formats import MISSING, Column, Row, Table, interval_text, points, shown
 from oac.report.paper import DELTAS, TABLE_1, VALUES, Key, PaperDelta
-from oac.report.results import BATCH, BATCH_MAP, MAP, TOP1, Metric, Results, Variant
+from oac.report.results import BATCH, BATCH_MAP, MAP, TOP1, Metric, Results, Variant, method_name
 from oac.report.statistics import Interval, difference
 
-REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
+REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
+NOT_COMPARABLE, NOT_RUN = "not comparable", "not run"  # runs that do not compare with the paper's, and no runs
 SAME_SIGN, OPPOSITE_SIGN, INCONCLUSIVE = "same sign", "opposite sign", "inconclusive"
 EMPTY: dict[str, Any] = {"status": NOT_RUN, "reason": None, "ours": None, "half_width": None, "ours_batch": None}
 EMPTY |= {"n": 0, "variants": [], "compared": None}
-STATUSES = (REPRODUCED, NOT_REPRODUCED, SAME_SIGN, OPPOSITE_SIGN, INCONCLUSIVE, NOT_RUN)
+STATUSES = (REPRODUCED, NOT_REPRODUCED, SAME_SIGN, OPPOSITE_SIGN, INCONCLUSIVE, NOT_COMPARABLE, NOT_RUN)
+PAPERS_METRICS = {MAP: "mAP", TOP1: "ImageNet top-1"}
 IMAGENET_CLASSES = 1000
 OHMS_IMAGES = 212_753  # of train, section 3; within WITHIN of it, for photos can be gone
 WITHIN = 0.05
@@ -63,16 +65,15 @@ def check(results: Results) -> dict[str, Any]:
 
 def _check_value(results: Results, key: Key, metric: Metric) -> dict[str, Any]:
     """One row of the paper: its mAP or top-1 accuracy in our interval, or not."""
-    name = "mAP" if metric is MAP else "ImageNet top-1"
     value = VALUES[key].percent(metric.key)
-    entry = EMPTY | {"what": f"{', '.join(filter(None, key))}, {name}", "paper": value, "source": VALUES[key].source}
+    entry = EMPTY | {"what": _what(key, metric), "paper": value, "source": VALUES[key].source}
     if metric not in (MAP, results.metric):
         return entry | {"reason": NO_TOP1}
     variant = variant_of(results, key)
     if variant is None or value is None:
         return entry | {"reason": "no such variant in this study"}
     ours = variant.estimate(metric.key)
-    entry |= _ours_alone(variant, metric) | {"compared": "value"}
+    entry |= _ours_alone(variant, metric) | {"compared": "value", "status": NOT_COMPARABLE}
     if not on_papers_data(results, metric.key):
         return entry | {"reason": ELSEWHERE[metric.key]}
     if results.split != "test":
@@ -94,6 +95,7 @@ def _check_delta(results: Results, delta: PaperDelta) -> dict[str, Any]:
     others = [variant for key in delta.second if (variant := variant_of(results, key, heads[1]))]
     if first is None or len(others) < len(delta.second):
         return entry | {"reason": "no such variants in this study"}
+    entry |= {"status": NOT_COMPARABLE}
     second = _mean_over([variant.values(delta.metric) for variant in others])
     if not second:
         return entry | {"reason": "these variants have no seed in common"}
@@ -109,6 +111,17 @@ def _check_delta(results: Results, delta: PaperDelta) -> dict[str, Any]:
     if same_data:
         return entry | {"status": REPRODUCED if ours.holds(delta.points) else NOT_REPRODUCED}
     return entry | {"status": SAME_SIGN if ours.mean * delta.points > 0 else OPPOSITE_SIGN}
+
+
+def _what(key: Key, metric: Metric) -> str:
+    """What an entry of check.json is of, by its keys."""
+    return ", ".join([*filter(None, key), PAPERS_METRICS[metric]])
+
+
+def _words(variant: Variant, metric_name: str) -> str:
+    """The same in words."""
+    crops = [] if variant.crops == "none" else [variant.crops_name]
+    return ", ".join([method_name(variant.method), *crops, metric_name])
 
 
 def _mean_over(samples: Sequence[Mapping[int, float]]) -> dict[int, float]:
@@ -134,9 +147,10 @@ def on_papers_data(results: Results, metric: str) -> bool:
     """Whether runs are of the paper's data and network: OHMS for "map", ImageNet for "top1", and a ResNet-50.
 
     Data are told by their source: Open Images or the authors' dicts are OHMS with as many photos; folders of classes
-    are ImageNet where they have 1,000 classes and are used whole.
+    are ImageNet where they have 1,000 classes and are used whole. Runs that were not trained have no data.
     """
-    return all(_on_papers_data(run, metric) for run in results.runs() if "data" in run["recipe"])
+    found = [_on_papers_data(run, metric) for run in results.runs() if "data" in run["recipe"]]
+    return bool(found) and all(found)
 
 
 def _on_papers_data(run: Mapping[str, Any], metric: str) -> bool:
@@ -168,7 +182,7 @@ def paper_table(checked: Mapping[str, Any], results: Results) -> Table:
     """
     known = {variant for entry in checked["values"] for variant in entry["variants"]}
     others = [_unknown(variant, results.metric) for variant in results.variants if variant.key not in known]
-    caption = f"The paper's numbers (percent of mAP on OHMS, or points) beside those of {checked['study']}"
+    caption = f"The paper's numbers (percent of mAP on OHMS, or points) beside those of {results.title}"
     rows = [_row(entry) for entry in [*checked["values"], *others]]
     return Table(rows, _columns(), caption, _notes(checked, bool(others)))
 
@@ -180,19 +194,23 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
         **entry,
         "variants": " ".join(entry["variants"]),
         "difference": None if ours is None or paper is None else ours - paper,
-        "compared": None if entry["status"] == NOT_RUN else entry["compared"],
+        "compared": None if entry["status"] in (NOT_COMPARABLE, NOT_RUN) else entry["compared"],
     }
 
 
 def _unknown(variant: Variant, metric: Metric) -> dict[str, Any]:
     """The entry of a variant that no number of the paper is about."""
-    crops = [] if variant.crops == "none" else [variant.crops_name]
-    entry = EMPTY | {"what": ", ".join([variant.method, *crops, metric.name]), "paper": None, "source": None}
+    entry = EMPTY | {"what": _words(variant, metric.name), "paper": None, "source": None}
     return entry | _ours_alone(variant, metric) | {"status": None, "reason": NO_NUMBER}
 
 
 def _columns() -> list[Column]:
-    """How a row reads for people."""
+    """How a row reads for people; check.json has keys."""
+    words = {
+        _what(key, metric): _words(Variant.named(key[0], key[1] or "none", *key[1:]), name)
+        for key in VALUES
+        for metric, name in PAPERS_METRICS.items()
+    }
 
     def ours(row: Row) -> str:
         if row["ours"] is None:
@@ -203,7 +221,7 @@ def _columns() -> list[Column]:
         return f"{row['status']} ({row['compared']})" if row["compared"] else shown(row["status"])
 
     return [
-        Column("What", "what", number=False),
+        Column("What", lambda row: words.get(str(row["what"]), str(row["what"])), number=False),
         Column("Paper", lambda row: NOT_KNOWN if row["paper"] is None else points(row["paper"])),
         Column("Ours", ours),
         Column(f"Ours, batch-averaged mAP ({BATCH})", "ours_batch"),
@@ -219,7 +237,7 @@ def _notes(checked: Mapping[str, Any], others: bool) -> list[str]:
     counts = ", ".join(f"{count} {status}" for status, count in checked["counts"].items() if count)
     notes = [
         f"Of {len(checked['values'])} numbers: {counts}. The same stands in check.json.",
-        "A value of the paper compares on OHMS with a ResNet-50 alone; elsewhere it is not run, whatever ours is.",
+        "A value of the paper compares on OHMS with a ResNet-50 alone; elsewhere ours is not comparable.",
         "Reproduced: on OHMS with a ResNet-50 our 95 % interval holds the paper's value. Same sign: on other data our"
         " interval of a difference lies on the paper's side of 0; the size of the difference says nothing there."
         " Inconclusive: our interval holds 0, or is too wide to tell.",

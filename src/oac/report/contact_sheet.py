@@ -19,10 +19,13 @@ from oac.pretrain.crops import CropPolicy
 from oac.pretrain.host_photos import HostPhotos
 from oac.pretrain.loader import Batch, Boxes, ViewBatches
 from oac.report.photo_panels import dark_rim, outline, show_photo
-from oac.report.results import BOX_NAMES
+from oac.report.results import boxes_of
 from oac.report.style import SMALL, WIDTH, entitle, legend_below, styled
 
-COLOURS = {"query": "#FFB000", "key": "#648FFF"}
+FIRST, SECOND = "first view", "second view"
+COLOURS = {FIRST: "#FFB000", SECOND: "#648FFF"}
+DRAWN = "#DC267F"  # the proposal that was drawn
+AUGMENTED = ", augmented"
 COLUMNS = 2  # photos in a row
 PHOTO_WIDTH = 2.5  # of its column, in widths of a view; the two views stand one above the other
 
@@ -72,18 +75,21 @@ def first_samples(
     # The loader replaces photos that it cannot read, and names the replacement in the batch.
     shown = [photo.at(1) for index in batch.image if (photo := photos[int(index)])]
     cut = batches.draw_views(batch.epoch, batch.item, np.array([photo.size for photo in shown], float))
-    views = {"query": batch.query, "key": batch.key} | _augmented(batch, augmentation, seed, view_size)
-    pixels = {name: view.permute(0, 2, 3, 1).contiguous().numpy() for name, view in views.items()}
+    plain, augmented = (batch.query, batch.key), _augmented(batch, augmentation, seed, view_size)
+    pixels = [[view.permute(0, 2, 3, 1).contiguous().numpy() for view in pair] for pair in (plain, augmented)]
     return [
         Sample(
             photos.image_ids[index],
             photo,
             boxes.box[index, : boxes.count[index]] * np.tile(photo.size, 2),
             cut.box[row],
-            # Which view is the query was drawn at random.
-            dict(zip(COLOURS, cut.regions[row][:: -1 if cut.swapped[row] else 1], strict=True)),
-            {"query": cut.query[row], "key": cut.key[row]},
-            {name: view[row] for name, view in pixels.items()},
+            dict(zip(COLOURS, cut.regions[row], strict=True)),
+            _by_view((cut.query, cut.key), row, cut.swapped),
+            {
+                name + words: view
+                for words, pair in zip(("", AUGMENTED), pixels, strict=True)
+                for name, view in _by_view(pair, row, cut.swapped).items()
+            },
         )
         for row, (index, photo) in enumerate(zip(batch.image, shown, strict=True))
     ]
@@ -100,23 +106,31 @@ def contact_sheet(samples: Sequence[Sample], policy: CropPolicy, scale_lower: fl
     figure = Figure(figsize=(WIDTH, rows * (2 * view + 0.3) + 0.6))
     parts = figure.subfigures(rows, COLUMNS, squeeze=False).flat
     for sample, part in zip(samples, parts, strict=False):  # the last row may have room left
+        # Nothing to see, but its edge is at 0 or -0 as rounding has it, and the PDF would tell.
+        part.patch.set_visible(False)
         grid = part.add_gridspec(2, 3, width_ratios=[PHOTO_WIDTH, 1.0, 1.0])
         _draw_photo(part.add_subplot(grid[:, 0]), sample, policy)
         for number, (title, pixels) in enumerate(sample.views.items()):
             _draw_view(part.add_subplot(grid[number % 2, 1 + number // 2]), pixels, title)
     entitle(figure, _title(name, policy, scale_lower))
     _legend(figure, policy)
+    figure.set_label(_caption(name, policy))  # what a page writes below it
     return figure
 
 
-def _augmented(batch: Batch, settings: Augmentation, seed: int, view_size: int) -> dict[str, Tensor]:
-    """The views after augmentation with the run's own random numbers, brought back to the range of a picture."""
+def _by_view(pair: Sequence[np.ndarray], row: int, swapped: np.ndarray) -> dict[str, np.ndarray]:
+    """What query and key of a photo have, by the policy's views: which of these is the query was drawn at random."""
+    return dict(zip(COLOURS, (part[row] for part in pair[:: -1 if swapped[row] else 1]), strict=True))
+
+
+def _augmented(batch: Batch, settings: Augmentation, seed: int, view_size: int) -> list[Tensor]:
+    """Query and key after augmentation with the run's own random numbers, brought back to the range of a picture."""
     query, key = augment.view_draws(seed, batch.epoch, batch.item)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (augment.MEAN, augment.STD))
-    views = {}
-    for name, view, draws in (("query", batch.query, query), ("key", batch.key, key)):
+    views = []
+    for view, draws in ((batch.query, query), (batch.key, key)):
         changed = augment.augment(view, augment.draw_parameters(settings, draws, view_size))
-        views[f"{name}, augmented"] = ((changed * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+        views.append(((changed * std + mean) * 255).round().clamp(0, 255).to(torch.uint8))
     return views
 
 
@@ -127,9 +141,9 @@ def _draw_photo(axes: Axes, sample: Sample, policy: CropPolicy) -> None:
     if policy.needs_boxes:
         for box in sample.proposals:
             outline(axes, box, "white", 0.6, rim=0.4)
-        outline(axes, sample.box, "white", 1.8, rim=0.8)
+        outline(axes, sample.box, DRAWN, 1.8, rim=0.8)
     for number, (name, region) in enumerate(sample.regions.items()):
-        # The dashes of the key fall into the gaps of the query's, so that equal regions show both.
+        # The dashes of the second view fall into the gaps of the first one's, so that equal regions show both.
         outline(axes, region, COLOURS[name], 1.3, dashes=(4 * number, (4, 4)))
     for name, crop in sample.crops.items():
         outline(axes, crop, COLOURS[name], 1.6, rim=0.8)
@@ -144,8 +158,8 @@ def _draw_photo(axes: Axes, sample: Sample, policy: CropPolicy) -> None:
 def _draw_view(axes: Axes, view: np.ndarray, title: str) -> None:
     """A view, pixel by pixel, framed in its colour."""
     show_photo(axes, view, interpolation="nearest", gid=title)
-    axes.spines[:].set(visible=True, color=COLOURS[title.split(",")[0]], linewidth=2.2)
-    if title == "key, augmented":
+    axes.spines[:].set(visible=True, color=COLOURS[title.removesuffix(AUGMENTED)], linewidth=2.2)
+    if title == SECOND + AUGMENTED:
         axes.set_xlabel("augmented", fontsize=SMALL, labelpad=2)
 
 
@@ -153,8 +167,7 @@ def _title(name: str, policy: CropPolicy, scale_lower: float) -> str:
     """The crop variant, its policy where the name does not tell it, and what decides the crops."""
     parts = [name if name == policy.policy else f"{name}: {policy.policy}"]
     if policy.needs_boxes:
-        source = policy.boxes or ""
-        parts += [f"{BOX_NAMES.get(source, source)} boxes" + (", each an item" if policy.items == "box" else "")]
+        parts += [boxes_of(policy.boxes or "") + (", each an item" if policy.items == "box" else "")]
         ranges = [f"{100 * low:g}–{100 * high:g} %" for low, high in policy.scales or ()]
         parts += [f"crops {' and '.join(ranges)}" if ranges else f"s_min = {scale_lower:.2f}"]
     if policy.policy in ("scene-scene", "object-scene"):
@@ -167,11 +180,36 @@ def _title(name: str, policy: CropPolicy, scale_lower: float) -> str:
     return "\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}·  ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
 
 
+def _caption(name: str, policy: CropPolicy) -> str:
+    """What is to be seen: the crop variant, how it cuts its views, and of what its boxes are."""
+    grown = f"{100 * policy.delta:g} % of " + (
+        "each edge's coordinate" if policy.dilation == "coordinate" else "the photo's side"
+    )
+    views = {
+        "scene-scene": "both views are random crops of the whole photo, so they may show different objects",
+        "object-scene": "the first view is cropped inside a box, the second is a random crop of the whole photo",
+        "object-object": "both views are cropped inside the same box",
+        "object-shift": "the first view is cropped inside a box, the second inside the same box moved aside",
+        "object-dilate": f"the first view is cropped inside a box, the second inside the same box grown by {grown}",
+    }.get(policy.policy, "a photo with its two views")
+    boxes = {
+        "bing": "Boxes are BING's proposals, of which one is drawn for a photo.",
+        "ground_truth": "Boxes are the annotated ones, of which one is drawn for a photo.",
+        "random": "Boxes have the sizes of BING's and lie at random places, so a view may hold no object.",
+    }
+    named, said = f"{name}: {views}.", ""
+    if policy.needs_boxes and (source := policy.boxes):
+        named = f"{name} ({boxes_of(source)}): {views}."
+        said = boxes.get(source, f"Boxes are {boxes_of(source)}, of which one is drawn for a photo.")
+    shown = "Beside a photo stand its two views as they are cut, and augmented as in training."
+    return " ".join(filter(None, [named, said, shown]))
+
+
 def _legend(figure: Figure, policy: CropPolicy) -> None:
     """What the outlines mean."""
     looks: dict[str, dict[str, Any]] = {name: {"color": colour, "lw": 2.2} for name, colour in COLOURS.items()}
-    looks["region a view is cropped in"] = {"color": COLOURS["query"], "lw": 1.5, "ls": "--"}
+    looks["region a view is cropped in"] = {"color": COLOURS[FIRST], "lw": 1.5, "ls": "--"}
     if policy.needs_boxes:
         looks["proposals"] = {"color": "white", "lw": 0.8, "path_effects": dark_rim(0.8, 0.5)}
-        looks["the one drawn"] = {"color": "white", "lw": 2.0, "path_effects": dark_rim(2.0, 0.7)}
+        looks["the one drawn"] = {"color": DRAWN, "lw": 2.0, "path_effects": dark_rim(2.0, 0.7)}
     legend_below(figure, looks, len(looks), columnspacing=1.4)

@@ -1,6 +1,6 @@
 """Which figure is drawn from which files: what `workflow/scripts/draw.py` looks its output up in.
 
-docs/guide.md says what a new figure needs.
+CONTRIBUTING.md says what a new figure needs.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -22,38 +22,63 @@ from oac.report.loading import read_histories, read_results, run_of
 from oac.report.overlap_figure import overlap_figure
 from oac.report.per_class import ap_per_class
 from oac.report.proposal_comparison import comparison_curves, recall_curve
-from oac.report.results import Variant
-from oac.report.style import readable
+from oac.report.results import Names, Results, Variant
+from oac.report.style import entitle, styled, wrapped
 from oac.report.training_curves import histories, training_curves
+from oac.report.variant_style import readable
 
+PANEL_TITLE = 78  # characters of a line over a panel, which begins to the right of the figure's edge
 ABLATION = "ablation_"  # starts the names of the figures of ablations, each of which ends in its option
 
-Names = Sequence[str] | None
-"""The crop variants that a figure with a curve for each shows; None takes the first ones."""
+
+class Shown(NamedTuple):
+    """What a study file says of its figures."""
+
+    variants: Sequence[str] | None
+    """The crop variants that a figure with a curve for each shows; None takes the first ones."""
+    names: Names
 
 
-def draw(name: str, files: Any, names: Names = None) -> Figure:
-    """Draw a figure of FIGURES, or ABLATION with an option. files: the inputs of its rule, by name.
+@styled()
+def draw(name: str, files: Any, variants: Sequence[str] | None = None, names: Names | None = None) -> Figure:
+    """Draw a figure of FIGURES, or ABLATION with an option.
 
-    Raises ValueError for another name.
+    files: the inputs of its rule, by name; variants, names: of `Shown`. Raises ValueError for another name.
     """
+    shown = Shown(variants, names or Names())
     if name.startswith(ABLATION):
-        return ablation_figure(read_results(files.metrics), name.removeprefix(ABLATION))
+        return ablation_figure(_results(files, shown), name.removeprefix(ABLATION))
     if name not in FIGURES:
         raise ValueError(f"there is no figure {name!r}: there are {', '.join(FIGURES)} and {ABLATION}{{option}}")
-    return FIGURES[name](files, names)
+    figure = FIGURES[name](files, shown)
+    if shown.names.title:
+        _name_study(figure, shown.names.title)
+    return figure
 
 
-def _ap(files: Any, names: Names) -> tuple[list[Variant], dict[str, pd.DataFrame]]:
+def _name_study(figure: Figure, study: str) -> None:
+    """Begin the title with the study's, which figures that are drawn from other tables than metrics do not know."""
+    title, first = figure.get_suptitle().replace("\n", " "), figure.axes[0] if figure.axes else None
+    if not title and first:
+        first.set_title(wrapped(f"{study}, {first.get_title(loc='left')}", PANEL_TITLE), loc="left")
+    elif not title.startswith(study):
+        entitle(figure, f"{study}: {title}")
+
+
+def _results(files: Any, shown: Shown) -> Results:
+    return read_results(files.metrics, names=shown.names)
+
+
+def _ap(files: Any, shown: Shown) -> tuple[list[Variant], dict[str, pd.DataFrame]]:
     """The variants to show, and the AP tables of their runs."""
     tables = tables_by_variant({run_of(path): read_table(path) for path in files.tables})
-    return readable(read_results(files.metrics).variants, names), tables
+    return readable(_results(files, shown).variants, shown.variants), tables
 
 
-def _histories(files: Any, names: Names) -> tuple[list[Variant], dict[str, pd.DataFrame]]:
+def _histories(files: Any, shown: Shown) -> tuple[list[Variant], dict[str, pd.DataFrame]]:
     """The variants to show, and the histories of their runs."""
-    variants, tables = histories(read_histories(files.histories))
-    return readable(variants, names), tables
+    variants, tables = histories(read_histories(files.histories), shown.names)
+    return readable(variants, shown.variants), tables
 
 
 def _training_boxes(files: Any) -> tuple[pd.DataFrame, list[str]]:
@@ -69,14 +94,14 @@ def _recall(files: Any) -> tuple[dict[str, Mapping[str, float]], float]:
     return {source: entry["image"] for source, entry in recall["splits"]["test"].items()}, recall["iou"]
 
 
-FIGURES: dict[str, Callable[[Any, Names], Figure]] = {
-    "map_by_policy": lambda files, _: map_by_policy(read_results(files.metrics)),
-    "ap_per_class": lambda files, names: ap_per_class(*_ap(files, names)),
-    "ap_by_size": lambda files, names: ap_by_size(*_ap(files, names)),
-    "ap_by_frequency": lambda files, names: ap_by_frequency(*_ap(files, names)),
-    "audit": lambda files, _: audit_figure(read_results(files.metrics)),
-    "overlap": lambda files, _: overlap_figure(read_results(files.metrics), read_table(files.overlap)),
-    "training_curves": lambda files, names: training_curves(*_histories(files, names)),
+FIGURES: dict[str, Callable[[Any, Shown], Figure]] = {
+    "map_by_policy": lambda files, shown: map_by_policy(_results(files, shown)),
+    "ap_per_class": lambda files, shown: ap_per_class(*_ap(files, shown)),
+    "ap_by_size": lambda files, shown: ap_by_size(*_ap(files, shown)),
+    "ap_by_frequency": lambda files, shown: ap_by_frequency(*_ap(files, shown)),
+    "audit": lambda files, shown: audit_figure(_results(files, shown)),
+    "overlap": lambda files, shown: overlap_figure(_results(files, shown), read_table(files.overlap), shown.variants),
+    "training_curves": lambda files, shown: training_curves(*_histories(files, shown)),
     "images_per_class": lambda files, _: images_per_class(read_table(files.classes)),
     "objects_per_image": lambda files, _: objects_per_image(*_training_boxes(files)),
     "recall": lambda files, _: recall_curve(*_recall(files)),

@@ -15,13 +15,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from oac.report import findings, style
+from oac.report import findings, style, variant_style
 from oac.report.formats import interval_text
 from oac.report.results import Results, Variant
 from oac.report.statistics import t_interval
 
 CLASSES_PER_GROUP, GROUPS = 4, 6
 SPREAD = 0.3  # of the way to the next point, over which the points of all variants may lie beside each other
+ROW, LOW_ROW, LINE = 0.42, 0.24, 0.14  # inches of a variant's row, of one of many, of a line of its name
+MANY_ROWS = 14
+NAME_LENGTH = 46  # characters of a line of a variant's name
+CLOSE = 1.15  # classes of photos within this factor of each other have one frequency
 STEP, LOG_STEP = 0.06, 0.015  # and as far apart as this where there is room: in bins, in logarithms of a count
 
 
@@ -45,18 +49,22 @@ def map_by_policy(results: Results) -> Figure:
     from top to bottom in the order of their first run, so load the metrics in the order of the study file.
     """
     variants = sorted(results.variants, key=lambda variant: variant.is_reference)
-    figure, axes = style.one_panel(1.3 + 0.42 * len(variants))
+    names = [style.wrapped(variant.name, NAME_LENGTH) for variant in variants]
+    lines = max(name.count("\n") for name in names) + 1
+    height = ROW if len(variants) <= MANY_ROWS else max(LOW_ROW, LINE * lines)
+    figure, axes = style.one_panel(1.3 + height * len(variants))
     key = results.metric.key
     for row, variant in enumerate(variants):
-        estimate, shade = variant.estimate(key), style.colour(variant)
-        style.draw_variant(axes, variant, row, key, upright=False)
+        estimate, shade = variant.estimate(key), variant_style.colour(variant)
+        variant_style.draw_variant(axes, variant, row, key, upright=False)
         numbers = f"{interval_text(estimate)}  (n = {variant.n})"
         axes.text(1.02, row, numbers, transform=axes.get_yaxis_transform(), va="center", fontsize=style.SMALL)
         if variant.is_reference:
             axes.axvline(estimate.mean, color=shade, lw=1.2, zorder=1, gid="reference")
             if estimate.half_width is not None:
-                axes.axvspan(estimate.low, estimate.high, color=shade, alpha=0.12, lw=0, zorder=0.5)
-    style.name_rows(axes, [variant.name for variant in variants], fontsize=9)
+                low, high = np.clip([estimate.low, estimate.high], *style.PERCENT)
+                axes.axvspan(low, high, color=shade, alpha=0.12, lw=0, zorder=0.5)
+    style.name_rows(axes, names, fontsize=9 if len(variants) <= MANY_ROWS else style.SMALL)
     legend = "Large: mean, bar: 95 % t-interval (n ≥ 3), small: seeds"
     axes.set_xlabel(f"{results.metric.header} of a linear probe.  {legend}", fontsize=style.SMALL)
     style.entitle(figure, findings.highest(results))
@@ -94,8 +102,16 @@ def ap_by_frequency(variants: Sequence[Variant], tables: findings.Tables) -> Fig
 
     Small points are classes (mean over seeds); the curve joins means over groups of equally many classes, or the
     classes themselves where there are fewer than eight. tables: ap.csv of the runs; variants: as in `ap_by_size`.
+    Where all classes have about as many photos there is a sentence in place of the figure.
     """
     chosen = in_figure_3(variants)
+    photos = pd.concat([tables[variant.key].dropna(subset="ap").train_images for variant in chosen])
+    if not photos.empty and photos.max() <= CLOSE * photos.min():
+        few, many = int(photos.min()), int(photos.max())
+        return style.nothing(
+            f"AP by photos of a class is not drawn: classes have {few:,} to {many:,} training photos, within"
+            f" {100 * (CLOSE - 1):.0f} % of each other"
+        )
     figure, axes = style.one_panel(3.4)
     axes.set_xscale("log")
     ends = []
@@ -103,8 +119,8 @@ def ap_by_frequency(variants: Sequence[Variant], tables: findings.Tables) -> Fig
         rows = tables[variant.key]
         classes = rows.groupby("label").agg(ap=("ap", "mean"), train_images=("train_images", "first"))
         classes = classes.dropna().sort_values("train_images", kind="stable")
-        look: dict[str, Any] = {"color": style.colour(variant), "ms": 3, "alpha": 0.3, "mew": 0, "gid": "classes"}
-        axes.plot(classes.train_images, 100 * classes.ap, style.marker(variant), **look)
+        look: dict[str, Any] = {"color": variant_style.colour(variant), "ms": 3, "alpha": 0.3, "mew": 0}
+        axes.plot(classes.train_images, 100 * classes.ap, variant_style.marker(variant), gid="classes", **look)
         few = len(classes) < 2 * CLASSES_PER_GROUP
         count = len(classes) if few else min(len(classes) // CLASSES_PER_GROUP, GROUPS)
         group = pd.Series(np.arange(len(classes)) * count // max(len(classes), 1), index=classes.index)
@@ -146,12 +162,19 @@ def _draw_curve(axes: Axes, variant: Variant, x: np.ndarray, ap: pd.DataFrame) -
     """Means over seeds with their intervals; ap: one row per seed, one column per x. Return the label of its end."""
     known = [place for place, column in enumerate(ap) if ap[column].notna().any()]
     estimates = [t_interval(100 * ap.iloc[:, place].dropna()) for place in known]
-    shade = style.colour(variant)
+    shade = variant_style.colour(variant)
     for at, estimate in zip(x[known], estimates, strict=True):
-        style.draw_interval(axes, at, estimate, shade, 1.0)
+        style.draw_interval(axes, at, estimate, shade, 1.0, limits=style.PERCENT)
     means = [estimate.mean for estimate in estimates]
-    axes.plot(x[known], means, marker=style.marker(variant), color=shade, ls=style.line_style(variant), gid="mean")
-    return means[-1] if means else float("nan"), f"{style.curve_name(variant)} (n = {len(ap)})", shade
+    axes.plot(
+        x[known],
+        means,
+        marker=variant_style.marker(variant),
+        color=shade,
+        ls=variant_style.line_style(variant),
+        gid="mean",
+    )
+    return means[-1] if means else float("nan"), f"{variant_style.curve_name(variant)} (n = {len(ap)})", shade
 
 
 def _finish_ap_axes(axes: Axes, ends: Sequence[style.End]) -> None:

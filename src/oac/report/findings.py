@@ -7,6 +7,7 @@ that a title speaks of has fewer than three seeds, it says so.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from oac.report.results import BOX_NAMES, Results, Variant
 from oac.report.statistics import SMALLEST_SAMPLE
 
 MARGIN = 0.01  # of the loss of chance; closer to it a run has learnt nothing that its noise does not hide
+CORRELATED = 8  # classes; a rank correlation of fewer says next to nothing
 CAUTIONS = {1: " (single seed, not ranked)", 2: " (two seeds, inconclusive)"}
 
 Tables = Mapping[str, pd.DataFrame]
@@ -28,16 +30,21 @@ def highest(results: Results) -> str:
     """Which variant has the highest mean mAP, or top-1 of single labels, and how far above scene crops it is.
 
     Where the interval of the difference to scene crops, or of that to the second highest, includes 0, that is said.
+    Of several budgets the commonest is spoken of.
     """
-    key, name, study = results.metric.key, results.metric.name, results.study
+    key, name, study = results.metric.key, results.metric.name, results.title
     ranked = sorted(results.variants, key=lambda variant: -variant.estimate(key).mean)
-    rivals = [variant for variant in ranked if not variant.is_reference]
+    every = [variant for variant in ranked if not variant.is_reference]
+    budget = Counter(variant.images_seen for variant in every).most_common(1)[0][0] if every else 0
+    rivals = [variant for variant in every if variant.images_seen == budget]
     if len(rivals) < 2:
-        return f"{name} of {' and '.join(variant.name for variant in rivals or results.variants)} on {study}"
+        return f"{study}: {name} of {' and '.join(variant.name for variant in rivals or results.variants)}"
     best, second = rivals[:2]
-    title = f"{best.name} has the highest {name} of {len(rivals)} variants on {study}"
+    title = f"{study}: {best.name} has the highest {name} of {len(rivals)} variants"
+    title += f" with {budget:,} images seen" if len(rivals) < len(every) else ""
     scenes = [other for other in rivals[1:] if other.method == best.method and other.policy == "scene-scene"]
-    scenes.sort(key=lambda other: other.crops != "scene-scene")  # of several the one that other tables compare with
+    # Of several the one that other tables compare with, and not the one with the highest mAP.
+    scenes.sort(key=lambda other: (other.crops != "scene-scene", results.variants.index(other)))
     for over in scenes[:1]:
         gain = best.difference_to(over, key)
         title += f", {points(gain.mean)} points above {over.name}"
@@ -65,12 +72,12 @@ def by_size(variants: Sequence[Variant], tables: Tables, bins: Sequence[float]) 
 
 
 def by_frequency(variants: Sequence[Variant], tables: Tables) -> str:
-    """Rank correlation of AP and photos per class for the best variant, from three classes on."""
+    """Rank correlation of AP and photos per class for the best variant, from CORRELATED classes on."""
     best = _best(variants, tables)
     if best is None:
         return "AP by photos of a class"
     classes = tables[best.key].groupby("label").agg(ap=("ap", "mean"), photos=("train_images", "first")).dropna()
-    if len(classes) < SMALLEST_SAMPLE or classes.ap.nunique() < 2 or classes.photos.nunique() < 2:
+    if len(classes) < CORRELATED or classes.ap.nunique() < 2 or classes.photos.nunique() < 2:
         return f"AP of {best.name} by photos of a class"
     correlation = signed_share(float(stats.spearmanr(classes.photos, classes.ap).statistic))
     shown = f"rank correlation of AP and photos of a class {correlation} over {len(classes)} classes"

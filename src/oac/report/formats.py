@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -14,6 +15,7 @@ from oac.atomic import writing
 from oac.report.statistics import Difference, Interval
 
 MISSING = "–"
+NOTES = "Notes and recipes"
 MINUS = "−"
 
 _TEX = {
@@ -26,13 +28,14 @@ _TEX = {
     "±": "$\\pm$",
 }
 
-_STYLE = (
+STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:1.5em;color:#222}h1{font-size:1.1em}"
     # A table that is wider than a phone is pushed aside by itself, its notes stay.
     "div{overflow-x:auto}table{border-collapse:collapse;margin:1em 0}"
     "th,td{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:left}"
-    "td{white-space:nowrap}td.number{text-align:right;font-variant-numeric:tabular-nums}"
+    "th{vertical-align:bottom}td{white-space:nowrap}td.number{text-align:right;font-variant-numeric:tabular-nums}"
     "p{font-size:.85em;color:#555;max-width:80em;margin:.4em 0}li{margin:.5em 0;max-width:60em}"
+    "summary{cursor:pointer;color:#0b5cad;font-size:.9em}pre{font-size:.8em}"
 )
 
 
@@ -62,7 +65,9 @@ class Table:
     columns: list[Column]
     caption: str
     notes: list[str] = field(default_factory=list)
-    """Provenance: what a reader needs to trace the numbers."""
+    """What the columns mean and where the numbers come from; people unfold them."""
+    findings: list[str] = field(default_factory=list)
+    """What is to be read with the table; stays visible under it."""
     below: str = ""
     """HTML that the page has under the notes; the other formats are without it."""
 
@@ -129,6 +134,13 @@ def change(difference: Interval) -> str:
     return interval_text(difference, signed=True)
 
 
+def ends(difference: Interval) -> str:
+    """Both ends of the interval of a difference, in points; an en dash where it has none."""
+    if difference.half_width is None:
+        return MISSING
+    return f"{points(difference.low, signed=True)} to {points(difference.high, signed=True)}"
+
+
 def p_value(value: Any) -> str:
     """p with three decimals; an en dash where there is none."""
     if is_missing(value):
@@ -152,15 +164,16 @@ def markdown(table: Table) -> str:
     rule = ["---:" if column.number else ":---" for column in table.columns]
     body = [[_pipe(cell) for cell in row] for row in table.cells()]
     lines = [f"| {' | '.join(row)} |" for row in [header, rule, *body]]
-    notes = [line for note in table.notes for line in ("", f"{note}")]
-    return "\n".join([f"**{table.caption}**", "", *lines, *notes]) + "\n"
+    below = [line for finding in table.findings for line in ("", finding)]
+    below += ["", folded_markdown(NOTES, "\n\n".join(table.notes))] if table.notes else []
+    return "\n".join([f"**{table.caption}**", "", *lines, *below]) + "\n"
 
 
 def latex(table: Table) -> str:
     """A table environment (needs the package booktabs); the notes are comments at its top."""
     rows = [" & ".join(map(escape_tex, row)) + r" \\" for row in table.cells()]
     lines = [
-        *(f"% {note}" for note in table.notes),
+        *(f"% {note}" for note in [*table.findings, *table.notes]),
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape_tex(table.caption)}}}",
@@ -182,10 +195,11 @@ def html(table: Table) -> str:
     tags = [f'<td class="{"number" if column.number else "name"}">' for column in table.columns]
     cells = [[f"{tag}{escape(cell)}</td>" for tag, cell in zip(tags, row, strict=True)] for row in table.cells()]
     rows = "\n".join(f"<tr>{''.join(row)}</tr>" for row in cells)
-    notes = "\n".join(filter(None, [*(f"<p>{escape(note)}</p>" for note in table.notes), table.below]))
+    findings, notes = ("\n".join(f"<p>{escape(text)}</p>" for text in some) for some in (table.findings, table.notes))
+    below = "\n".join(filter(None, [findings, folded_html(NOTES, notes) if notes else "", table.below]))
     return html_page(
         table.caption,
-        f"<div><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n{notes}",
+        f"<div><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n{below}",
     )
 
 
@@ -194,8 +208,26 @@ def html_page(title: str, body: str) -> str:
     return (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+        f"<style>{STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
     )
+
+
+def opened(page: str) -> tuple[str, str]:
+    """Title and body, both HTML, of a page that `html_page` made; ValueError where it is none."""
+    found = re.search(r"<body>\n<h1>(.*?)</h1>\n(.*)\n</body>", page, re.DOTALL)
+    if not found:
+        raise ValueError("this is no page of a table: delete the tables and make them again")
+    return found[1], found[2]
+
+
+def folded_html(summary: str, body: str) -> str:
+    """HTML that a click unfolds."""
+    return f"<details><summary>{escape(summary)}</summary>\n{body}\n</details>"
+
+
+def folded_markdown(summary: str, body: str) -> str:
+    """Markdown that a click unfolds, where a viewer shows HTML; the blank lines keep it Markdown."""
+    return f"<details><summary>{escape(summary)}</summary>\n\n{body}\n\n</details>"
 
 
 def escape_tex(plain: str) -> str:

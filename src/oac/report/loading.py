@@ -11,13 +11,13 @@ from typing import Any
 
 from oac import crop_options
 from oac.report.paper import UNBOXED_POLICIES, is_as_published, paper_value
-from oac.report.results import MAP, TOP1, Contrasts, Results, Variant
+from oac.report.results import MAP, TOP1, Contrasts, Names, Results, Variant, called
 
 NEEDED: tuple[str, ...] = ("study", "method", "crops", "seed", "policy", "boxes", "map", "map_batch", "recipe")
 NEEDED += ("classes", "train_images", "test_images", "images_seen", "recipe_hash", "versions")
 
 
-def load(metrics: Sequence[Mapping[str, Any]]) -> Results:
+def load(metrics: Sequence[Mapping[str, Any]], names: Names | None = None) -> Results:
     """Gather the contents of metrics.json files of one study.
 
     Raises ValueError, naming the run or the key, where there is no run, a key is missing, a run is there twice, or
@@ -47,10 +47,12 @@ def load(metrics: Sequence[Mapping[str, Any]]) -> Results:
     for (method, _), seeds in runs.items():
         budgets.setdefault(method, []).append(max(run["images_seen"] for run in seeds.values()))
         trainings.setdefault(method, Counter())[_training(seeds)] += 1
-    first = metrics[0]
+    first, names = metrics[0], names or Names()
     variants = [_variant(seeds, budgets[method], _usual(trainings[method])) for (method, _), seeds in runs.items()]
+    variants = called(variants, names.labels)
     split = first.get("probe", {}).get("test", "test")
-    return Results(first["study"], variants, metric, first["classes"], first["test_images"], split)
+    title = names.title or first["study"]
+    return Results(first["study"], variants, metric, first["classes"], first["test_images"], split, title=title)
 
 
 def _variant(runs: Mapping[int, Mapping[str, Any]], budgets: Sequence[int], usual: str | None) -> Variant:
@@ -64,8 +66,7 @@ def _variant(runs: Mapping[int, Mapping[str, Any]], budgets: Sequence[int], usua
     paper = None
     if is_as_published(options, variant.method) and images_seen == min(budgets) and "training" not in options:
         paper = paper_value(variant.method, variant.policy, variant.boxes)
-    only = len(budgets) == 1
-    return replace(variant, options=options, images_seen=images_seen, runs=runs, paper=paper, only=only)
+    return replace(variant, options=options, images_seen=images_seen, runs=runs, paper=paper)
 
 
 def _usual(trainings: Counter[str]) -> str | None:
@@ -100,9 +101,9 @@ def _run(entry: Mapping[str, Any]) -> str:
     return "/".join(str(entry.get(key, "?")) for key in ("study", "method", "crops", "seed"))
 
 
-def read_results(paths: Iterable[str | Path], contrasts: Contrasts = ()) -> Results:
-    """Load the metrics.json files of a study, which declared some contrasts."""
-    results = load([json.loads(Path(path).read_text(encoding="utf-8")) for path in paths])
+def read_results(paths: Iterable[str | Path], contrasts: Contrasts = (), names: Names | None = None) -> Results:
+    """Load the metrics.json files of a study, which declared some contrasts and gave names."""
+    results = load([json.loads(Path(path).read_text(encoding="utf-8")) for path in paths], names)
     return replace(results, contrasts=contrasts)
 
 

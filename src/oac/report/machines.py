@@ -6,34 +6,39 @@ comes out differs as two seeds do, or less.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from oac.csv_tables import read_text_table
 from oac.report.formats import Column, Table, interval_text, points
-from oac.report.results import Results, Variant
-from oac.report.statistics import ROUNDING
+from oac.report.results import MAP, Results
+from oac.report.statistics import ROUNDING, t_interval
 from oac.report.variant_tables import variant_cells, variant_columns
 from oac.studies import FIXED_ENCODERS
 
 
-def machines_table(here: Results, there: Results) -> Table:
+def machines_table(here: Results, there: Sequence[Mapping[str, Any]]) -> Table:
     """Every variant of a study on both machines: means, the difference of means, and the largest of a run.
 
-    Raises ValueError where the studies, their variants or their seeds differ.
+    there: runs as metrics.json or `published_runs` has them: method, crops, seed, recipe_hash, map in [0, 1], and the
+    options of the probe if they are known. Raises ValueError where runs, recipes or probes differ.
     """
-    runs = [{(v.key, seed) for v in side.variants for seed in v.runs} for side in (here, there)]
-    if here.study != there.study or runs[0] != runs[1]:
+    other = {(run["method"], run["crops"], run["seed"]): run for run in there}
+    differing = other.keys() ^ {(v.method, v.crops, seed) for v in here.variants for seed in v.runs}
+    if differing:
         raise ValueError(
-            f"studies {here.study} and {there.study} do not have the same runs: {len(runs[0] ^ runs[1])} are in one"
-            " of them only; build both from one study file"
+            f"the two machines do not have the same runs of {here.study}: {len(differing)} are of one of them only;"
+            " build both from one study file"
         )
     rows = []
     for variant in here.variants:
-        other = there.variant(variant.method, variant.crops)
-        assert other is not None  # the same runs
-        if _made(variant) != _made(other):
+        runs = {seed: other[variant.method, variant.crops, seed] for seed in variant.runs}
+        if any(_differs(run, runs[seed]) for seed, run in variant.runs.items()):
             raise ValueError(f"{variant.key} has other recipes here than there: build both from one study file")
-        ours, theirs = variant.estimate(), other.estimate()
-        changes = [abs(theirs - variant.values()[seed]) for seed, theirs in other.values().items()]
+        values = {seed: 100 * run[MAP.key] for seed, run in runs.items()}
+        ours, theirs = variant.estimate(), t_interval(values.values())
+        changes = [abs(values[seed] - value) for seed, value in variant.values().items()]
         rows.append(
             {
                 **variant_cells(variant),
@@ -52,14 +57,29 @@ def machines_table(here: Results, there: Results) -> Table:
         Column("Largest difference of a run (points)", "largest_points"),
         Column("Mean there within the interval here", _yes_or_no),
     ]
-    return Table(rows, columns, f"Study {here.study} on two machines", _notes(rows))
+    return Table(rows, columns, f"{here.title} on two machines", _notes(rows))
 
 
-def _made(variant: Variant) -> list[Any]:
-    """What the runs of a variant are made with: recipes, and the probe's options but for what it chose by them."""
+def published_runs(path: str | Path) -> list[dict[str, Any]]:
+    """The runs of the table runs.csv of a report, for `machines_table`. Raises ValueError, naming the file."""
+    table = read_text_table(path)
+    if absent := {"method", "crops", "seed", "recipe_hash", "map_percent"} - set(table.columns):
+        raise ValueError(f"{path} has no column {', '.join(sorted(absent))}: name the table runs.csv of a report")
+    return [
+        {**row, "seed": int(row["seed"]), MAP.key: float(row["map_percent"]) / 100}
+        for row in table.to_dict("records")
+    ]
+
+
+def _differs(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs have other recipes, or probes with other options, but for what a probe chose."""
     chosen = ("weight_decay", "validation_map", "validation_top1")
-    probes = [run.get("probe", {}) for run in variant.runs.values()]
-    return [variant.hashes, [{key: probe[key] for key in probe if key not in chosen} for probe in probes]]
+    probes = [
+        {key: value for key, value in side["probe"].items() if key not in chosen}
+        for side in (run, other)
+        if "probe" in side
+    ]
+    return run["recipe_hash"] != other["recipe_hash"] or any(probe != probes[0] for probe in probes)
 
 
 def _yes_or_no(row: Any) -> str:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from oac.csv_tables import read_table
 from oac.report.ablations import ablation_table
 from oac.report.audit import audit_table
 from oac.report.check import paper_table
@@ -20,44 +19,56 @@ from oac.report.formats import Table
 from oac.report.loading import read_histories, read_results, run_of
 from oac.report.overlap_table import overlap_table
 from oac.report.pairs import pairs_table
-from oac.report.results import Contrasts
+from oac.report.results import Contrasts, Names, Results
 from oac.report.runs import runs_table
 from oac.report.table1 import table1
 from oac.report.variant_tables import crops_table, methods_table
 
 ABLATION = "ablation_"  # starts the names of the tables of ablations, each of which ends in its option
 
-PAIRS = "pairs"
+TABLE_1 = "table1"
 
-# Of each table the function that makes it of the inputs of its rule.
-TABLES: dict[str, Callable[[Any], Table]] = {
-    "crops": lambda files: crops_table(read_results(files.metrics)),
-    "methods": lambda files: methods_table(read_results(files.metrics)),
-    "audit": lambda files: audit_table(read_results(files.metrics)),
-    "overlap": lambda files: overlap_table(read_results(files.metrics), pd.read_csv(files.overlap)),
-    "paper": lambda files: paper_table(json.loads(Path(files.check).read_text()), read_results(files.metrics)),
-    "runs": lambda files: runs_table(
-        read_results(files.metrics), read_histories(files.histories), read_benchmarks(files.histories)
+# Of each table of one study the function that makes it of the study's results and of the inputs of its rule.
+TABLES: dict[str, Callable[[Results, Any], Table]] = {
+    "crops": lambda results, _: crops_table(results),
+    "methods": lambda results, _: methods_table(results),
+    "pairs": lambda results, _: pairs_table(results),
+    "audit": lambda results, _: audit_table(results),
+    "overlap": lambda results, files: overlap_table(results, read_table(files.overlap)),
+    "paper": lambda results, files: paper_table(json.loads(Path(files.check).read_text()), results),
+    "runs": lambda results, files: runs_table(
+        results, read_histories(files.histories), read_benchmarks(files.histories)
     ),
-    "table1": lambda files: table1(*(read_results(some) if some else None for some in (files.ohms, files.imagenet))),
 }
 
 
-def make_table(name: str, files: Any, contrasts: Contrasts = ()) -> Table:
-    """Make a table of TABLES, ABLATION with an option, or PAIRS, which tests the study's contrasts.
+def make_table(
+    name: str,
+    files: Any,
+    contrasts: Contrasts = (),
+    names: Names | None = None,
+    columns: Mapping[str, Names] | None = None,
+) -> Table:
+    """Make a table of TABLES, ABLATION with an option, or TABLE_1, which joins two studies.
 
-    files: the inputs of its rule, by name.
+    files: the inputs of its rule, by name; contrasts, names: the study's, as in `read_results`; columns: of TABLE_1,
+    the names of the study of each column.
 
     Raises ValueError for another name.
     """
-    if name.startswith(ABLATION):
-        return ablation_table(read_results(files.metrics), name.removeprefix(ABLATION))
-    if name == PAIRS:
-        return pairs_table(read_results(files.metrics, contrasts))
-    if name not in TABLES:
-        known = ", ".join([*TABLES, PAIRS])
+    if name == TABLE_1:
+        named = columns or {}
+        metrics = {"ohms": files.ohms, "imagenet": files.imagenet}
+        return table1(
+            *(read_results(some, names=named.get(column)) if some else None for column, some in metrics.items())
+        )
+    if name not in TABLES and not name.startswith(ABLATION):
+        known = ", ".join([*TABLES, TABLE_1])
         raise ValueError(f"there is no table {name!r}: there are {known} and {ABLATION}{{option}}")
-    return TABLES[name](files)
+    results = read_results(files.metrics, contrasts, names)
+    if name.startswith(ABLATION):
+        return ablation_table(results, name.removeprefix(ABLATION))
+    return TABLES[name](results, files)
 
 
 def read_benchmarks(histories: Iterable[str | Path]) -> dict[str, dict[str, str]]:

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import urllib.parse
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 
-def missing_photos(count: int) -> str:
-    """Say how many photos of the subset are not in the store."""
-    where = " (`data/missing.csv` says which and why)." if count else "."
-    return f"Photos of the subset that could not be had or read, and are left out: {count}{where}"
+MOST_REASONS = 10
+
+
+def missing_photos(missing: pd.DataFrame) -> str:
+    """Say how many photos of the subset are not in the store, by reason and format. missing: missing.csv as text."""
+    said = f"Photos of the subset that could not be had or read, and are left out: {len(missing):,}"
+    if missing.empty:
+        return f"{said}."
+    kinds = Counter((_reason(*row), _format(row[0])) for row in zip(missing["path"], missing["reason"], strict=True))
+    first = [f"{count:,} {form}, {reason}" for (reason, form), count in kinds.most_common(MOST_REASONS)]
+    rest = [f"{kinds.total() - sum(count for _, count in kinds.most_common(MOST_REASONS)):,} for other reasons"]
+    return f"{said}: {'; '.join(first + rest * (len(kinds) > MOST_REASONS))} (`data/missing.csv` says which)."
+
+
+def _reason(path: str, reason: str) -> str:
+    """A reason without what it tells of one photo: the place before it and the detail behind it."""
+    places = (path, urllib.parse.quote(path))
+    for place in places:
+        reason = reason.rpartition(f"{place}: ")[2]
+    return reason.partition(": ")[0]
+
+
+def _format(path: str) -> str:
+    """The format of a file by its name."""
+    name, dot, suffix = path.rpartition("/")[2].rpartition(".")
+    return suffix.upper() if name and dot else "without a suffix"
+
+
+def shown_by_all(metrics: Iterable[Mapping[str, Any]]) -> str | None:
+    """Name the classes that every test photo shows, of which there is no AP; None without. metrics: of all runs."""
+    names = dict.fromkeys(name for run in metrics for name in run.get("shown_by_all", ()))
+    if not names:
+        return None
+    return (
+        "Classes that every test photo shows, so that any ranking is perfect; they have no average precision and are"
+        f" left out of the mean: {', '.join(names)}."
+    )
 
 
 def other_files(count: int) -> str | None:
@@ -20,7 +57,7 @@ def other_files(count: int) -> str | None:
 def photos_without_boxes(recall: Mapping[str, Any]) -> str | None:
     """Name the sources that have no box for some photos, of which object crops then take the whole; None without.
 
-    recall: the contents of recall.json.
+    recall: the contents of recall.json, or `coverage`.
     """
     counts: dict[str, list[int]] = {}
     for sources in recall["splits"].values():
@@ -31,6 +68,32 @@ def photos_without_boxes(recall: Mapping[str, Any]) -> str | None:
     if not few:
         return None
     return f"Photos without a box, which object crops take as a whole, by source of boxes: {'; '.join(few)}."
+
+
+def coverage(files: Sequence[str | Path]) -> dict[str, Any]:
+    """Count the photos without a box of each source, as recall.json does, for a study that has no recall.json.
+
+    files: the list of photos and tables of proposals, named like their sources; none of a study without boxes.
+    """
+    if not files:
+        return {"splits": {}}
+    ids, *boxed = (set(pd.read_parquet(file, columns=["image_id"])["image_id"]) for file in files)
+    counts = {
+        Path(file).stem: {"photos_without_boxes": len(ids - found), "photos": len(ids)}
+        for file, found in zip(files[1:], boxed, strict=True)
+    }
+    return {"splits": {"all": counts}}
+
+
+def undrawn_names(names: Sequence[str]) -> str | None:
+    """Name the classes whose names no font of this machine can write in a figure; None where all can be."""
+    if not names:
+        return None
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
+    return (
+        f"Class names that figures show as squares, because no font of this machine has their characters: {shown}."
+        " Install one that has (Noto Sans CJK for Chinese, Japanese and Korean) and draw the figures again."
+    )
 
 
 def replaced_photos(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> str | None:

@@ -85,14 +85,15 @@ def curves(results: Results) -> dict[str, list[str]]:
 
 
 def finding(frame: pd.DataFrame, variants: Mapping[str, Sequence[str]]) -> list[str]:
-    """What table and figure show, in numbers: range of overlaps, the peak of each policy's curve, how sure it is."""
+    """What table and figure show, in numbers: range of overlaps, peaks of the policies' curves, how sure it is."""
     low, high = (frame.iou_percent.agg(end) for end in ("min", "max"))
     sentences = [f"{len(frame)} crop variants with overlaps (IoU) of {points(low)} to {points(high)} %"]
     named = frame.set_index("crops")
+    peaks = []
     for policy, names in variants.items():
         best = named.loc[named.loc[list(names), "map_percent"].idxmax()]
-        inside = f"{points(best.smaller_inside_percent)} % of the smaller crop inside"
-        sentences.append(f"mAP of {policy} is highest at an IoU of {points(best.iou_percent)} %, {inside}")
+        peaks.append(f"of {policy} at an IoU of {points(best.iou_percent)} %")
+    sentences += [f"Highest mAP {' and '.join(peaks)}"] if peaks else []
     few = int((frame.n < SMALLEST_SAMPLE).sum())
     if few == len(frame):
         sentences.append("Single seed, not ranked" if frame.n.max() == 1 else "Fewer than 3 seeds: inconclusive")
@@ -120,4 +121,4 @@ def overlap_table(results: Results, overlap: pd.DataFrame) -> Table:
     columns = [*names, *(Column(header, f"{key}_percent") for key, header in HEADERS.items())]
     columns += [Column("Magnification", lambda row: f"{row['magnification']:.2f}"), n]
     columns.append(Column("mAP (%)", "map"))
-    return Table(rows, columns, f"Overlap of the two crops on {results.study}, and mAP of a linear probe", notes)
+    return Table(rows, columns, f"{results.title}, overlap of the two crops and mAP of a linear probe", notes)

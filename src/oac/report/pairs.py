@@ -9,7 +9,7 @@ seed by seed. The interval over seeds and the one over test photos answer two qu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,11 +77,14 @@ def _described(results: Results) -> list[tuple[Variant, Variant]]:
 
 
 def pairs_table(results: Results) -> Table:
-    """One row for each comparison. A run of metrics.json may have `bootstrap`."""
-    rows = [_row(comparison, results.metric) for comparison in comparisons(results)]
+    """One row for each comparison. A run of metrics.json may have `jackknife`."""
+    found = comparisons(results)
+    rows = [_row(comparison, results.metric) for comparison in found]
+    tested = [comparison.difference for comparison in found if comparison.difference.p_holm is not None]
+    significant = f" {sum(change.significant for change in tested)} of {len(tested)} contrasts are significant;"
     caption = (
-        f"Variants against each other on {results.study}: difference of the {results.metric.words} of a linear probe"
-        f" over {results.tested_on}"
+        f"{results.title}, variants against each other:{significant if tested else ''} difference of the"
+        f" {results.metric.words} of a linear probe over {results.tested_on}"
     )
     return Table(rows, _columns(results.metric), caption, _notes(rows, results.metric))
 
@@ -90,12 +93,12 @@ def _row(comparison: Comparison, metric: Metric) -> dict[str, Any]:
     """One comparison at full precision, in points."""
     variant, against, found = comparison.variant, comparison.against, comparison.difference
     seeds = sorted(set(variant.runs) & set(against.runs))
-    # The resamples are of the mAP.
+    # The pseudo-values are of the mAP.
     low, high = (photo_interval(variant.runs, against.runs, seeds) if metric is MAP else None) or (None, None)
     return {
         "role": comparison.role,
-        **{key: getattr(variant, key) for key in ("method", "crops", "boxes")},
-        **{f"against_{key}": getattr(against, key) for key in ("method", "crops", "boxes")},
+        **{key: getattr(variant, key) for key in ("method", "crops", "boxes", "label")},
+        **{f"against_{key}": getattr(against, key) for key in ("method", "crops", "boxes", "label")},
         "n": found.n,
         "paired": found.paired,
         "seeds": " ".join(map(str, seeds)),
@@ -106,21 +109,20 @@ def _row(comparison: Comparison, metric: Metric) -> dict[str, Any]:
 
 
 def photo_interval(first: Runs, second: Runs, seeds: Sequence[int]) -> tuple[float, float] | None:
-    """The 95 % percentile interval over test photos of the mean difference of some seeds, in points.
+    """The 95 % jackknife interval over test photos of the mean difference of some seeds, in points.
 
-    A run of metrics.json may have `bootstrap`: `images`, a hash of the test photos, and `maps`, the mAP of each
-    resample in [0, 1]. The k-th resample of the same photos is the same test set, so the difference is taken resample
-    by resample and then averaged over the seeds. None below three seeds, and where a run has no resamples, or those
-    of other photos or of another number.
+    A run of metrics.json may have `jackknife`: `images`, a hash of the test photos, and `pseudo_values`, one of each
+    (`oac.probe.jackknife`). The difference is taken photo by photo and averaged over the seeds. None below three
+    seeds, and where a run has no pseudo-values, or those of other photos.
     """
-    found = [side[seed].get("bootstrap") for side in (first, second) for seed in seeds]
-    whole = [resamples for resamples in found if resamples]
-    alike = len({(resamples["images"], len(resamples["maps"])) for resamples in whole}) == 1
+    found = [side[seed].get("jackknife") for side in (first, second) for seed in seeds]
+    whole = [run for run in found if run]
+    alike = len({(run["images"], len(run["pseudo_values"])) for run in whole}) == 1
     if len(seeds) < SMALLEST_SAMPLE or len(whole) < len(found) or not alike:
         return None
-    maps = np.array([resamples["maps"] for resamples in whole]).reshape(2, len(seeds), -1)
-    low, high = np.quantile(100 * (maps[0] - maps[1]).mean(axis=0), [0.025, 0.975])
-    return float(low), float(high)
+    values = np.array([run["pseudo_values"] for run in whole]).reshape(2, len(seeds), -1)
+    mean, half = astuple(t_interval(100 * (values[0] - values[1]).mean(axis=0)))
+    return float(mean - half), float(mean + half)
 
 
 def _columns(metric: Metric) -> list[Column]:
@@ -151,8 +153,10 @@ def _columns(metric: Metric) -> list[Column]:
 
 def _in_words(row: Row, side: str = "") -> str:
     """The variant of a side in words; the method stands beside it."""
-    method, crops, boxes = (row[f"{side}{key}"] for key in ("method", "crops", "boxes"))
-    return method_name(method) if method in FIXED_ENCODERS else Variant(method, crops, None, boxes).crops_name
+    method, crops, boxes, label = (row[f"{side}{key}"] for key in ("method", "crops", "boxes", "label"))
+    if method in FIXED_ENCODERS:
+        return method_name(method)
+    return Variant(method, crops, None, boxes, label=label).crops_name
 
 
 def _notes(rows: Sequence[Row], metric: Metric) -> list[str]:
@@ -172,7 +176,8 @@ def _notes(rows: Sequence[Row], metric: Metric) -> list[str]:
         " farther. It assumes no normal distribution and is 2 / 2^n at least, so it can say nothing below six seeds."
         " Not adjusted; not given for more than 16 seeds.",
         "Interval over test photos: how far it depends on which photos were tested, the trained networks being these;"
-        " percentiles of the mean difference over resamples of the test photos, the same for all runs."
+        " a jackknife of the mean difference, freed of the bias that a mAP of few photos has, so that it need not lie"
+        " around the difference."
         " It says nothing of other seeds, and an interval over seeds nothing of other photos.",
         "A pair is two runs of one seed: they start from the same weights and, where both are trained, see the photos"
         " in the same order. Pairing takes out what these decide, no more.",
@@ -186,9 +191,7 @@ def _notes(rows: Sequence[Row], metric: Metric) -> list[str]:
         notes.append("Rows of fewer than three seeds have neither interval nor p.")
     if all(row["photos_low_points"] is None for row in rows):
         needs = (
-            "it needs probe.bootstrap in the study, and three common seeds"
-            if metric is MAP
-            else "its resamples are of the mAP"
+            "it needs probe.jackknife in the study, and three common seeds" if metric is MAP else "it is of the mAP"
         )
         notes.append(f"No row has an interval over test photos: {needs}.")
     return notes

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from oac.report import findings
 from oac.report.results import Variant
 from oac.report.statistics import t_interval
-from oac.report.style import GRAY, SMALL, WIDTH, colour, entitle, ink, marker, name_rows, one_panel, spread, styled
+from oac.report.style import GRAY, PERCENT, SMALL, WIDTH, entitle, ink, name_rows, one_panel, spread, styled
+from oac.report.variant_style import colour, marker
 
 NAMED_CLASSES = 40  # more rows than this cannot be read on one page
 EXTREMES = 3  # classes named at either end of a scatter
@@ -89,12 +90,10 @@ def _rows(table: pd.DataFrame, widths: pd.DataFrame, variants: Sequence[Variant]
         beside = rows + known * OFFSET * (number - (len(variants) - 1) / 2)
         mean, half = table[number].to_numpy(), widths[number].to_numpy()
         if known and (has := ~np.isnan(half)).any():
-            ends = (mean - half)[has], (mean + half)[has]
+            ends = np.clip((mean - half)[has], *PERCENT), np.clip((mean + half)[has], *PERCENT)
             axes.hlines(beside[has], *ends, color=colour(variant), lw=1.0, zorder=1.5, gid="interval")
         axes.plot(mean, beside, marker(variant), color=colour(variant), ms=6, mec="white", mew=0.6, label=label)
     name_rows(axes, list(table.index))
-    low, high = axes.get_xlim()
-    axes.set_xlim(max(low, -2), min(high, 102))  # an interval can be wider than an AP can be
     shown = "mean over seeds, bar: 95 % t-interval (n ≥ 3)" if known else "mean over seeds"
     axes.set_xlabel(f"AP (%), {shown}; classes sorted by mean gain over the baseline", fontsize=SMALL)
     entitle(figure, findings.over_baseline(table, variants))

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from oac.proposals.suppression import pairwise_iou
-from oac.report import findings, style
+from oac.report import findings, style, variant_style
 from oac.report.formats import MISSING
 from oac.report.photo_panels import outline, show_photo
 from oac.report.results import BOX_NAMES
@@ -30,6 +30,7 @@ _PANELS = (
 )
 _AVERAGES = {"image": "-", "object": "--"}
 _SHOWN = (1, 10, 100, 1000, 5000)
+_NAMED = 10  # boxes that the title speaks of, as many as training crops around
 
 
 def page(table: pd.DataFrame, study: str, split: str, photos: int, objects: int, left_out: int) -> str:
@@ -78,7 +79,8 @@ def _number(values: pd.Series, form: str) -> str:
 def comparison_curves(table: pd.DataFrame) -> Figure:
     """Detection rates, average recall and best overlap against the number of boxes; a colour for each source.
 
-    Solid is the mean over photos, dashed all objects alike. Raises ValueError for an empty table.
+    Solid is the mean over photos, dashed all objects alike. The title says what the first ten boxes find, or as many
+    as all sources have. Raises ValueError for an empty table.
     """
     style.require("rates of proposals", table)
     figure = Figure(figsize=(style.WIDTH, 6.2))
@@ -98,6 +100,16 @@ def comparison_curves(table: pd.DataFrame) -> Figure:
     for name, dashes in zip(("mean over photos", "all objects"), _AVERAGES.values(), strict=True):
         looks[name] = {"color": "black", "ls": dashes}
     style.legend_below(figure, looks, 4)
+    named = table[table["count"] == _NAMED] if _NAMED in set(table["count"]) else table
+    style.entitle(
+        figure,
+        findings.recall(
+            {
+                str(source): dict(zip(rows["count"], rows["detection_rate_0.5_image"], strict=True))
+                for source, rows in named.groupby("source", sort=False)
+            }
+        ),
+    )
     return figure
 
 
@@ -110,7 +122,7 @@ def _label_counts(axes: Axes, counts: Sequence[int]) -> None:
 
 
 def _colour(source: object) -> str:
-    return style.BOX_LOOKS.get(str(source), style.OTHER_BOXES).colour
+    return variant_style.BOX_LOOKS.get(str(source), variant_style.OTHER_BOXES).colour
 
 
 @style.styled()
@@ -170,7 +182,13 @@ def recall_curve(rates: Mapping[str, Mapping[Any, float]], iou: float = 0.5) -> 
         curve = sorted((int(count), 100 * rate) for count, rate in by_count.items())
         shade = style.GRAY if source == "random" else style.NEUTRAL
         x, y = zip(*curve, strict=True)
-        axes.plot(x, y, marker=style.BOX_LOOKS.get(source, style.OTHER_BOXES).marker, color=shade, gid="mean")
+        axes.plot(
+            x,
+            y,
+            marker=variant_style.BOX_LOOKS.get(source, variant_style.OTHER_BOXES).marker,
+            color=shade,
+            gid="mean",
+        )
         ends.append((y[-1], BOX_NAMES.get(source, source) + " boxes", shade))
         counts |= set(x)
     _label_counts(axes, sorted(counts))

@@ -16,6 +16,7 @@ from oac.report.regimes import BOXES, OHMS_OBJECTS, PLACES, Regime, finding
 from oac.report.results import BOX_NAMES
 
 TICKS = (10, 20, 30, 40, 60, 80)
+ASIDE = 1.03  # factor between curves, so that intervals at one side do not hide each other
 
 
 @style.styled()
@@ -24,12 +25,14 @@ def regimes_figure(regimes: Sequence[Regime]) -> Figure:
     numbers = sorted({_number(regime) for regime in regimes})
     colours = matplotlib.colormaps["viridis"]
     shades = {n: to_hex(colours(0.85 * place / max(1, len(numbers) - 1))) for place, n in enumerate(numbers)}
-    figure = Figure(figsize=(style.WIDTH, 3.9))
+    figure = Figure(figsize=(style.WIDTH, 4.2))
     panels = figure.subplots(1, len(BOXES), sharey=True)
     for axes, boxes in zip(panels, BOXES, strict=True):
         _draw_panel(axes, boxes, regimes, shades)
     panels[0].set_ylabel("mAP of object-dilate less\nthat of scene-scene (points)")
-    panels[len(panels) // 2].set_xlabel("side of an object (% of the photo's, logarithmic)")
+    panels[len(panels) // 2].set_xlabel(
+        "side of an object (% of the photo's, logarithmic); dotted: data sets, with their objects a photo"
+    )
     style.entitle(figure, finding(regimes))
     looks: dict[str, dict[str, Any]] = {
         f"{n} object{'s' if n > 1 else ''} a photo" + (" (as OHMS)" if n == OHMS_OBJECTS else ""): {
@@ -52,24 +55,25 @@ def _draw_panel(axes: Axes, boxes: str, regimes: Sequence[Regime], shades: Mappi
     axes.axhline(0, color=style.GRAY, lw=0.8)
     for place in PLACES:
         axes.axvline(100 * place.statistics.side, color=style.GRAY, lw=0.8, ls=":", gid=f"place {place.name}")
+        # Over the panel, where there is no curve; the second line is the number of objects of a photo.
         axes.text(
             100 * place.statistics.side,
-            0.99,
-            f"{place.name} ({place.statistics.objects:g})",
+            1.01,
+            f"{place.name}\n({place.statistics.objects:g})",
             transform=axes.get_xaxis_transform(),
-            rotation=90,
             ha="right",
-            va="top",
+            va="bottom",
             fontsize=style.SMALL,
             color=style.NEUTRAL,
         )
-    for number, shade in shades.items():
+    for order, (number, shade) in enumerate(shades.items()):
         curve = []
+        aside = ASIDE ** (order - (len(shades) - 1) / 2)
         for regime in sorted(regimes, key=lambda regime: regime.statistics.side):
             variant = regime.around(boxes)
             if _number(regime) != number or variant is None:
                 continue
-            gain, side = variant.difference_to(regime.scene), 100 * regime.statistics.side
+            gain, side = variant.difference_to(regime.scene), 100 * regime.statistics.side * aside
             style.draw_interval(axes, side, gain, shade, 1.4)
             seeds = variant.values().keys() & regime.scene.values().keys()
             changes = [variant.values()[seed] - regime.scene.values()[seed] for seed in seeds]
@@ -82,4 +86,4 @@ def _draw_panel(axes: Axes, boxes: str, regimes: Sequence[Regime], shades: Mappi
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid()
-    axes.set_title(f"{BOX_NAMES[boxes]} boxes", fontsize=9)
+    axes.set_title(f"{BOX_NAMES[boxes]} boxes".replace("ground truth", "ground-truth"), fontsize=9, pad=26)

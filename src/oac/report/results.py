@@ -6,7 +6,7 @@ Tables and figures are made of nothing else, so every number in them leads back 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oac import crop_options
@@ -42,6 +42,20 @@ BATCH_MAP = f"map_batch.{BATCH}"
 
 Contrasts = Sequence[tuple[tuple[str, str], tuple[str, str]]]
 """Pairs of variants (method, crops), of which the first is compared with the second"""
+
+
+def boxes_of(source: str) -> str:
+    """The boxes of a source, in a sentence."""
+    boxes = "ground-truth" if source == "ground_truth" else BOX_NAMES.get(source, source)
+    return f"{boxes} boxes".replace(" Boxes boxes", " Boxes")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What people call a study and its crop variants, as its file says; without a name there is the key."""
+
+    title: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,10 @@ class Variant:
     """the paper's row of its method, policy and boxes; None where its options or its budget are not the row's"""
     only: bool = True
     """whether its method has no other variant in the study"""
+    alone: bool = True
+    """whether the study has no other method that is no reference"""
+    label: str = ""
+    """what people call its crops; empty for their key"""
 
     @classmethod
     def named(cls, method: str, crops: str, policy: str | None, boxes: str | None) -> Variant:
@@ -97,19 +115,23 @@ class Variant:
         return f"{self.method}/{self.crops}"
 
     @property
+    def crops_label(self) -> str:
+        """What people call its crops, without the source of its boxes."""
+        return self.label or self.crops
+
+    @property
     def crops_name(self) -> str:
         """The crop variant with the source of its boxes."""
-        boxes = "ground-truth" if self.boxes == "ground_truth" else BOX_NAMES.get(self.boxes or "", self.boxes)
-        return self.crops + (f" ({boxes} boxes)" if self.boxes else "")
+        return self.crops_label + (f" ({boxes_of(self.boxes)})" if self.boxes else "")
 
     @property
     def name(self) -> str:
-        """What people read: MoCo-v2's variants by their crops, references by their method, others by both."""
-        if self.method == "moco_v2":
+        """What people read: references by their method, others by method and crops, MoCo-v2 alone by its crops."""
+        if self.method == "moco_v2" and self.alone:
             return self.crops_name
         method = method_name(self.method)
         if self.is_reference:
-            return method if self.only else f"{method}, {self.crops}"
+            return method if self.only else f"{method}, {self.crops_label}"
         return f"{method}, {self.crops_name}"
 
     @property
@@ -175,6 +197,8 @@ class Results:
     """what the probes were tested on"""
     contrasts: Contrasts = ()
     """what the study declared to test, as `oac.studies.contrasts` has it"""
+    title: str = ""
+    """what people call the study"""
 
     @property
     def tested_on(self) -> str:
@@ -194,6 +218,16 @@ class Results:
         return [run for variant in self.variants for run in variant.runs.values()]
 
 
+def called(variants: Sequence[Variant], labels: Mapping[str, str]) -> list[Variant]:
+    """All variants of a study, with what their names need to tell them apart; labels: of their crops."""
+    methods = [variant.method for variant in variants]
+    alone = len(set(methods) - set(REFERENCE_METHODS)) <= 1
+    return [
+        replace(one, only=methods.count(one.method) == 1, alone=alone, label=labels.get(one.crops, ""))
+        for one in variants
+    ]
+
+
 def method_name(method: str) -> str:
     """A method in words."""
     return METHOD_NAMES.get(method, method)
@@ -201,15 +235,7 @@ def method_name(method: str) -> str:
 
 def value_name(option: str, value: Any) -> str:
     """The value of a crop option in words."""
-    if isinstance(value, list):
-        ranges = value if isinstance(value[0], list) else [value]
-        return " and ".join(f"{low:g} to {high:g}" for low, high in ranges)
-    if option == "boxes":
-        return BOX_NAMES.get(value, str(value))
-    names = crop_options.OPTIONS[option].value_names
-    if value in names:
-        return names[value]
-    return f"{value:g}"
+    return BOX_NAMES.get(value, str(value)) if option == "boxes" else crop_options.value_words(option, value)
 
 
 def _at(run: Mapping[str, Any], path: Sequence[str]) -> Any:

@@ -27,9 +27,13 @@ def runs_table(
     benchmark file as text, column by column. A run may lack either.
     """
     metric = results.metric
-    rows = [_row(run, metric, histories.get(name(run), ()), benchmarks.get(name(run), {})) for run in results.runs()]
-    caption = f"Runs of {results.study}: where each number comes from, what it cost, how to make it again"
-    return Table(rows, _columns(metric), caption, _notes(rows), _recipes(results.runs()))
+    rows = [
+        _row(run, variant.crops_label, metric, histories.get(name(run), ()), benchmarks.get(name(run), {}))
+        for variant in results.variants
+        for run in variant.runs.values()
+    ]
+    caption = f"{results.title}, runs: where each number comes from, what it cost, how to make it again"
+    return Table(rows, _columns(metric), caption, _notes(rows), below=_recipes(results.runs()))
 
 
 def name(entry: Row) -> str:
@@ -83,10 +87,13 @@ def cost(benchmark: Mapping[str, str]) -> dict[str, float | None]:
     return {"job_s": number("s"), "memory_mib": number("max_pss") or rss, "rss_mib": rss}
 
 
-def _row(entry: Row, metric: Metric, history: Iterable[Row], benchmark: Mapping[str, str]) -> dict[str, Any]:
+def _row(
+    entry: Row, label: str, metric: Metric, history: Iterable[Row], benchmark: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "method": entry["method"],
         "crops": entry["crops"],
+        "label": label,
         "seed": entry["seed"],
         f"{metric.key}_percent": 100 * entry[metric.key],
         "recipe_hash": entry["recipe_hash"],

@@ -179,6 +179,42 @@ def adjusted_columns(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+@dataclass(frozen=True)
+class Power:
+    """How small an effect paired comparisons of so many seeds can tell.
+
+    spread: root mean square of the standard deviations over seeds of the differences, in their unit; n: the number of
+    seeds that most comparisons have; half_width: of a 95 % t-interval with spread and n; needed: seeds for `aim`.
+    """
+
+    comparisons: int
+    spread: float
+    n: int
+    half_width: float
+    aim: float
+    needed: int
+
+
+def power(changes: Sequence[Sequence[float]], aim: float) -> Power | None:
+    """What some comparisons, each a sample of differences by seed, can tell; None where none has an interval.
+
+    aim: the half-width that is wanted, above 0.
+    """
+    samples = [sample for sample in changes if len(sample) >= SMALLEST_SAMPLE]
+    if not samples:
+        return None
+    spread = float(np.sqrt(np.mean([np.var(sample, ddof=1) for sample in samples])))
+    n = int(stats.mode([len(sample) for sample in samples]).mode)
+
+    def half_width(seeds: int) -> float:
+        return float(stats.t.ppf((1 + LEVEL) / 2, seeds - 1)) * spread / seeds**0.5
+
+    needed = SMALLEST_SAMPLE
+    while half_width(needed) > aim:
+        needed += 1
+    return Power(len(samples), spread, n, half_width(n), aim, needed)
+
+
 def _is_constant(values: Sequence[float], inputs: Sequence[float]) -> bool:
     """Whether values are equal but for the rounding of the inputs that they are made of."""
     return max(values) - min(values) <= ROUNDING * max(map(abs, inputs))

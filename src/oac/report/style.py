@@ -1,9 +1,4 @@
-"""How figures look: one colour and marker for a variant wherever it is drawn, labels beside curves, files.
-
-The colours can be distinguished under the common colour-vision deficiencies (Okabe and Ito 2008; Wong, Nature Methods
-2011; wine and olive of Tol's palette for further methods). Hue shows the crop policy, shade and marker the source
-of the boxes.
-"""
+"""How figures look, whatever they show: fonts and sizes, titles, axes, labels beside curves, files."""
 
 from __future__ import annotations
 
@@ -11,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -22,13 +17,11 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
-from matplotlib.transforms import ScaledTranslation
 from scipy.optimize import isotonic_regression
 
 from oac.atomic import writing
-from oac.report.results import REFERENCE_METHODS, Variant
+from oac.report.fonts import families
 from oac.report.statistics import Interval
-from oac.studies import PRETRAINED, RANDOM_INIT
 
 End = tuple[float, str, str]
 """Label of a curve's end: its height in the units of the axis, the text, and the curve's colour."""
@@ -37,53 +30,12 @@ WIDTH = 7.4  # inches; at DPI about as wide as a README is shown
 DPI = 150
 SMALL = 8  # points; nothing is set smaller
 TITLE_LENGTH = 88  # characters of a line over a whole figure
-MAX_CURVES = 8  # of a method; more cannot be distinguished in one figure
 NEUTRAL = "#4D5566"
 GRAY = "#767676"
+PERCENT = (0.0, 100.0)  # what an mAP, an AP or an accuracy can be
+NOTHING = "nothing to show"  # the comment in the file of a figure that `nothing` made
 
-POLICY_COLOURS = {
-    "scene-scene": "#0072B2",
-    "object-scene": "#56B4E9",
-    "object-object": "#CC79A7",
-    "object-shift": "#E69F00",
-    "object-dilate": "#D55E00",
-}
-METHOD_COLOURS = {
-    "supervised": "#000000",
-    RANDOM_INIT: GRAY,
-    PRETRAINED: "#0072B2",
-    "byol": "#009E73",
-    "swav": "#882255",
-    "cmc": "#999933",
-}
-OTHER_COLOUR = "#8C564B"  # a method or policy without a colour of its own
 INK = 0.18  # relative luminance of text, about: a contrast of 4 to 1 on white or more
-DASH_DOT = (0, (5.0, 2.0, 1.0, 2.0))  # in widths of the line; a level of chance is dashed
-
-
-class BoxLook(NamedTuple):
-    """How a source of boxes is drawn.
-
-    marker: of a variant. shade: how much black (negative) or white (positive) is mixed into a variant's colour.
-    colour: of the source itself, where sources are compared.
-    """
-
-    marker: str
-    shade: float
-    colour: str
-
-
-BOX_LOOKS = {
-    "bing": BoxLook("o", 0.0, "#D55E00"),
-    "ground_truth": BoxLook("s", -0.4, "#000000"),
-    "random": BoxLook("^", 0.4, GRAY),
-    "edge_boxes": BoxLook("v", -0.2, "#009E73"),
-    "selective_search": BoxLook("P", 0.2, "#CC79A7"),
-    "opencv_bing": BoxLook("X", 0.0, "#0072B2"),
-    "csv": BoxLook("d", 0.0, "#882255"),
-}
-OTHER_BOXES = BoxLook("o", 0.0, OTHER_COLOUR)
-
 RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -107,52 +59,19 @@ RC: dict[Any, Any] = {
 }
 
 
-def colour(variant: Variant) -> str:
-    """Hue of the policy (of the method, for others than MoCo-v2), shade of the source of boxes."""
-    if variant.method == "moco_v2":
-        base = POLICY_COLOURS.get(variant.policy or "", OTHER_COLOUR)
-    else:
-        base = METHOD_COLOURS.get(variant.method, OTHER_COLOUR)
-    shade = 0.0 if variant.is_reference else BOX_LOOKS.get(variant.boxes or "", OTHER_BOXES).shade
-    end = 1.0 if shade > 0 else 0.0
-    rgb = (1 - abs(shade)) * np.array(to_rgb(base)) + abs(shade) * end
-    return to_hex(rgb.tolist())
-
-
-def marker(variant: Variant) -> str:
-    """Shape that tells the source of the boxes."""
-    return "D" if variant.is_reference else BOX_LOOKS.get(variant.boxes or "", OTHER_BOXES).marker
-
-
-def line_style(variant: Variant) -> str | tuple[int, tuple[float, ...]]:
-    """How a curve is drawn: solid, but scene crops dash-dotted where all crops of the method have one colour."""
-    one_colour = not variant.is_reference and variant.method != "moco_v2"
-    return DASH_DOT if one_colour and variant.policy == "scene-scene" else "-"
-
-
-def curve_name(variant: Variant) -> str:
-    """The name beside a curve, which shows how the curve is drawn where that is not solid."""
-    return variant.name if line_style(variant) == "-" else f"{variant.name} – · –"
-
-
-def readable(variants: Sequence[Variant], names: Sequence[str] | None = None) -> list[Variant]:
-    """So many variants as a figure with a curve for each can show; of the references all.
-
-    names: crop variants that a study wants shown; None takes the first MAX_CURVES of each method. A method's first
-    scene-scene variant, which others are compared with, is always among them.
-    """
-    shown = {variant.key for variant in variants if variant.is_reference}
-    for method in {variant.method for variant in variants} - set(REFERENCE_METHODS):
-        own = [variant for variant in variants if variant.method == method]
-        chosen = own[:MAX_CURVES] if names is None else [variant for variant in own if variant.crops in names]
-        scenes = [variant for variant in own if variant.policy == "scene-scene"]
-        shown |= {variant.key for variant in [*chosen, *scenes[:1]]}
-    return [variant for variant in variants if variant.key in shown]
+def wrapped(text: str, length: int) -> str:
+    """Break lines that are longer than so many characters, between words and before brackets rather than in them."""
+    kept = text.replace(" boxes)", "\N{NO-BREAK SPACE}boxes)")
+    return textwrap.fill(kept, length, break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def entitle(figure: Figure, title: str) -> None:
     """Write the title over the whole figure, at its left; long lines are broken, but neither names nor intervals."""
-    joined = title.replace(" ±", "\N{NO-BREAK SPACE}±").replace("± ", "±\N{NO-BREAK SPACE}")
+    joined = (
+        title.replace(" %", "\N{NO-BREAK SPACE}%")
+        .replace(" ±", "\N{NO-BREAK SPACE}±")
+        .replace("± ", "±\N{NO-BREAK SPACE}")
+    )
     lines = [textwrap.fill(line, TITLE_LENGTH, break_on_hyphens=False) for line in joined.splitlines()]
     figure.suptitle("\n".join(lines).replace("\N{NO-BREAK SPACE}", " "), x=0.01, ha="left", fontsize=10)
 
@@ -163,21 +82,40 @@ def styled() -> Iterator[None]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RC)
+        matplotlib.rcParams["font.family"] = families()
         yield
 
 
 def save(figure: Figure, stem: str | Path) -> None:
-    """Write stem.png (150 dpi) and stem.pdf, each in one step; the same figure gives the same bytes."""
+    """Write stem.png (150 dpi) and stem.pdf, each in one step; the same figure gives the same bytes.
+
+    For a page that shows the figure both have its titles in one line as their Title, and its label, which says how it
+    is read, as Comment (PNG) or Subject (PDF).
+    """
     undated = {"png": ("Software",), "pdf": ("Creator", "Producer", "CreationDate")}
+    titles = [figure.get_suptitle(), *(axes.get_title(loc="left") for axes in figure.axes)]
+    title = ". ".join(" ".join(text.split()) for text in titles[: 1 if titles[0] else None] if text)
     for suffix, fields in undated.items():
+        said = {
+            "Title": title or None,
+            ("Comment" if suffix == "png" else "Subject"): str(figure.get_label()) or None,
+        }
         with styled(), writing(Path(f"{stem}.{suffix}")) as temporary:
-            figure.savefig(temporary, dpi=DPI, metadata=dict.fromkeys(fields))
+            figure.savefig(temporary, dpi=DPI, metadata=said | dict.fromkeys(fields))
 
 
 def require(what: str, rows: Sized) -> None:
     """Raise ValueError where a figure would be empty; what: its subject, in the plural."""
     if not len(rows):
         raise ValueError(f"there are no {what} to draw")
+
+
+def nothing(reason: str) -> Figure:
+    """What stands in the place of a figure that would show nothing: the reason, in one sentence."""
+    figure = Figure(figsize=(WIDTH, 0.6))
+    entitle(figure, reason)
+    figure.set_label(NOTHING)
+    return figure
 
 
 def one_panel(height: float) -> tuple[Figure, Axes]:
@@ -195,28 +133,25 @@ def name_rows(axes: Axes, names: Sequence[str], **options: Any) -> None:
     axes.grid(axis="x")
 
 
-def draw_variant(axes: Axes, variant: Variant, at: float, key: str = "map", upright: bool = True) -> None:
-    """Draw a variant at a place on the other axis: its mean, its 95 % t-interval and, a little aside, its seeds."""
-    estimate, values, shade, shape = variant.estimate(key), variant.values(key), colour(variant), marker(variant)
-    draw_interval(axes, at, estimate, shade, 2.0, upright)
-    _plot(axes, at, [estimate.mean], upright, color=shade, marker=shape, ms=8, mec="white", mew=0.7, gid="mean")
-    if len(values) > 1:
-        right, down = (6 / 72, 0.0) if upright else (0.0, 6 / 72)
-        aside = axes.transData + ScaledTranslation(right, -down, axes.figure.dpi_scale_trans)
-        look = {"color": shade, "marker": shape, "ms": 3, "alpha": 0.7, "mew": 0, "ls": ""}
-        _plot(axes, at, list(values.values()), upright, transform=aside, gid="seeds", **look)
-        # Matplotlib leaves points that are shifted out of the limits, and the axis would cut the outermost seeds.
-        axes.update_datalim([(at, value) if upright else (value, at) for value in values.values()])
+def draw_interval(
+    axes: Axes,
+    at: float,
+    estimate: Interval,
+    colour: str,
+    width: float,
+    upright: bool = True,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> None:
+    """Draw the interval of an estimate, where it has one, at a place on the other axis.
 
-
-def draw_interval(axes: Axes, at: float, estimate: Interval, colour: str, width: float, upright: bool = True) -> None:
-    """Draw the interval of an estimate, where it has one, at a place on the other axis; width: points."""
+    width: points; limits: what the estimate can be, where the interval is cut: t knows of no bounds.
+    """
     if estimate.half_width is not None:
-        ends = [estimate.low, estimate.high]
-        _plot(axes, at, ends, upright, color=colour, lw=width, solid_capstyle="butt", gid="interval")
+        ends = np.clip([estimate.low, estimate.high], *limits).tolist()
+        plot_at(axes, at, ends, upright, color=colour, lw=width, solid_capstyle="butt", gid="interval")
 
 
-def _plot(axes: Axes, at: float, values: Sequence[float], upright: bool, **look: Any) -> None:
+def plot_at(axes: Axes, at: float, values: Sequence[float], upright: bool, **look: Any) -> None:
     """Plot values at one place, along the y axis or, not upright, along the x axis."""
     places = [at] * len(values)
     axes.plot(*((places, values) if upright else (values, places)), **look)

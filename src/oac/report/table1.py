@@ -68,7 +68,8 @@ def _cells(key: Key, results: Results | None, column: str, metric: Metric) -> di
 
 def _columns(studies: Mapping[str, Results | None]) -> list[Column]:
     """How a row reads for people."""
-    columns = variant_columns()[:1] + variant_columns()[2:4]
+    method, _, boxes, _ = variant_columns()
+    columns = [method, Column("Policy", lambda row: shown(row["policy"]), number=False), boxes]
     for column, metric in COLUMNS.items():
         columns += _columns_of(column, metric, studies[column])
     return columns
@@ -76,7 +77,7 @@ def _columns(studies: Mapping[str, Results | None]) -> list[Column]:
 
 def _columns_of(column: str, metric: Metric, results: Results | None) -> list[Column]:
     """The paper's two columns, ours, and how far apart they are."""
-    where = f"Ours on {results.study}" if results else "Ours"
+    where = f"Ours on {results.title}" if results else "Ours"
 
     def ours(row: Row) -> str:
         n = row[f"{column}_n"]
@@ -117,8 +118,8 @@ def _notes(studies: Mapping[str, Results | None]) -> list[str]:
             continue
         variants = [variant for key in TABLE_1 if (variant := variant_of(results, key))]
         if not on_papers_data(results, metric.key):
-            notes.append(f"{name}, study {results.study}: {ELSEWHERE[metric.key]}.")
+            notes.append(f"{name}, study {results.title}: {ELSEWHERE[metric.key]}.")
         seen = of_runs(variants, "images_seen") or "none"
-        notes.append(f"{name}, study {results.study}, images seen in pretraining: {seen}.")
+        notes.append(f"{name}, study {results.title}, images seen in pretraining: {seen}.")
         notes.append(f"{name}. {recipes_note(variants)}")
     return notes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,17 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from oac.report import findings
 from oac.report.figures import tables_by_variant
-from oac.report.results import METHOD_NAMES, Variant
-from oac.report.style import GRAY, WIDTH, End, colour, curve_name, label_ends, line_style, require, styled
+from oac.report.results import METHOD_NAMES, Names, Variant, called
+from oac.report.style import GRAY, WIDTH, End, label_ends, require, styled
+from oac.report.variant_style import colour, curve_name, line_style
 
+SAME_BUDGET = 1.05  # a run that is shorter by its last interval ends at the edge all the same
 COLUMNS = {"images_seen", "loss", "chance", "feature_std"}
 
 
-def histories(runs: Mapping[str, Iterable[Mapping[str, Any]]]) -> tuple[list[Variant], dict[str, pd.DataFrame]]:
+def histories(
+    runs: Mapping[str, Iterable[Mapping[str, Any]]], names: Names | None = None
+) -> tuple[list[Variant], dict[str, pd.DataFrame]]:
     """Gather the histories of runs: their variants, and by a variant's key a table with a row per interval.
 
     runs: by run, method/crops/seed0, the parsed lines of its history.jsonl, the first of which holds the recipe. A
@@ -35,9 +38,7 @@ def histories(runs: Mapping[str, Iterable[Mapping[str, Any]]]) -> tuple[list[Var
         options = recipe.get("crops", {})
         variant = Variant.named(method, crops, options.get("policy"), options.get("boxes"))
         variants.setdefault(variant.key, variant)
-    methods = [variant.method for variant in variants.values()]
-    named = [replace(variant, only=methods.count(variant.method) == 1) for variant in variants.values()]
-    return named, tables_by_variant(tables)
+    return called(list(variants.values()), names.labels if names else {}), tables_by_variant(tables)
 
 
 def _history(lines: Iterable[Mapping[str, Any]], run: str) -> tuple[Mapping[str, Any], pd.DataFrame]:
@@ -58,29 +59,49 @@ def _history(lines: Iterable[Mapping[str, Any]], run: str) -> tuple[Mapping[str,
 def training_curves(variants: Sequence[Variant], tables: findings.Tables) -> Figure:
     """Loss beside its chance level (dashed), and feature std, against images seen; a thin line per seed.
 
-    Two panels per method, since neither losses nor budgets of different objectives compare. Where crops of a method
-    have one colour its scene crops are dash-dotted. variants, tables: of `histories`. Raises ValueError without a
-    variant.
+    Two panels per method and budget: losses of different objectives do not compare, and labels stand where curves
+    end. Where crops of a method have one colour its scene crops are dash-dotted. variants, tables: of `histories`.
+    Raises ValueError without a variant.
     """
-    methods = list(dict.fromkeys(variant.method for variant in variants))
-    require("runs", methods)
-    figure = Figure(figsize=(WIDTH, 4.4 * len(methods)))
-    grid = figure.subplots(2 * len(methods), 1, height_ratios=[1.5, 1.0] * len(methods))
-    for method, loss, feature_std in zip(methods, grid[::2], grid[1::2], strict=True):
-        shown = [variant for variant in variants if variant.method == method]
+    require("runs", variants)
+    groups = _alike(variants, tables)
+    figure = Figure(figsize=(WIDTH, (4.4 if len(groups) <= 2 else 3.0) * len(groups)))
+    grid = figure.subplots(2 * len(groups), 1, height_ratios=[1.5, 1.0] * len(groups))
+    for shown, loss, feature_std in zip(groups, grid[::2], grid[1::2], strict=True):
+        method = shown[0].method
         loss.sharex(feature_std)
         label_ends(loss, [*_draw_chance(loss, shown, tables), *_draw_runs(loss, shown, tables, "loss")])
         ends = _draw_runs(feature_std, shown, tables, "feature_std")
         feature_std.set_ylim(0, max(1.0, feature_std.get_ylim()[1]))
         label_ends(feature_std, ends)
         runs = [run for variant in shown for _, run in tables[variant.key].groupby("seed")]
-        loss.set_title(findings.below_chance(METHOD_NAMES.get(method, method), runs))
+        budgets = [group for group in groups if group[0].method == method]
+        seen = f", {_seen(shown[0], tables):,.0f} images" if len(budgets) > 1 else ""
+        loss.set_title(findings.below_chance(METHOD_NAMES.get(method, method) + seen, runs))
         loss.set_ylabel("loss")
         loss.tick_params(labelbottom=False)
         feature_std.set_ylabel("feature std\n(0 collapsed,\n1 spread evenly)")
         feature_std.set_xlabel("images seen")
         feature_std.xaxis.set_major_formatter(EngFormatter(sep=" "))
     return figure
+
+
+def _alike(variants: Sequence[Variant], tables: findings.Tables) -> list[list[Variant]]:
+    """Variants of one method and about one budget together: methods in their order, shorter budgets first."""
+    groups: list[list[Variant]] = []
+    methods = [variant.method for variant in variants]
+    for variant in sorted(variants, key=lambda other: (methods.index(other.method), _seen(other, tables))):
+        last = groups[-1][0] if groups else None
+        if last and last.method == variant.method and _seen(variant, tables) <= SAME_BUDGET * _seen(last, tables):
+            groups[-1].append(variant)
+        else:
+            groups.append([variant])
+    return [sorted(group, key=variants.index) for group in groups]
+
+
+def _seen(variant: Variant, tables: findings.Tables) -> float:
+    """How many images the longest history of a variant is of."""
+    return float(tables[variant.key].images_seen.max())
 
 
 def _draw_chance(axes: Axes, variants: Sequence[Variant], tables: findings.Tables) -> list[End]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
+from oac.report.check import on_papers_data
+from oac.report.findings import highest
 from oac.report.formats import MISSING, Column, Table, points, shown
 from oac.report.results import BATCH, BOX_NAMES, MAP, METHOD_NAMES, Metric, Results, Variant, method_name
 from oac.report.statistics import NO_DIFFERENCE
@@ -16,7 +18,7 @@ BATCH_SIZES = (32, 64, 256)
 
 def crops_table(results: Results) -> Table:
     """Every crop variant of MoCo-v2 in the order of the runs, then random initialisation and supervised."""
-    return _table(results, results.of("moco_v2", *FIXED_ENCODERS, "supervised"), "Crop policies")
+    return _table(results, results.of("moco_v2", *FIXED_ENCODERS, "supervised"), highest(results))
 
 
 def methods_table(results: Results) -> Table:
@@ -28,20 +30,21 @@ def methods_table(results: Results) -> Table:
     ]
     order = [*METHOD_NAMES, *(variant.method for variant in results.variants)]
     chosen = sorted(chosen or results.variants, key=lambda variant: order.index(variant.method))
-    return _table(results, chosen, "Methods")
+    return _table(results, chosen, f"{results.title}, methods")
 
 
 def variant_cells(variant: Variant) -> dict[str, Any]:
     """The part of a row that names a variant."""
-    return {key: getattr(variant, key) for key in ("method", "crops", "policy", "boxes", "n")}
+    return {key: getattr(variant, key) for key in ("method", "crops", "policy", "boxes", "n")} | {
+        "label": variant.crops_label
+    }
 
 
 def variant_columns() -> list[Column]:
     """How `variant_cells` read."""
     return [
         Column("Method", lambda row: method_name(row["method"]), number=False),
-        Column("Crops", lambda row: MISSING if row["crops"] == "none" else row["crops"], number=False),
-        Column("Policy", "policy", number=False),
+        Column("Crops", lambda row: MISSING if row["crops"] == "none" else row["label"], number=False),
         Column("Boxes", lambda row: shown(BOX_NAMES.get(row["boxes"], row["boxes"])), number=False),
         Column("n", "n"),
     ]
@@ -54,21 +57,26 @@ def recipes_note(variants: Iterable[Variant]) -> str:
 
 def of_runs(variants: Iterable[Variant], key: str) -> str:
     """What the runs of each variant have under a key of metrics.json; what several have is named once."""
-    found = {variant.key: dict.fromkeys(str(run[key]) for run in variant.runs.values()) for variant in variants}
-    return "; ".join(f"{name} {', '.join(values)}" for name, values in found.items())
+    found = [(variant.name, dict.fromkeys(run[key] for run in variant.runs.values())) for variant in variants]
+    return "; ".join(f"{name}: {', '.join(map(_said, values))}" for name, values in found)
 
 
-def _table(results: Results, variants: Sequence[Variant], title: str) -> Table:
+def _said(value: Any) -> str:
+    """A number with separators, another value as it is."""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _table(results: Results, variants: Sequence[Variant], said: str) -> Table:
     if not variants:
         raise ValueError("there is no run of moco_v2, of random initialisation or of supervised to tabulate")
-    metric = results.metric
+    metric, papers = results.metric, on_papers_data(results, results.metric.key)
     supervised = next((variant for variant in variants if variant.method == "supervised"), None)
-    rows = [_row(variant, metric, supervised) for variant in variants]
+    rows = [_row(variant, metric, supervised) | (_paper(variant, metric) if papers else {}) for variant in variants]
     caption = (
-        f"{title} on {results.study}: {metric.words} of a linear probe over {results.tested_on} and"
+        f"{said}; {metric.words} of a linear probe over {results.tested_on} and"
         f" {results.classes} classes, mean over n seeds with 95 % t-interval"
     )
-    return Table(rows, _columns(metric), caption, _notes(variants, metric))
+    return Table(rows, _columns(metric, papers), caption, _notes(variants, metric, papers))
 
 
 def _row(variant: Variant, metric: Metric, supervised: Variant | None) -> dict[str, Any]:
@@ -76,23 +84,26 @@ def _row(variant: Variant, metric: Metric, supervised: Variant | None) -> dict[s
     others = {f"map_batch_{size}": f"map_batch.{size}" for size in BATCH_SIZES}
     others = others if metric is MAP else {"top5": "top5", "map": "map"}
     others = {"knn": f"knn.{metric.key}"} | others
-    paper = variant.paper
-    value = paper.percent(metric.key) if paper else None
     change = NO_DIFFERENCE if variant.method == "supervised" else variant.difference_to(supervised, metric.key)
     return {
         **variant_cells(variant),
         metric.key: variant.estimate(metric.key),
         "difference_to_supervised": change,
         **{f"{name}_percent": _mean(variant.values(key).values()) for name, key in others.items()},
-        f"paper_{metric.key}_percent": value,
-        "paper_source": paper.source if paper and value is not None else None,
         "images_seen": variant.images_seen,
         "recipe_hashes": " ".join(variant.hashes),
     }
 
 
-def _columns(metric: Metric) -> list[Column]:
-    """How a row reads for people."""
+def _paper(variant: Variant, metric: Metric) -> dict[str, Any]:
+    """The paper's value, which stands beside runs on the paper's data alone."""
+    value = variant.paper.percent(metric.key) if variant.paper else None
+    source = variant.paper.source if variant.paper and value is not None else None
+    return {f"paper_{metric.key}_percent": value, "paper_source": source}
+
+
+def _columns(metric: Metric, papers: bool) -> list[Column]:
+    """How a row reads for people; papers: whether with the paper's values."""
     others = {f"k-NN {metric.name} (%)": "knn"}
     others |= {f"Batch-averaged mAP ({BATCH}, %), as released code": f"map_batch_{BATCH}"} if metric is MAP else {}
     others |= {} if metric is MAP else {"Top-5 (%)": "top5", "mAP (%)": "map"}
@@ -101,11 +112,11 @@ def _columns(metric: Metric) -> list[Column]:
         Column(metric.header, metric.key),
         Column("Difference to supervised (points)", "difference_to_supervised"),
         *(Column(header, f"{key}_percent") for header, key in others.items()),
-        Column(f"Paper, {metric.data} (%)", f"paper_{metric.key}_percent"),
+        *([Column(f"Paper, {metric.data} (%)", f"paper_{metric.key}_percent")] if papers else []),
     ]
 
 
-def _notes(variants: Sequence[Variant], metric: Metric) -> list[str]:
+def _notes(variants: Sequence[Variant], metric: Metric, papers: bool) -> list[str]:
     """Where the paper's values stand; provenance of ours: images seen, recipe of every run, versions."""
     runs = [run for variant in variants for run in variant.runs.values()]
     versions: dict[str, set[str]] = {}
@@ -116,7 +127,7 @@ def _notes(variants: Sequence[Variant], metric: Metric) -> list[str]:
         # The paper's notes are of its mAPs.
         f"Paper's {points(percent)}: {value.source}" + (f", {value.note}" if value.note and metric is MAP else "")
         for variant in variants
-        if (value := variant.paper) and (percent := value.percent(metric.key)) is not None
+        if papers and (value := variant.paper) and (percent := value.percent(metric.key)) is not None
     }
     return [
         *(f"{source}." for source in sorted(sources)),

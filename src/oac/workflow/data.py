@@ -6,6 +6,7 @@ The workflow imports this module at every call, so it needs no torch; Snakemake 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -14,10 +15,14 @@ from typing import Any
 from oac import crop_options, studies
 from oac.configuration import ConfigError
 from oac.data import sources
+from oac.data.photo_files import file_state
 from oac.data.synthetic_images import Design
 from oac.pretrain import recipe as recipes
+from oac.study_checks import UNBOXED
 
 SPLITS = ("train", "validation", "test")
+# What Snakemake takes for a wildcard in the path of an input; it has no way to write a path that holds one.
+WILDCARD = re.compile(r"\{\s*[.\w]+\s*(,[^{}]*)?\}")
 
 
 class StudyData:
@@ -58,6 +63,14 @@ class StudyData:
                 f" snakemake {self.folder}/report/summary.md"
             )
 
+    def nameable(self, file: str, key: str) -> str:
+        """A file of the study's as a rule's input. ConfigError where Snakemake would not take it for a path."""
+        if found := WILDCARD.search(file):
+            raise ConfigError(
+                f"study {self.name}: {key} {file}: rename it, Snakemake takes {found[0]} for a wildcard"
+            )
+        return file
+
     # Data.
 
     def photo_identity(self) -> str:
@@ -67,9 +80,10 @@ class StudyData:
         the photos behind them do not, and after an interruption nothing else would tell Snakemake.
         """
         identity = recipes.data_differences(self.data, SPLITS) | self._fingerprint()
+        identity |= {"orientation": "exif"} if self.orientation() == "exif" else {}
         return json.dumps(identity, sort_keys=True)
 
-    def _fingerprint(self) -> dict[str, str]:
+    def _fingerprint(self) -> dict[str, Any]:
         """What the source's files are like, of a source in a folder that is there."""
         try:
             found = sources.fingerprint(self.data)
@@ -92,6 +106,14 @@ class StudyData:
         kept = ("source", self.data["source"], "subset", "labels")
         given = {key: options[key] for key in kept if key in options}
         return given | {"shards": self.shard_counts()} | self._fingerprint()
+
+    def single_label(self) -> str:
+        """The keys of the study that ask for photos of one label each, with blanks between."""
+        asked = {
+            "probe.task": self.study.get("probe", {}).get("task"),
+            "methods.supervised.objective": self.study["methods"].get("supervised", {}).get("objective"),
+        }
+        return " ".join(key for key, value in asked.items() if value == "single_label")
 
     def shard_counts(self) -> dict[str, int]:
         """How many shards each split has. ConfigError where the source is not there to count."""
@@ -146,6 +168,10 @@ class StudyData:
         """The share of a shard's photos that may be missing, as text: a resource is no fraction."""
         return str(self.data["store"]["max_missing_share"])
 
+    def orientation(self) -> str:
+        """Whether photos are turned by their EXIF data: exif, or stored where there are boxes of them as stored."""
+        return "exif" if self.data["source"] in UNBOXED and "csv" not in self.proposals else "stored"
+
     def downloads(self) -> int:
         """What a shard's job takes of the budget `downloads`: 1 where it asks a server."""
         return int(self.photo_location().startswith("http"))
@@ -159,9 +185,15 @@ class StudyData:
         return str(self.data.get("location", ""))
 
     def source_files(self) -> list[str]:
-        """The source's own files, as the study file says."""
+        """The source's own files, as the study file says.
+
+        Without those that a rule cannot name (WILDCARD); what they are like is in the fingerprint.
+        """
         self.release_location()
-        return sources.local_files(self.data)
+        files = sources.local_files(self.data)
+        if self._fingerprint():
+            return [file for file in files if not WILDCARD.search(file)]
+        return [self.nameable(file, "data.location") for file in files]
 
     def release_files(self) -> list[str]:
         """The downloaded annotation files that the subset is chosen from."""
@@ -193,8 +225,14 @@ class StudyData:
         if source == "csv" and "csv" not in self.proposals:
             raise ConfigError(f"study {self.name} has no proposals.csv: name the file of boxes there")
         if source == "csv":
-            return str(self.proposals["csv"]["file"])
+            return self.nameable(str(self.proposals["csv"]["file"]), "proposals.csv.file")
         return f"{self.folder}/" + {"ground_truth": "data/boxes.parquet", "random": "proposals/bing.parquet"}[source]
+
+    def table_identity(self, source: str) -> str:
+        """The photos, and of a file of boxes its size and time: Snakemake sees no older file put in place."""
+        if source != "csv":
+            return self.photo_identity()
+        return f"{self.photo_identity()}\n{file_state(self.table_source(source))}"
 
     def table_options(self, source: str) -> dict[str, float]:
         """The options of such a source."""
@@ -233,3 +271,9 @@ class StudyData:
         """What the proposals find; no file where there are none or no labelled boxes to find."""
         proposed = any(source != "ground_truth" for source in studies.box_sources(self.study))
         return f"{self.folder}/proposals/recall.json" if proposed and "probe" in self.study else []
+
+    def uncounted(self) -> list[str]:
+        """The list of photos and the proposals in use, where no recall.json counts the photos without boxes."""
+        used = [] if self.recall() else [name for name in studies.box_sources(self.study) if name != "ground_truth"]
+        files = [f"{self.folder}/proposals/{source}.parquet" for source in used]
+        return [f"{self.folder}/data/images.parquet", *files] if files else []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from oac import crop_options, studies
 from oac.configuration import ConfigError
 from oac.pretrain import recipe as recipes
+from oac.report import parts
 from oac.report.paper import TABLE_1, VALUES, paper_value
 from oac.workflow.data import StudyData
 
@@ -20,7 +22,8 @@ class StudyFiles(StudyData):
     # Runs.
 
     def recipe(self, method: str, crops: str, seed: str) -> dict[str, Any]:
-        """The complete recipe of a run."""
+        """The complete recipe of a run. ConfigError where its network is one of timm's and that is not installed."""
+        studies.require_timm(self.study["backbone"]["name"])
         try:
             return recipes.build(self.study, method, crops, int(seed))
         except KeyError as error:
@@ -32,7 +35,13 @@ class StudyFiles(StudyData):
 
     def shared_recipe_text(self, gpus: int, method: str, crops: str, seed: str) -> str:
         """The same of a run that several GPUs share. Raises ConfigError where they cannot have equal parts of it."""
-        options = self.recipe(method, crops, seed)["options"]
+        options, parts = self.recipe(method, crops, seed)["options"], self.parts_of_a_batch(method)
+        if gpus > 1 and parts > 1 and options.get("bn_splits", parts * gpus) % (parts * gpus):
+            raise ConfigError(
+                f"study {self.name}: bn_splits of {method} is {options['bn_splits']}, which does not divide among the"
+                f" {gpus} GPUs of a run (`gpu` of the configuration), each of which computes its batch in {parts}"
+                f" parts (`accumulate`): set it to a multiple of {parts * gpus}, or accumulate to 1"
+            )
         for key in ("batch_size", "bn_splits"):
             # One split has its statistics over all GPUs.
             if gpus > 1 and options.get(key, 1) > 1 and options[key] % gpus:
@@ -43,6 +52,10 @@ class StudyFiles(StudyData):
                 )
         return self.recipe_text(method, crops, seed)
 
+    def parts_of_a_batch(self, method: str) -> int:
+        """How many parts a method's batches are computed in."""
+        return int(self.study["methods"].get(method, {}).get("accumulate", 1))
+
     def random_init_text(self, seed: str) -> str:
         """The same of the reference row, whose path has neither method nor crops for wildcards."""
         return self.recipe_text(studies.RANDOM_INIT, studies.UNCROPPED, seed)
@@ -52,10 +65,22 @@ class StudyFiles(StudyData):
         return self.recipe_text(studies.PRETRAINED, studies.UNCROPPED, seed)
 
     def pretrained_encoder(self) -> str:
-        """The file of an encoder that there is. ConfigError where the study names none."""
+        """The file of an encoder that there is. ConfigError where the study names none, or one that is not there."""
         if studies.PRETRAINED not in self.study["methods"]:
             raise ConfigError(f"study {self.name} has no method {studies.PRETRAINED}, which names an encoder's file")
-        return str(self.study["methods"][studies.PRETRAINED]["encoder"])
+        return self._weights("methods.pretrained.encoder", self.study["methods"][studies.PRETRAINED]["encoder"])
+
+    def initial_weights(self) -> str | list[str]:
+        """The file of the weights that runs start from; no file where they start from random ones."""
+        given = self.study["pretrain"].get("init")
+        return self._weights("pretrain.init", given) if given else []
+
+    def _weights(self, key: str, file: str) -> str:
+        """A file of weights. ConfigError where it neither is there nor lies where the workflow can make it."""
+        file = self.nameable(file, key)
+        if not file.startswith("results/") and not Path(file).is_file():
+            raise ConfigError(f"study {self.name}: {key} {file} does not exist: name a file of weights")
+        return file
 
     def state_folder(self, method: str, crops: str, seed: str) -> str:
         """Where a run's checkpoints are, undeclared; another recipe gets another folder."""
@@ -71,6 +96,10 @@ class StudyFiles(StudyData):
         """One file of the probe for every run."""
         self.require_probe()
         return [f"{self.folder}/probe/{m}/{c}/seed{s}/{file}" for m, c, s in studies.runs(self.study)]
+
+    def tested(self) -> list[str]:
+        """The metrics of every run; none of a study without a probe."""
+        return self.probe_files("metrics.json") if "probe" in self.study else []
 
     def augmented_views(self, method: str, crops: str, seed: str) -> str | list[str]:
         """The features that a run's classifier is trained on; no file where they are those of the test view."""
@@ -139,6 +168,10 @@ class StudyFiles(StudyData):
         """The comparisons that the study declares to test."""
         return studies.contrasts(self.study)
 
+    def names(self) -> dict[str, Any]:
+        """What people call the study and its crop variants: the arguments of `oac.report.results.Names`."""
+        return {"title": studies.title(self.study), "labels": studies.labels(self.study)}
+
     def figures(self) -> list[str]:
         """The figures that the study has something to show in."""
         runs = studies.runs(self.study)
@@ -162,17 +195,30 @@ class StudyFiles(StudyData):
         names = ["crops", "methods", "pairs", *self._optional_results(), "paper", "runs"]
         return [f"{self.folder}/report/tables/{name}.md" for name in names]
 
+    def main_table(self) -> str:
+        """The table that opens the study's page: `crops`, or `methods` where that one leaves methods out."""
+        methods = {method for method, _, _ in studies.runs(self.study)}
+        return "methods" if methods - {"moco_v2", "supervised", *studies.FIXED_ENCODERS} else "crops"
+
+    def section_of_table(self, name: str) -> str:
+        """The section of the page that a table stands in."""
+        return parts.table(name, self.main_table()).section
+
+    def table_pages(self) -> list[str]:
+        """The same tables as HTML."""
+        return [f"{path.removesuffix('md')}html" for path in self.tables()]
+
     def _optional_results(self) -> list[str]:
         """Names of the tables, and of the figures, that only some studies have."""
         names = ["audit"] if studies.is_audit(self.study) else []
         names += [f"ablation_{option}" for option in studies.ablations(self.study)]
-        return names + (["overlap"] if len(studies.moco_variants(self.study)) > 1 else [])
+        # Two points always lie on a line.
+        return names + (["overlap"] if len(studies.moco_variants(self.study)) > 2 else [])
 
     def report(self) -> list[str]:
         """Everything that the HTML report shows."""
-        texts = [*([self.verdicts()] if "probe" in self.study else []), *self.tables()]
-        pages = [str(path).removesuffix("md") + "html" for path in texts]
-        return [*pages, *self.figures(), f"{self.folder}/report/summary.md"]
+        verdicts = [f"{self.folder}/report/verdicts.html"] if "probe" in self.study else []
+        return [*verdicts, *self.table_pages(), *self.figures(), f"{self.folder}/report/summary.md"]
 
     def verdicts(self) -> str | list[str]:
         """The page of verdicts; no file of a study without a probe."""

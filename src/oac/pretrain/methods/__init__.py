@@ -35,18 +35,25 @@ class Method(nn.Module, ABC):
         Every parameter that requires a gradient must have a part in it, for DistributedDataParallel waits for each.
         """
 
+    def copies_of_encoder(self) -> list[nn.Module]:
+        """Networks that start as copies of the encoder and follow it."""
+        return []
+
+    def before_parts(self, key: Tensor, batch: Batch, parts: int) -> Batch:
+        """Do what needs the whole batch, where its loss is computed in `parts` parts (`accumulation`)."""
+        return batch
+
     def forward(self, query: Tensor, key: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return `loss`: what DistributedDataParallel calls."""
         return self.loss(query, key, batch)
 
-    def before_step(self) -> None:
+    def before_step(self, progress: float) -> None:
         """Do what precedes the optimiser's step: take the gradients of parameters that are to rest."""
 
     def after_step(self, progress: float) -> None:
         """Do what follows the optimiser's step: momentum encoders, queues.
 
-        `progress` in (0, 1] is the share of the run's steps that are done, this one included. It is computed from the
-        step's number, so that a resumed run is told the same.
+        `progress` in [0, 1) is the number of the step, from 0, as a share of the run's steps, before it as after it.
         """
 
 

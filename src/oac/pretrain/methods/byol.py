@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from oac.pretrain.loader import Batch
 from oac.pretrain.methods import Method, feature_std, follow_, momentum_copy
@@ -57,6 +57,10 @@ class BYOL(Method):
         )
         self.target_encoder, self.target_projector = momentum_copy(self.encoder), momentum_copy(self.projector)
 
+    def copies_of_encoder(self) -> list[nn.Module]:
+        """The target network's encoder."""
+        return [self.target_encoder]
+
     def loss(self, query: Tensor, key: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """2 - 2 cos of prediction and target (equation 2) of views (B, 3, S, S), summed over both directions."""
         views = (query, key)
@@ -77,12 +81,15 @@ class BYOL(Method):
         return F.normalize(self.target_projector(self.target_encoder(view)).float(), dim=1)
 
     def after_step(self, progress: float) -> None:
-        """Move the target towards the online network (equation 1), less and less."""
+        """Move the target towards the online network that the step has made (equation 1), less and less."""
         tau = target_momentum(self.options.target_momentum, progress)
         follow_(self.target_encoder, self.encoder, tau)
         follow_(self.target_projector, self.projector, tau)
 
 
 def target_momentum(base: float, progress: float) -> float:
-    """tau = 1 - (1 - base) (cos(pi progress) + 1) / 2: from `base` at the run's start to 1, a target at rest."""
+    """tau = 1 - (1 - base) (cos(pi progress) + 1) / 2: from `base` at a run's first step towards 1, a target at rest.
+
+    So `target_ema` of byol/utils/schedules.py of the authors' code has it, whose steps count from 0.
+    """
     return 1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2

@@ -8,7 +8,7 @@ section 4.1.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -49,7 +49,12 @@ class MoCo(Method):
     pointer: Tensor
 
     def __init__(self, network: dict[str, Any], options: MoCoOptions):
+        """Raise ValueError for other than one or two heads."""
         super().__init__()
+        if options.heads not in (1, 2):
+            raise ValueError(
+                f"heads: {options.heads} are not one, nor one for each of the two views: set it to 1 or 2"
+            )
         self.options = options
         self.encoder, features = backbone(**network, bn_splits=options.bn_splits)
         self.heads = nn.ModuleList(
@@ -64,28 +69,37 @@ class MoCo(Method):
         self.chance = math.log(options.queue + 1)
         self._keys: Tensor | None = None
 
+    def copies_of_encoder(self) -> list[nn.Module]:
+        """The key encoder."""
+        return [self.key_encoder]
+
     def loss(self, query: Tensor, key: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """InfoNCE of (B, 3, S, S) views: cross-entropy of the true key among itself and the queue (equation 1)."""
         second = batch.swapped.to(query.device, non_blocking=True)
         q = F.normalize(_project(self.heads, self.encoder(query), second).float(), dim=1)
-        keys = self._encode_keys(all_gather(key), all_gather(~second))
-        k = keys.chunk(world_size())[rank()]
+        k = self.before_parts(key, batch, 1).keys if batch.keys is None else batch.keys
+        assert k is not None, "before_parts encodes them"
         with torch.autocast(query.device.type, enabled=False):
             positive = (q * k).sum(1, keepdim=True)
             logits = torch.cat([positive, q @ self.queue.T], dim=1) / self.options.temperature
             loss = F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
-        self._keys = keys
         return loss, {"feature_std": feature_std(q), "positive": positive.detach().mean()}
 
+    def before_parts(self, key: Tensor, batch: Batch, parts: int) -> Batch:
+        """Encode the keys of the batch, a part of the splits at a time, as a split has samples of all its parts."""
+        second = batch.swapped.to(key.device, non_blocking=True)
+        self._keys = self._encode_keys(all_gather(key), all_gather(~second), parts)
+        return replace(batch, keys=self._keys.chunk(world_size())[rank()])
+
     @torch.no_grad()
-    def _encode_keys(self, key: Tensor, second: Tensor) -> Tensor:
+    def _encode_keys(self, key: Tensor, second: Tensor, parts: int = 1) -> Tensor:
         """Encode keys in other splits than the queries, so that no pair shares its batch statistics.
 
         Takes the views of all processes, of which this one encodes its share of the new order, and returns all keys.
         """
         order = _interleave(len(key), self.options.bn_splits, key.device)
-        own = order.chunk(world_size())[rank()]
-        keys = _project(self.key_heads, self.key_encoder(key[own]), second[own])
+        own = order.chunk(world_size())[rank()].chunk(parts)
+        keys = torch.cat([_project(self.key_heads, self.key_encoder(key[rows]), second[rows]) for rows in own])
         return all_gather(F.normalize(keys.float(), dim=1))[order.argsort()]
 
     @torch.no_grad()

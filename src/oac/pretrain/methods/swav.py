@@ -55,7 +55,7 @@ class SwAV(Method):
         self.prototypes = nn.Linear(options.dim, options.prototypes, bias=False)
         self._normalise_prototypes()
         self.register_buffer("queue", torch.zeros(2, options.queue, options.dim))
-        self.progress, self.queued = 0.0, 0  # share of the run done; features in the queue, counted beyond its length
+        self.queued = 0  # features in the queue, counted beyond its length
         self.chance = math.log(options.prototypes)
         self._features: Tensor | None = None
 
@@ -98,9 +98,9 @@ class SwAV(Method):
         newest = [codes[-len(full[0]) * world_size() :] for codes in assigned]
         return [codes.chunk(world_size())[rank()] for codes in newest]
 
-    def before_step(self) -> None:
+    def before_step(self, progress: float) -> None:
         """Take the prototypes' gradient while they are frozen: without one no optimiser moves them."""
-        if self.progress < self.options.freeze:
+        if progress < self.options.freeze:
             self.prototypes.weight.grad = None
 
     @torch.no_grad()
@@ -108,23 +108,23 @@ class SwAV(Method):
         """Bring the prototypes back to unit length and put the newest features into the queue."""
         self._normalise_prototypes()
         assert self._features is not None, "after_step follows loss"
-        if progress > self.options.queue_from and self.options.queue:
+        if progress >= self.options.queue_from and self.options.queue:
             newest = self._features[:, -self.options.queue :]
             self.queue = torch.cat([self.queue[:, newest.shape[1] :], newest], dim=1)
             self.queued += newest.shape[1]
-        self.progress, self._features = progress, None
+        self._features = None
 
     @torch.no_grad()
     def _normalise_prototypes(self) -> None:
         self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
 
     def get_extra_state(self) -> Tensor:
-        """Progress and length of the queue; on the host, where they decide without waiting for the device."""
-        return torch.tensor([self.progress, self.queued], dtype=torch.float64)
+        """Length of the queue; on the host, where it decides without waiting for the device."""
+        return torch.tensor(self.queued)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Take up what `get_extra_state` gave."""
-        self.progress, self.queued = float(state[0]), int(state[1])
+        self.queued = int(state)
 
 
 def sinkhorn(scores: Tensor, options: SwAVOptions) -> Tensor:

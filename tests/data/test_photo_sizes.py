@@ -1,0 +1,215 @@
+"""Sizes of photos: their own headers decide, and what annotations say otherwise is counted and named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from oac.data import folder, photo_sizes, sources
+from oac.data.subset import select
+from oac.data.subset_summary import notes, subset_summary
+from oac.data.tables import BOX_COLUMNS, Release
+from oac.data.voc import difficult_objects
+from oac.proposals.comparison import without_difficult
+
+OWN = (96, 80)
+BOX = (68, 50, 85, 67)  # in pixels of the photo as stored: xmin, ymin, xmax, ymax
+RIGHT = np.array(BOX) / [*OWN, *OWN]
+INF = float("inf")
+# What an annotation can say of a photo of 96 x 80, and whether that is another size, a swapped one, none.
+SAID = {
+    "right": ((96, 80), (0, 0, 0)),
+    "swapped": ((80, 96), (1, 1, 0)),
+    "larger": ((192, 160), (1, 0, 0)),
+    "zero": ((0, 0), (0, 0, 1)),
+    "one side": ((96, 0), (0, 0, 1)),
+    "negative": ((-96, 80), (0, 0, 1)),
+    "infinite": ((INF, INF), (0, 0, 1)),
+    "not a number": ((float("nan"), 80), (0, 0, 1)),
+    "absurd": ((1e300, 80), (0, 0, 1)),
+    "absent": (None, (0, 0, 1)),
+}
+
+
+def write_coco(root: Path, size: tuple | None, photos: int) -> dict:
+    own = {"train": "train.json", "test": "test.json", "train_photos": "t", "test_photos": "v"}
+    sides = {} if size is None else {"width": size[0], "height": size[1]}
+    for split, place in (("train", "t"), ("test", "v")):
+        content = {
+            "categories": [{"id": 1, "name": "dog"}],
+            "images": [{"id": n, "file_name": f"{split}{n}.jpg", **sides} for n in range(photos)],
+            "annotations": [
+                {"image_id": n, "category_id": 1, "bbox": [BOX[0], BOX[1], BOX[2] - BOX[0], BOX[3] - BOX[1]]}
+                for n in range(photos)
+            ],
+        }
+        (root / f"{split}.json").write_text(json.dumps(content))
+        (root / place).mkdir()
+        for n in range(photos):
+            Image.new("RGB", OWN).save(root / place / f"{split}{n}.jpg")
+    return {"source": "coco", "coco": own, "shards": {"train": 1, "test": 1}}
+
+
+def write_voc(root: Path, size: tuple | None, photos: int) -> dict:
+    for name in ("ImageSets/Main", "Annotations", "JPEGImages"):
+        (root / name).mkdir(parents=True)
+    sides = "" if size is None else f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"
+    corners = {"xmin": BOX[0] + 1, "ymin": BOX[1] + 1, "xmax": BOX[2], "ymax": BOX[3]}
+    box = "".join(f"<{key}>{value}</{key}>" for key, value in corners.items())
+    for split in ("train", "val"):
+        ids = [f"{split}{n}" for n in range(photos)]
+        (root / f"ImageSets/Main/{split}.txt").write_text("\n".join(ids))
+        for image_id in ids:
+            (root / f"Annotations/{image_id}.xml").write_text(
+                f"<annotation>{sides}<object><name>dog</name><difficult>1</difficult><bndbox>{box}</bndbox></object>"
+                "</annotation>"
+            )
+            Image.new("RGB", OWN).save(root / f"JPEGImages/{image_id}.jpg")
+    return {"source": "voc", "voc": {}, "shards": {"train": 1, "test": 1}}
+
+
+def read(root: Path, options: dict, photos: str | Path) -> tuple[np.ndarray, dict]:
+    """The boxes of a source through the filters, one a photo, and its summary."""
+    subset = select(
+        sources.read(options, str(root), root, str(photos)), min_images_per_class=1, min_classes_per_image=1
+    )
+    summary = subset_summary("s", options | {"subset": {}}, subset)
+    return subset.boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float), summary
+
+
+@pytest.mark.parametrize("write", [write_coco, write_voc])
+@pytest.mark.parametrize("case", SAID)
+def test_the_header_decides_and_a_difference_is_counted_and_named(tmp_path, write, case):
+    size, (other, swapped, absent) = SAID[case]
+    options = write(tmp_path, size, photos=2)
+    boxes, summary = read(tmp_path, options, tmp_path)
+    np.testing.assert_allclose(boxes, np.tile(RIGHT, (4, 1)), atol=1e-6)
+    account = summary["photo_sizes"]
+    counts = {"compared": 4, "different": 4 * other, "swapped": 4 * swapped, "absent": 4 * absent}
+    assert {key: account[key] for key in counts} == counts
+    assert len(account["examples"]) == (3 if other or absent else 0)
+    said = " ".join(notes(json.loads(json.dumps(summary))))
+    assert ("train1.jpg is 96 x 80" in said) == bool(other or absent)
+    assert ("width and height swapped" in said) == bool(swapped)
+
+
+def test_sizes_that_are_all_right_leave_every_bit_of_the_boxes(tmp_path):
+    options = write_voc(tmp_path, OWN, photos=2)
+    alone = sources.read(options, str(tmp_path), tmp_path, "https://example.org/photos")
+    beside = sources.read(options, str(tmp_path), tmp_path, f"file://{tmp_path}")
+    pd.testing.assert_frame_equal(alone.boxes, beside.boxes)
+    np.testing.assert_array_equal(beside.boxes[["xmin", "ymin"]], [RIGHT[:2]] * 4)
+
+
+@pytest.mark.parametrize("write", [write_coco, write_voc])
+def test_of_photos_on_a_server_the_annotation_is_what_there_is(tmp_path, write):
+    options = write(tmp_path, (192, 160), photos=2)
+    boxes, summary = read(tmp_path, options, "https://example.org/photos")
+    np.testing.assert_allclose(boxes, np.tile(RIGHT / 2, (4, 1)), atol=1e-6)
+    assert summary["photo_sizes"]["compared"] == 0
+    assert notes(summary) == []
+
+
+def test_the_chosen_photos_have_the_size_that_is_known_of_them(tmp_path):
+    options = write_coco(tmp_path, (80, 96), photos=2)
+    for photos, known in ((tmp_path, (96, 80)), ("http://example.org", (80, 96))):
+        found = sources.read(options, str(tmp_path), tmp_path, str(photos))
+        images = select(found, min_images_per_class=1, min_classes_per_image=1, max_bad_boxes=1).images
+        assert images[["width", "height"]].values.tolist() == [list(known)] * 4
+
+
+def test_a_box_whose_photo_has_no_size_anywhere_is_left_out_and_counted(tmp_path):
+    options = write_coco(tmp_path, (0, 0), photos=30)
+    (tmp_path / "t/train3.jpg").unlink()
+    (tmp_path / "t/train4.jpg").write_bytes(b"\xff\xd8 no photo")
+    boxes, summary = read(tmp_path, options, tmp_path)
+    assert len(boxes) == 58
+    assert (summary["bad_boxes"]["boxes"], summary["bad_boxes"]["dropped"]) == (60, 2)
+    assert "dog of photo train3, whose size is not known" in " ".join(notes(summary))
+    with pytest.raises(ValueError, match=r"60 of 60 boxes .* whose size is not known"):
+        read(tmp_path, options, "https://example.org/photos")
+
+
+def test_difficult_objects_are_found_again_where_sizes_are_wrong(tmp_path):
+    options = write_voc(tmp_path, (80, 96), photos=2)
+    boxes = select(
+        sources.read(options, str(tmp_path), tmp_path, str(tmp_path)), min_images_per_class=1, min_classes_per_image=1
+    ).boxes
+    marked = difficult_objects(tmp_path, ["train0", "val1"])
+    assert sorted(without_difficult(boxes, marked)["image_id"]) == ["train1", "val0"]
+
+
+def test_a_csv_in_pixels_with_an_absent_photo_loses_only_its_boxes(tmp_path):
+    Image.new("RGB", OWN).save(tmp_path / "a.jpg")
+    line = ",dog,{},{},{},{},train\n".format(*BOX)
+    (tmp_path / "boxes.csv").write_text("path,label,xmin,ymin,xmax,ymax,split\na.jpg" + line + "b.jpg" + line)
+    found = folder.read_release(tmp_path, boxes="boxes.csv", units="pixels").boxes
+    np.testing.assert_allclose(found[["xmin", "ymin", "xmax", "ymax"]], [RIGHT, [np.nan] * 4])
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"boxes\.csv: not one of its photos can be read.*a\.jpg, of line 2"):
+        folder.read_release(tmp_path, boxes="boxes.csv", units="pixels")
+
+
+@pytest.mark.parametrize("source", ["voc", "coco"])
+@pytest.mark.parametrize("size", [OWN, None])
+def test_shares_in_a_format_of_pixels_are_refused(tmp_path, source, size, monkeypatch):
+    """Boxes below a pixel, which nobody would notice."""
+    write = {"voc": write_voc, "coco": write_coco}[source]
+    monkeypatch.setitem(globals(), "BOX", tuple(RIGHT))
+    options = write(tmp_path, size, 2)
+    for photos in (str(tmp_path), "https://example.org/photos"):
+        with pytest.raises(ValueError, match=f"no corner of a box is above 1, and source {source} takes pixels: mul"):
+            sources.read(options, str(tmp_path), tmp_path, photos)
+
+
+def test_shares_given_as_pixels_are_refused(tmp_path):
+    Image.new("RGB", OWN).save(tmp_path / "a.jpg")
+    file = tmp_path / "boxes.csv"
+    file.write_text("path,label,xmin,ymin,xmax,ymax,split\na.jpg,dog,0,0.5,1.0000001,1,train\n")
+    with pytest.raises(ValueError, match=r"boxes\.csv: data\.folder\.units is pixels, but .* say `units: share`"):
+        folder.read_release(tmp_path, boxes="boxes.csv", units="pixels")
+    file.write_text(file.read_text() + "a.jpg,dog,0,0,2,1,train\n")
+    assert len(folder.read_release(tmp_path, boxes="boxes.csv", units="pixels").boxes) == 2
+
+
+SIZES = st.sampled_from([(0, 0), (10, 20), (20, 10), (30, 60)])
+
+
+@settings(deadline=None)  # it writes photos, which takes as long as the disk is busy
+@given(st.lists(st.tuples(SIZES, SIZES, st.integers(0, 2)), min_size=1, max_size=6), st.booleans())
+def test_every_box_is_scaled_as_it_is_alone(tmp_path_factory, photos, local):
+    place = tmp_path_factory.mktemp("photos")
+    images, rows, expected = [], [], []
+    for n, (said, own, boxes) in enumerate(photos):
+        images.append((f"i{n}", "train", f"i{n}.png", 0))
+        if own != (0, 0):
+            Image.new("L", own).save(place / f"i{n}.png")
+        known = own if local and own != (0, 0) else said
+        for k in range(boxes):
+            pixels = (1 + k, 6, 3, 9)  # xmin, xmax, ymin, ymax
+            width, height = said if said != (0, 0) else (1, 1)
+            rows.append(
+                (f"i{n}", "a", pixels[0] / width, pixels[1] / width, pixels[2] / height, pixels[3] / height, 0)
+            )
+            expected.append(
+                [p / side if side else np.nan for p, side in zip(pixels, np.repeat(known, 2), strict=True)]
+            )
+    release = Release(
+        pd.DataFrame(images, columns=["image_id", "split", "path", "rotation"]),
+        pd.DataFrame(rows, columns=BOX_COLUMNS),
+        pd.DataFrame({"label": ["a"], "name": ["a"]}),
+        sizes=np.array([said for said, _, _ in photos], float),
+    )
+    before = release.boxes.copy()
+    found = photo_sizes.scaled(release, place if local else None)
+    np.testing.assert_allclose(
+        found.boxes[["xmin", "xmax", "ymin", "ymax"]].to_numpy(float), np.reshape(expected, (-1, 4)), atol=1e-12
+    )
+    pd.testing.assert_frame_equal(release.boxes, before)

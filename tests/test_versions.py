@@ -35,7 +35,7 @@ KEYS = {
 CODE = {
     ("STORE", 3): "99228e7fb5ac4f8d",
     ("PROPOSALS", 3): "c29e7a0531481569",
-    ("PRETRAIN", 3): "82f89c240e3566a8",
+    ("PRETRAIN", 3): "9ec210d1d26b3995",
     ("PROBE", 4): "add7d8a3898a89e7",
     ("REPORT", 6): "6f9d6e261a493bfa",
 }

@@ -171,19 +171,3 @@ def test_more_gpus_than_there_are_is_one_sentence(long_recipe, inputs, tmp_path,
     assert process.returncode == 1
     assert errors.startswith("error: 2 GPUs asked for and 0 found")
     assert "Traceback" not in errors
-
-
-def test_what_would_fail_again_is_not_tried_again(recipe, inputs, tmp_path):
-    """A retry is for interruptions; a first attempt starts afresh."""
-    wrong = recipe | {"crops": recipe["crops"] | {"policy": "object-nothing"}}
-    process = start(wrong, inputs, tmp_path)
-    _, first = process.communicate(timeout=HANGS)
-    assert process.returncode == 1, first
-    process = start(recipe, inputs, tmp_path, "--attempt", "2")
-    _, second = process.communicate(timeout=HANGS)
-    assert process.returncode == 1, second
-    assert first.strip().removeprefix("error: ").splitlines()[-1] in second
-    assert "not tried again" in second
-    process = start(recipe, inputs, tmp_path, "--attempt", "1")
-    _, errors = process.communicate(timeout=HANGS)
-    assert process.returncode == 0, errors

@@ -121,11 +121,29 @@ def train(options: argparse.Namespace) -> None:
         if PREEMPTED in os.environ:
             Path(os.environ[PREEMPTED]).touch()
         sys.exit(EXIT_PREEMPTED)
-    except (ValueError, FloatingPointError) as error:  # bad input, and training that diverged
-        note = failure_note(options)
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(str(error), encoding="utf-8")
+    except Exception as error:
+        if not may_pass(error):
+            note = failure_note(options)
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(str(error), encoding="utf-8")
         raise
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a run that ended with this error could go well the next time, with the same input on the same machine.
+
+    Files and networks fail for a while, and so do GPUs and the other processes of a run, of which torch raises
+    RuntimeError. What never passes by itself: bad input, training that diverged, a full disk, a GPU that is too
+    small, a checkpoint that cannot be used, and a defect of the code.
+    """
+    import torch
+
+    from oac.atomic import DiskFullError
+    from oac.pretrain.checkpoint import BusyError, StateError
+
+    if isinstance(error, (DiskFullError, torch.OutOfMemoryError, StateError)):
+        return isinstance(error, BusyError)
+    return isinstance(error, (OSError, RuntimeError)) and not isinstance(error, (NotImplementedError, RecursionError))
 
 
 def watch(options: argparse.Namespace) -> None:

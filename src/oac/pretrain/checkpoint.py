@@ -26,6 +26,10 @@ class StateError(RuntimeError):
     """A state folder cannot be used by this run."""
 
 
+class BusyError(StateError):
+    """Another process holds the state folder, for as long as it trains."""
+
+
 class State:
     """A run's state folder."""
 
@@ -45,7 +49,7 @@ class State:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise StateError(f"another process is training in {self.folder}: wait for it or end it") from error
+                raise BusyError(f"another process is training in {self.folder}: wait for it or end it") from error
             file.truncate(0)
             file.write(f"{socket.gethostname()} {os.getpid()}\n")
             file.flush()

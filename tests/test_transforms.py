@@ -116,6 +116,21 @@ class Photos(Dataset):
         return [v2.functional.pil_to_tensor(view) for view in self.crop(gradient(), BOXES)]
 
 
+@pytest.mark.parametrize("kind", list(tv_tensors.BoundingBoxFormat)[:3])
+def test_boxes_up_to_the_border_survive_torchvisions_resize(kind):
+    """float32 corners of a resized photo end up to a few 1e-7 beyond it."""
+    crop = ObjectAwareCrop("object-dilate", size=8)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        height, width = rng.integers(20, 900, 2).tolist()
+        left, top = rng.uniform(0, 0.9, 2) * (width, height)
+        corners = torch.tensor([[left, top, width, height], [0, 0, width - left, height - top]], dtype=torch.float32)
+        boxes = tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=(height, width))
+        boxes = v2.functional.convert_bounding_box_format(boxes, new_format=kind)
+        boxes = v2.Resize(tuple(rng.integers(20, 900, 2).tolist()))(boxes)
+        crop(torch.zeros(3, *boxes.canvas_size), boxes)
+
+
 def test_workers_draw_their_own_crops_and_the_seed_decides_them():
     def epoch(seed):
         torch.manual_seed(seed)

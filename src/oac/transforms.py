@@ -21,6 +21,8 @@ from torchvision.transforms.v2 import functional as F
 from oac.pretrain.crop_sampler import Boxes
 from oac.pretrain.crops import DRAWS, CropPolicy, draw_views, scale_lower_bound
 
+ROUNDING = 1e-5  # shares of the photo; what torchvision's transforms of float32 boxes leave is below 1e-6
+
 Picture = TypeVar("Picture", Image.Image, Tensor)
 
 
@@ -76,7 +78,8 @@ class ObjectAwareCrop:
         boxes: (n, 4) xmin, ymin, xmax, ymax as shares of the photo, or torchvision's BoundingBoxes. A photo without
         boxes counts as one box, as in the project's loader. scene-scene needs none.
 
-        Raises ValueError for boxes of another shape or outside of [0, 1], and for None where a policy needs boxes.
+        Raises ValueError for boxes of another shape or beyond [0, 1] by more than rounding, and for None where a
+        policy needs boxes.
         """
         height, width = F.get_size(image)
         box = self._boxes(boxes)
@@ -103,6 +106,8 @@ class ObjectAwareCrop:
         found = found.reshape(-1, 4) if found.size == 0 else found
         if found.ndim != 2 or found.shape[1] != 4:
             raise ValueError(f"boxes must be (n, 4) xmin, ymin, xmax, ymax, not of shape {found.shape}")
+        clipped = np.clip(found, 0, 1)
+        found = np.where(np.abs(found - clipped) < ROUNDING, clipped, found)
         inside = (found >= 0) & (found <= 1)
         if not (inside.all() and (found[:, :2] <= found[:, 2:]).all()):
             raise ValueError(f"boxes must be xmin, ymin, xmax, ymax as shares of the photo, not {found.tolist()}")

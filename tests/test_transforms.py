@@ -172,6 +172,24 @@ def test_wrong_input_is_refused(policy, boxes, said):
         ObjectAwareCrop(policy)(gradient(), boxes)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": 0},
+        {"delta": -0.1},
+        {"delta": float("nan")},
+        {"scale_lower": 2},
+        {"scale_lower": -1},
+        {"shift": (0.5, 0.1)},
+        {"scene_scale": (0.0, 1.0)},
+        {"ratio": (-1, 2)},
+    ],
+)
+def test_an_option_out_of_its_bounds_is_refused(options):
+    with pytest.raises(ValueError, match=f"^{next(iter(options))} must be in"):
+        ObjectAwareCrop("object-dilate", **options)
+
+
 def test_it_costs_about_what_two_random_resized_crops_cost():
     """Within 20 %, each at its best of 15 turns, because machines of a test are shared."""
     image, crop, plain = gradient(500, 375), ObjectAwareCrop(size=224), v2.RandomResizedCrop(224)

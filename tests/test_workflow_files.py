@@ -97,6 +97,16 @@ def test_boxes_are_read_by_the_variants_that_crop_around_them(demo):
         demo.table_source("csv")
 
 
+@pytest.mark.parametrize(("study", "objects"), [("demo", True), ("my_labels", False), ("imagenet", False)])
+def test_labels_of_whole_photos_are_no_objects(study, objects):
+    """Their boxes are whole photos, which any box finds and which all have one size."""
+    files = StudyFiles(STUDIES[study])
+    shown = {Path(figure).stem for figure in files.figures()}
+    of_objects = {"recall", "ap_by_size", "objects_per_image"}
+    assert shown & of_objects == (of_objects if objects else set())
+    assert bool(files.recall()) is objects
+
+
 def test_photos_are_known_by_what_decides_them_and_by_nothing_else(demo):
     identity = demo.photo_identity()
     assert changed("demo", "data", "store", "max_missing_share", 0.5).photo_identity() == identity

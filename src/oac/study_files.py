@@ -29,6 +29,8 @@ def load(files: Iterable[str | Path]) -> tuple[dict[str, dict[str, Any]], dict[s
     """
     # A name with a dot in front is a copy that an editor or a desktop made.
     paths = sorted(path for path in map(Path, files) if not path.name.startswith("."))
+    if absent := next((path for path in paths if not path.exists()), None):
+        raise ConfigError(f"study_files: {absent} does not exist: correct the name, or leave it out")
     stems = [path.stem for path in paths]
     if twice := next((path for path in paths if stems.count(path.stem) > 1), None):
         raise ConfigError(f"{twice}: another study file has the name {twice.stem} too: rename one of them")

@@ -23,7 +23,26 @@ from oac.pretrain.crops import DRAWS, CropPolicy, draw_views, scale_lower_bound
 
 ROUNDING = 1e-5  # shares of the photo; what torchvision's transforms of float32 boxes leave is below 1e-6
 
+# What options may be; below 1e-6 of a photo nothing is left to cut.
+BOUNDS = {
+    "size": (1, 2**16),
+    "delta": (0, 1),
+    "scale_lower": (1e-6, 1),
+    "shift": (0, 1),
+    "scene_scale": (1e-6, 1),
+    "ratio": (1e-3, 1e3),
+}
+
 Picture = TypeVar("Picture", Image.Image, Tensor)
+
+
+def check_numbers(**given: float | tuple[float, float] | None) -> None:
+    """Raise ValueError where an option is outside of its bounds, or where a range ends before it begins."""
+    for name, value in given.items():
+        least, most = BOUNDS[name]
+        found = [] if value is None else np.atleast_1d(value).tolist()
+        if not all(least <= number <= most for number in found) or found != sorted(found):
+            raise ValueError(f"{name} must be in [{least}, {most}], a range from low to high, not {value!r}")
 
 
 class ObjectAwareCrop:
@@ -45,7 +64,7 @@ class ObjectAwareCrop:
         ratio: range of width / height of every crop.
         generator: None is torch's global one.
 
-    Raises ValueError for an unknown policy.
+    Raises ValueError for an unknown policy, and for a number or a range that is out of its bounds.
     """
 
     def __init__(
@@ -60,6 +79,9 @@ class ObjectAwareCrop:
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
         generator: torch.Generator | None = None,
     ):
+        check_numbers(
+            size=size, delta=delta, scale_lower=scale_lower, shift=shift, scene_scale=scene_scale, ratio=ratio
+        )
         self.policy = CropPolicy(
             policy,
             boxes=None if policy == "scene-scene" else "given",

@@ -1,4 +1,4 @@
-"""Data sets as their users have them go through the workflow to a page: a labelling tool's VOC, a COCO export with
+"""Data sets as their users have them go through the workflow to a table: a labelling tool's VOC, a COCO export with
 subfolders, class folders from a desktop computer.
 """
 
@@ -14,7 +14,7 @@ from PIL import Image
 EDITS = {
     "data.synthetic": None,
     "data.subset": {"min_classes_per_image": 1, "min_images_per_class": 1},
-    "data.store": {"long_side": 64},
+    "data.store": {"long_side": 64, "max_missing_share": 0.1},
     "pretrain.images_seen": 32,
     "methods": {
         "moco_v2": {"batch_size": 8, "queue": 16, "dim": 8, "hidden": 16, "bn_splits": 1},
@@ -114,7 +114,7 @@ CASES = [
         {"Katze é", "dog"},
         1,
         [
-            "left out: 1: 1 PNG, not a readable image",
+            "train/dog/cut.png",
             "left out: 1, the first: train/loose.png",
             "left out so that each photo counts once: 1",
         ],
@@ -123,21 +123,23 @@ CASES = [
 
 
 @pytest.mark.parametrize(("write", "classes", "boxes_per_photo", "said"), CASES)
-def test_a_data_set_in_its_own_layout_becomes_a_page(fresh, tmp_path, write, classes, boxes_per_photo, said):
+def test_a_data_set_in_its_own_layout_becomes_a_row_of_a_table(
+    fresh, tmp_path, write, classes, boxes_per_photo, said
+):
     location = tmp_path / "my data"
     location.mkdir()
     data = {f"data.{key}": value for key, value in write(location).items()}
     name = write.__name__
     config = fresh.changed(EDITS | {"name": name, "data.location": str(location)} | data, tmp_path)
-    result = fresh.run(f"results/{name}/report/summary.md", config=config)
+    result = fresh.run(f"results/{name}/report/tables/crops.md", config=config)
     assert result.code == 0, result.text
     results = fresh.folder / "results" / name
     images, boxes = (pd.read_parquet(results / f"data/{table}.parquet") for table in ("images", "boxes"))
     assert images["split"].value_counts().to_dict() == {"train": 20, "test": 10}
     assert set(pd.read_csv(results / "data/classes.csv")["name"]) == classes
     assert boxes.groupby("image_id").size().eq(boxes_per_photo).all()
-    page = (results / "report/summary.md").read_text()
+    account = (results / "data/summary.md").read_text() + (results / "data/missing.csv").read_text()
     for words in said:
-        assert words in page
+        assert words in account
     metrics = json.loads((results / "probe/moco_v2/object-dilate/seed0/metrics.json").read_text())
     assert metrics["test_images"] == 10

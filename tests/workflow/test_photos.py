@@ -128,6 +128,32 @@ def test_what_cannot_be_is_said_in_a_sentence(built, photos, tmp_path, target, f
     assert message in result.text
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("photos=", "--config photos= has no value"),
+        ("study_files=['nope.yaml']", "nope.yaml does not exist: correct the name, or leave it out"),
+    ],
+)
+def test_a_value_that_names_nothing_is_refused(built, tmp_path, config, message):
+    result = type(built)(built.repo, tmp_path).run(
+        "encoder", "--dry-run", "--config", config, config=built.repo / "config/config.yaml"
+    )
+    assert result.code != 0
+    assert message in result.text
+
+
+def test_labels_that_are_absent_are_named(built, photos, tmp_path):
+    target = "results/my_labels/report/summary.md"
+    given = f"photos={photos}", f"labels={tmp_path / 'labels.csv'}"
+    result = type(built)(built.repo, tmp_path).run(
+        target, "--dry-run", "--config", *given, config=built.repo / "config/config.yaml"
+    )
+    assert result.code != 0
+    assert "labels.csv does not exist; a CSV file with the columns image_id and label is expected" in result.text
+    assert "MissingInputException" not in result.text
+
+
 def test_labels_that_come_later_are_probed_on_the_encoder_that_is_there(built, photos, config, tmp_path):
     workflow = type(built)(built.repo, tmp_path / "run")
     workflow.folder.mkdir()

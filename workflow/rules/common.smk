@@ -38,6 +38,10 @@ try:
         ]
     )
     for key, where in (("photos", "location"), ("labels", "labels")):
+        if (
+            f"{key}=" in sys.argv
+        ):  # an unset variable of the shell; Snakemake takes it for a null
+            raise configuration.ConfigError(f"--config {key}= has no value: name it")
         for name in {"my_photos", "my_labels"} & STUDIES.keys():
             if config[key] is not None and where in STUDIES[name]["data"]:
                 STUDIES[name]["data"][where] = str(config[key])

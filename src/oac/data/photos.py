@@ -105,10 +105,15 @@ def read_release(folder: str | Path, *, labels: str | None = None) -> Release:
     return Release(images, boxes, classes, len(others), notes=notes)
 
 
+def no_labels(path: str | Path) -> str:
+    """What to say where there is no file of labels."""
+    return f"{path} does not exist; a CSV file with the columns image_id and label is expected"
+
+
 def _read_labels(path: Path, known: pd.Index, folder: str | Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Read a file of labels: image_id, label, split, each photo and label once; and what was left out, in words."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; a CSV file with the columns image_id and label is expected")
+        raise FileNotFoundError(no_labels(path))
     table = read_user_table(path)
     check_columns(list(table.columns), ("image_id", "label"), path)
     if table.empty:

@@ -119,6 +119,11 @@ class StudyData:
         """How many shards each split has. ConfigError where the source is not there to count."""
         if "shards" not in self.data["store"]:
             self.release_location()
+        labels = self.data.get("labels")
+        if labels and not Path(labels).is_file():
+            from oac.data import photos  # its pandas is too slow for every call
+
+            raise ConfigError(f"study {self.name}: data.labels: {photos.no_labels(labels)}")
         try:
             counts = sources.shards(self.data)
         except (OSError, ValueError) as error:
@@ -267,10 +272,14 @@ class StudyData:
         used += ["random"] if used else []
         return [f"{self.folder}/proposals/{source}.parquet" for source in dict.fromkeys(used)]
 
+    def has_objects(self) -> bool:
+        """Whether the labels have boxes of objects, not the whole photo."""
+        return "probe" in self.study and self.data["source"] not in UNBOXED
+
     def recall(self) -> str | list[str]:
         """What the proposals find; no file where there are none or no labelled boxes to find."""
         proposed = any(source != "ground_truth" for source in studies.box_sources(self.study))
-        return f"{self.folder}/proposals/recall.json" if proposed and "probe" in self.study else []
+        return f"{self.folder}/proposals/recall.json" if proposed and self.has_objects() else []
 
     def uncounted(self) -> list[str]:
         """The list of photos and the proposals in use, where no recall.json counts the photos without boxes."""

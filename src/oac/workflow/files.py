@@ -180,7 +180,8 @@ class StudyFiles(StudyData):
         if "probe" not in self.study:
             names = [f"crops_{crops}" for crops in self.study["crops"]] + training
             return [f"{self.folder}/report/figures/{name}.png" for name in names]
-        names = ["map_by_policy", "ap_by_size", "ap_by_frequency", "images_per_class", "objects_per_image"]
+        names = ["map_by_policy", "ap_by_frequency", "images_per_class"]
+        names += ["ap_by_size", "objects_per_image"] if self.has_objects() else []
         names += [f"crops_{crops}" for crops in self.study["crops"] if crops in {crops for _, crops, _ in runs}]
         names += ["ap_per_class"] if {"scene-scene"} < policies else []
         names += training

@@ -74,8 +74,8 @@ def draw_idea(photo: Image.Image, boxes: np.ndarray) -> None:
     """The two crops of the photo, and the two around a box, each beside its views."""
     figure, places = plt.subplots(2, 3, figsize=(7.2, 5.2), layout="constrained")
     titles = {
-        "scene-scene": "scene-scene: two crops of the photo",
-        "object-dilate": "object-dilate: around a box (dashed)",
+        "scene-scene": "scene-scene: in the whole image",
+        "object-dilate": "object-dilate: around a box",
     }
     for (policy, title), row in zip(titles.items(), places, strict=True):
         crops = cut(policy, boxes, np.random.default_rng(IDEA_SEED).random((1, DRAWS)))

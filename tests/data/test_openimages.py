@@ -231,3 +231,19 @@ def test_flags_with_decimals_and_packed_files_are_read(folder: Path) -> None:
     packed = openimages.read_release(folder, ["train", "test"])
     for name in ("images", "boxes", "classes"):
         pd.testing.assert_frame_equal(getattr(packed, name), getattr(plain, name))
+
+
+def test_files_of_a_spreadsheet_in_utf_16_are_read_and_blanks_around_names_go(folder: Path) -> None:
+    plain = openimages.read_release(folder, ["train", "test"])
+    for path in [folder / name for name in openimages.annotation_files(["train", "test"])]:
+        path.write_text(path.read_text().replace("/m/a,Ant", " /m/a , Ant "), encoding="utf-16")
+    again = openimages.read_release(folder, ["train", "test"])
+    for name in ("images", "boxes", "classes"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(plain, name))
+
+
+def test_a_class_without_a_name_is_refused(folder: Path) -> None:
+    path = folder / openimages.CLASSES_FILE
+    path.write_text(path.read_text().replace("Ant", " "))
+    with pytest.raises(ValueError, match="row 1 is not a label and a name"):
+        openimages.read_release(folder, ["train"])

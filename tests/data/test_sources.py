@@ -496,6 +496,7 @@ def test_numbers_of_coco_files_may_be_texts(tmp_path: Path) -> None:
         ({"images": [PHOTO, PHOTO | {"id": "11", "file_name": "b.jpg"}]}, r"the image id 11 is listed twice"),
         ({"images": [PHOTO, PHOTO | {"id": 1, "file_name": "./a.jpg"}]}, r"photo t/a\.jpg is listed more than once"),
         ({"images": [PHOTO | {"file_name": "in\\..\\..\\..\\a.jpg"}]}, r"photo t/in/\.\./.* lies outside"),
+        ({"images": [PHOTO | {"file_name": "a\0.jpg"}]}, "has a character of code 0"),
     ],
 )
 def test_wrong_entries_of_coco_files_are_named(tmp_path: Path, changes: dict, named: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from oac.report.data_figures import images_per_class, objects_per_image
+from oac.report.style import save
 
 
 @pytest.mark.parametrize("count", [3, 50])
@@ -16,6 +18,18 @@ def test_images_per_class_go_from_frequent_to_rare(count):
     assert heights == list(range(count, 0, -1))
     with pytest.raises(ValueError, match="no classes"):
         images_per_class(classes.assign(train_images=0).iloc[:0])
+
+
+@pytest.mark.parametrize("count", [3, 50])
+def test_a_name_is_no_formula(count, tmp_path):
+    names = [r"$\frac$", "$100$ bill", *(f"c{i}" for i in range(count))][:count]
+    classes = pd.DataFrame({"label": names, "name": names, "train_images": range(count, 0, -1)})
+    figure = images_per_class(classes)
+    save(figure, tmp_path / "figure")
+    axes = figure.axes[0]
+    written = " ".join(text.get_text() for text in [*axes.get_yticklabels(), *axes.texts])
+    assert r"$\frac$" in written
+    assert not any(text.get_parse_math() for text in figure.findobj(Text))
 
 
 def test_objects_per_image_counts_photos_without_boxes_only_where_asked_for():

@@ -131,10 +131,10 @@ def rotate_boxes(boxes: np.ndarray, rotation: np.ndarray | int) -> np.ndarray:
 def read_classes(path: Path) -> pd.DataFrame:
     """The class list (label, name); V4 files have no header, later ones name the columns variously."""
     with open_text(_existing(path)) as file:
-        rows = [row for row in csv.reader(file) if row]
+        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
     if rows and not rows[0][0].startswith("/"):
         rows = rows[1:]
-    wrong = next((number for number, row in enumerate(rows, 1) if len(row) != len(CLASS_COLUMNS)), None)
+    wrong = next((n for n, row in enumerate(rows, 1) if len(row) != len(CLASS_COLUMNS) or not all(row)), None)
     if wrong is not None or not rows:
         raise ValueError(f"{path}: row {wrong or 1} is not a label and a name; is this a class description file?")
     return pd.DataFrame(rows, columns=CLASS_COLUMNS, dtype="str")
@@ -162,30 +162,30 @@ def _read_csv(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
     """The named columns of a CSV file, in the order of `types`."""
     path = _existing(path)
     with open_text(path) as file:
-        header = next(csv.reader([file.readline()]), [])
+        header, encoding = next(csv.reader([file.readline()]), []), file.encoding
     check_columns(header, [name for name in types if name not in _OPTIONAL], path)
     types = {name: kind for name, kind in types.items() if name in header}
     with reading(path):
-        return _parse(path, types, header)
+        return _parse(path, types, header, "utf-16" if encoding == "utf-16" else "utf8")
 
 
-def _parse(path: Path, types: dict[str, pa.DataType], header: list[str]) -> pa.Table:
+def _parse(path: Path, types: dict[str, pa.DataType], header: list[str], encoding: str) -> pa.Table:
     """Read columns; flags that a program wrote with decimals (1.0) take more memory, so they are the second try."""
     with open_bytes(path) as file:
         try:
-            return _table(file, types, header)
+            return _table(file, types, header, encoding)
         except pa.ArrowInvalid:
             if pa.int8() not in types.values():
                 raise
     with open_bytes(path) as file:
         wide = {name: pa.float32() if kind == pa.int8() else kind for name, kind in types.items()}
-        return _table(file, wide, header)
+        return _table(file, wide, header, encoding)
 
 
-def _table(file: BinaryIO, types: dict[str, pa.DataType], header: list[str]) -> pa.Table:
+def _table(file: BinaryIO, types: dict[str, pa.DataType], header: list[str], encoding: str) -> pa.Table:
     return pyarrow.csv.read_csv(
         file,
-        read_options=pyarrow.csv.ReadOptions(block_size=16 << 20),
+        read_options=pyarrow.csv.ReadOptions(block_size=16 << 20, encoding=encoding),
         # Titles of photos may hold anything, line breaks included, inside quotes.
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values="Title" in header),
         convert_options=pyarrow.csv.ConvertOptions(

@@ -207,9 +207,12 @@ def check_release(release: Release, source: str | Path) -> None:
     """Raise ValueError, naming `source`, where the tables of a release contradict each other.
 
     Looks at what no single file can show: photos listed twice, a split or rotation that does not exist,
-    classes listed twice, a path that leads out of the source's folder, and a release without any box.
+    classes listed twice, a path that cannot be or leads out of the source's folder, and a release without any box.
     """
-    outside = release.images["path"].astype("str").str.contains(r"^/|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)", regex=True)
+    paths = release.images["path"].astype("str")
+    if (odd := paths.str.contains("\0", regex=False)).any():
+        raise ValueError(f"{source}: {paths[odd].iloc[0]!r} is the path of a photo and has a character of code 0")
+    outside = paths.str.contains(r"^/|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)", regex=True)
     if outside.any():
         raise ValueError(
             f"{source}: photo {release.images['path'][outside].iloc[0]} lies outside of the data set's folder: name"

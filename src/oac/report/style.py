@@ -54,6 +54,7 @@ RC: dict[Any, Any] = {
     "lines.markersize": 5,
     "figure.dpi": DPI,
     "figure.constrained_layout.use": True,
+    "text.parse_math": False,  # a class may be named "$100$ bill"
     # Letters stay letters in the PDF, so that it can be searched and edited.
     "pdf.fonttype": 42,
 }

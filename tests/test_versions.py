@@ -34,7 +34,7 @@ KEYS = {
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
     ("STORE", 3): "e8ab338112773b61",
-    ("PROPOSALS", 3): "c29e7a0531481569",
+    ("PROPOSALS", 3): "a95fdbd66f1b29a8",
     ("PRETRAIN", 3): "9ec210d1d26b3995",
     ("PROBE", 4): "add7d8a3898a89e7",
     ("REPORT", 6): "8e1c7e20f9763c50",

@@ -148,7 +148,7 @@ def test_wrong_files_of_boxes_are_refused(tmp_path):
         from_csv(write(tmp_path / "boxes.csv", wrong, ["image_id", *CORNERS]), ["a"], count=1)
 
 
-def test_boxes_of_too_few_photos_are_refused_with_the_ids_that_do_not_fit(tmp_path):
+def test_boxes_of_too_few_photos_are_refused_with_the_ids_that_do_not_fit(tmp_path, capsys):
     """58 of 60 ids with a suffix: only two photos would be cropped around boxes, without a word."""
     ids = [f"{number:03d}" for number in range(60)]
     rows = [(name + ".jpg" * (number >= 2), 0.1, 0.9, 0.1, 0.9) for number, name in enumerate(ids)]
@@ -157,6 +157,10 @@ def test_boxes_of_too_few_photos_are_refused_with_the_ids_that_do_not_fit(tmp_pa
         from_csv(file, ids, count=1)
     assert len(from_csv(file, ids, count=1, min_coverage=0.03)) == 2
     assert len(from_csv(file, ids[:2], count=1)) == 2
+    assert (
+        "58 photos have no box, the first: 002, 003, 004; of no photo of the study are 002.jpg,"
+        in capsys.readouterr().err
+    )
     enough = write(tmp_path / "enough.csv", [(name, *rows[0][1:]) for name in ids[3:]], ["image_id", *CORNERS])
     assert len(from_csv(enough, ids, count=1)) == 57
     with pytest.raises(ValueError, match="56 of the study's 60"):
@@ -167,7 +171,7 @@ def test_boxes_of_too_few_photos_are_refused_with_the_ids_that_do_not_fit(tmp_pa
         )
 
 
-def test_photos_of_each_split_need_boxes(tmp_path):
+def test_photos_of_each_split_need_boxes(tmp_path, capsys):
     """Many test photos with boxes do not make up for train photos without."""
     train, test = [f"a{number}" for number in range(100)], [f"b{number}" for number in range(900)]
     rows = [(name, 0.1, 0.9, 0.1, 0.9) for name in train[:55] + test]
@@ -175,7 +179,9 @@ def test_photos_of_each_split_need_boxes(tmp_path):
     splits = ["train"] * 100 + ["test"] * 900
     with pytest.raises(ValueError, match=r"55 of the study's 100 train photos, less .* no box have a55, a56"):
         from_csv(file, train + test, count=1, splits=splits)
+    capsys.readouterr()
     assert len(from_csv(file, train + test, count=1, splits=splits, min_coverage=0.5)) == 955
+    assert "45 train photos have no box, the first: a55, a56, a57" in capsys.readouterr().err
     assert len(from_csv(file, train + test, count=1)) == 955
 
 

@@ -145,14 +145,20 @@ def _mended(table: pd.DataFrame, file: str | Path) -> pd.DataFrame:
 def _check_coverage(
     boxed: set[str], strange: list[str], photos: Mapping[str, list[str]], least: float, file: str | Path
 ) -> None:
-    """Refuse boxes of too few photos, in groups by name; strange: ids of the file that no photo of the study has."""
+    """Refuse boxes of too few photos, in groups by name, and name photos without a box on stderr.
+
+    strange: ids of the file that no photo of the study has.
+    """
+    first = list(dict.fromkeys(strange))[:3]
+    others = f"; of no photo of the study are {', '.join(first)}" if first else ""
     for what, image_ids in photos.items():
         without = [image_id for image_id in image_ids if image_id not in boxed]
         found = len(image_ids) - len(without)
         if boxed and found >= least * len(image_ids):
+            if without:
+                named = ", ".join(without[:3])
+                print(f"{file}: {len(without):,} {what} have no box, the first: {named}{others}", file=sys.stderr)
             continue
-        first = list(dict.fromkeys(strange))[:3]
-        others = f"; of no photo of the study are {', '.join(first)}" if first else ""
         raise ValueError(
             f"{file} has boxes of {found:,} of the study's {len(image_ids):,} {what}, less than the share"
             f" of {least:g} that proposals.csv.min_coverage asks for: no box have"

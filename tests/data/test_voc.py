@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oac.data import bad_boxes, sources, voc
+from oac.data import bad_boxes, voc
 from oac.data.bad_boxes import mend
 from oac.data.subset import select
 from oac.proposals.comparison import without_difficult
@@ -155,17 +155,6 @@ def test_one_pixel_before_the_photo_is_told_from_other_clipped_boxes(folder: Pat
     account = mend(voc.read_release(folder), "clip", most=1)[1]
     assert (account.clipped, account.one_pixel_before) == (1, shifted)
     assert ("counted from 0 in a format" in bad_boxes.sentence(account.as_dict())) == bool(shifted)
-
-
-def test_the_case_of_corners_from_0_is_read_and_the_reason_named() -> None:
-    case = Path(__file__).resolve().parents[2] / "../shared/cases/voc_zero_based"
-    if not case.is_dir():
-        pytest.skip("the folder shared/cases with other people's files is not beside the repository")
-    release = sources.read({"source": "voc", "voc": {}, "shards": {"train": 1}}, str(case), case, str(case))
-    mended, account = mend(release, "clip", most=0)
-    assert len(mended.boxes) == account.boxes
-    assert account.one_pixel_before == account.clipped > 0
-    assert "counted from 0 in a format" in bad_boxes.sentence(account.as_dict())
 
 
 @pytest.mark.parametrize(

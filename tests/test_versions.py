@@ -37,7 +37,7 @@ CODE = {
     ("PROPOSALS", 3): "a95fdbd66f1b29a8",
     ("PRETRAIN", 3): "9ec210d1d26b3995",
     ("PROBE", 4): "add7d8a3898a89e7",
-    ("REPORT", 6): "8e1c7e20f9763c50",
+    ("REPORT", 6): "07161758ac7d961c",
 }
 
 

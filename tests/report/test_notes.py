@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from oac.report.formats import html_page
-from oac.report.notes import coverage, missing_photos, photos_without_boxes, replaced_photos
+from oac.report.notes import coverage, long_queues, missing_photos, photos_without_boxes, replaced_photos
 from oac.report.style import entitle, one_panel, save, styled
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow/scripts/write_summary.py"
@@ -79,6 +79,17 @@ def test_runs_that_replaced_photos_are_named_with_the_count_at_their_end():
 @pytest.mark.parametrize("histories", [{}, {"a": [RECIPE]}, {"a": history(0, 0), "b": history(0)}])
 def test_there_is_no_sentence_where_every_photo_was_decoded(histories):
     assert replaced_photos(histories) is None
+
+
+def test_queues_longer_than_an_epoch_are_named():
+    def run(queue, epochs):
+        return [{"recipe": {"options": {"queue": queue}}}, {"step": 9, "images_seen": 1000, "epoch": epochs}]
+
+    found = long_queues({"a/seed0": run(512, 10.0), "b/seed0": run(99, 10.0), "c/seed0": [RECIPE, {"step": 1}]})
+    assert "a/seed0 512" in found
+    assert "b/seed0" not in found
+    assert long_queues({"b/seed0": run(100, 10.0)}) is None
+    assert long_queues({}) is None
 
 
 @pytest.mark.parametrize(("damaged", "said"), [(0, False), (5, True)])

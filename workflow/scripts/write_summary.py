@@ -13,6 +13,7 @@ from oac.report.fonts import undrawable
 from oac.report.loading import read_histories
 from oac.report.notes import (
     coverage,
+    long_queues,
     missing_photos,
     other_files,
     photos_without_boxes,
@@ -46,7 +47,7 @@ def main(smk: "Snakemake") -> None:
     else:
         front = made_table(encoders_table(smk.wildcards.study, histories))
     missing = missing_photos(read_text_table(smk.input.missing))
-    notes = [missing, others, *data, replaced, unboxed, alike, undrawn]
+    notes = [missing, others, *data, replaced, unboxed, long_queues(histories), alike, undrawn]
     content = sections(
         [front],
         [paragraph(note) for note in notes if note],

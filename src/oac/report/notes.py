@@ -109,3 +109,18 @@ def replaced_photos(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> str
     if not runs:
         return None
     return f"Photos that could not be decoded in training, each draw replaced by the next photo: {'; '.join(runs)}."
+
+
+def long_queues(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> str | None:
+    """Name the runs whose queue of keys is longer than an epoch; None where there is none. histories: as above."""
+    runs = []
+    for name, (first, *lines) in ((name, list(lines)) for name, lines in histories.items()):
+        queue = first["recipe"].get("options", {}).get("queue", 0)
+        seen = [line for line in lines if line.get("epoch")][-1:]
+        runs += [f"{name} {queue:,}" for line in seen if queue > line["images_seen"] / line["epoch"]]
+    if not runs:
+        return None
+    return (
+        "Queues of more keys than there are photos, so that a photo's own keys are among its negatives and the loss"
+        f" rises until the queue is full: {'; '.join(runs)}. Lower `queue`."
+    )

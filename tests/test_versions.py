@@ -35,9 +35,9 @@ KEYS = {
 CODE = {
     ("STORE", 3): "e8ab338112773b61",
     ("PROPOSALS", 3): "a95fdbd66f1b29a8",
-    ("PRETRAIN", 3): "9ec210d1d26b3995",
+    ("PRETRAIN", 3): "88279a0768cdac3d",
     ("PROBE", 4): "add7d8a3898a89e7",
-    ("REPORT", 6): "07161758ac7d961c",
+    ("REPORT", 6): "3e0b016ad67c28db",
 }
 
 

@@ -82,13 +82,16 @@ def test_there_is_no_sentence_where_every_photo_was_decoded(histories):
 
 
 def test_queues_longer_than_an_epoch_are_named():
-    def run(queue, epochs):
-        return [{"recipe": {"options": {"queue": queue}}}, {"step": 9, "images_seen": 1000, "epoch": epochs}]
+    def run(queue, epochs, method="moco_v2"):
+        return [
+            {"recipe": {"method": method, "options": {"queue": queue}}},
+            {"step": 9, "images_seen": 1000, "epoch": epochs},
+        ]
 
     found = long_queues({"a/seed0": run(512, 10.0), "b/seed0": run(99, 10.0), "c/seed0": [RECIPE, {"step": 1}]})
     assert "a/seed0 512" in found
     assert "b/seed0" not in found
-    assert long_queues({"b/seed0": run(100, 10.0)}) is None
+    assert long_queues({"b/seed0": run(100, 10.0), "d/seed0": run(512, 10.0, "swav")}) is None
     assert long_queues({}) is None
 
 

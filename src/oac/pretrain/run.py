@@ -141,7 +141,7 @@ def _budget_factor(recipe: Mapping[str, Any], files: TrainingFiles, image_ids: S
 
 
 def _warn_of_long_queue(recipe: Mapping[str, Any], photos: int) -> None:
-    queue = recipe["options"].get("queue", 0)
+    queue = recipe["options"]["queue"] if recipe["method"] == "moco_v2" else 0
     if queue > photos and distributed.rank() == 0:
         print(
             f"warning: the queue of {queue} keys is longer than an epoch of {photos} photos, so that a photo's own"

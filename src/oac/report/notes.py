@@ -115,7 +115,9 @@ def long_queues(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> str | N
     """Name the runs whose queue of keys is longer than an epoch; None where there is none. histories: as above."""
     runs = []
     for name, (first, *lines) in ((name, list(lines)) for name, lines in histories.items()):
-        queue = first["recipe"].get("options", {}).get("queue", 0)
+        # SwAV's queue holds what codes are computed among, no negatives.
+        moco = first["recipe"].get("method") == "moco_v2"
+        queue = first["recipe"].get("options", {}).get("queue", 0) if moco else 0
         seen = [line for line in lines if line.get("epoch")][-1:]
         runs += [f"{name} {queue:,}" for line in seen if queue > line["images_seen"] / line["epoch"]]
     if not runs:

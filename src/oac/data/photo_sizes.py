@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from oac.data.decode import FORMATS
 from oac.data.tables import Release, positions
@@ -39,6 +40,8 @@ def header_size(path: Path) -> tuple[float, float]:
     """Width and height of a photo as it is stored, from its header; UNKNOWN where it cannot be read."""
     try:
         with Image.open(path, formats=FORMATS) as image:
+            if isinstance(image, TiffImageFile):  # Pillow says the size that it has once it is turned
+                return float(image.tag_v2[IMAGEWIDTH]), float(image.tag_v2[IMAGELENGTH])
             return float(image.width), float(image.height)
     except Exception:  # a damaged file can make Pillow fail in any way; the store says later what is missing and why
         return UNKNOWN

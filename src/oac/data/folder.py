@@ -19,10 +19,9 @@ import numpy as np
 import pandas as pd
 
 from oac.csv_tables import read_user_table
-from oac.data.bad_boxes import ROUNDING
 from oac.data.openimages import rotate_boxes
 from oac.data.photo_files import file_state, plain_path, short_ids
-from oac.data.photo_sizes import UNKNOWN, header_size
+from oac.data.photo_sizes import UNKNOWN, header_size, without_shares
 from oac.data.tables import (
     BOX_COLUMNS,
     FLAGS,
@@ -85,22 +84,22 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
         check_constant(table, "path", name, path)
     images = table[IMAGE_COLUMNS].drop_duplicates(ignore_index=True)
     corners = table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float)
+    pixels, own = corners, None
     if units == "pixels":
-        if (corners <= 1 + ROUNDING).all():  # boxes of less than a pixel, which nobody would notice
-            raise ValueError(
-                f"{path}: data.folder.units is pixels, but no corner is above 1: say `units: share` if corners are"
-                " shares of the photo"
-            )
-        corners = corners / np.tile(_sizes(table["path"], folder, path), 2)
+        sizes = _sizes(table["path"], folder, path)
+        corners = pixels / np.tile(sizes, 2)
+        own = np.nan_to_num(sizes[~table["path"].duplicated()])
     corners = rotate_boxes(corners, table["rotation"].to_numpy())
     for place, name in enumerate(("xmin", "ymin", "xmax", "ymax")):
         table[name] = corners[:, place]
     labels = sorted(set(table["label"]))
-    release = Release(
-        images, table[BOX_COLUMNS].reset_index(drop=True), pd.DataFrame({"label": labels, "name": labels})
-    )
+    classes = pd.DataFrame({"label": labels, "name": labels})
+    release = Release(images, table[BOX_COLUMNS].reset_index(drop=True), classes, own_sizes=own)
     check_release(release, path)
-    return release
+    if units == "share":
+        return release
+    takes = "data.folder.units is pixels: say `units: share` if all corners are shares, else write those in pixels"
+    return without_shares(release, path, takes, pixels)
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

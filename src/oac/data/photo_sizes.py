@@ -56,11 +56,11 @@ def without_shares(release: Release, file: str | Path, takes: str, pixels: np.nd
     release, whose boxes are shares of `sizes`, does not tell them. Those left out are counted in the notes. Raises
     BadFileError where they are more than MOST_BAD of a split.
     """
+    if pixels is None and release.sizes is None:
+        return release
     boxes = release.boxes
     rows = positions(boxes["image_id"], pd.Index(release.images["image_id"]))
     if pixels is None:
-        if release.sizes is None:
-            return release
         corners = boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float)
         pixels = corners * np.tile(np.where(release.sizes > 0, release.sizes, 1.0), 2)[rows]
     with np.errstate(invalid="ignore"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,3 +94,18 @@ def test_what_annotation_tools_are_off_by_is_never_too_much():
     """Boxes of labelImg begin at pixel 0 of files whose first pixel is 1."""
     mended, account = mend(release_of([(-1 / 96, -1 / 80, 0.5, 0.5)] * 10), "clip", most=0.0)
     assert account.clipped == len(mended.boxes) == 10
+
+
+def test_pixels_are_of_the_side_that_is_theirs_once_the_photo_is_upright():
+    """A photo of 10 x 1000 pixels that is turned: a pixel and a half is 15 % of its height then."""
+    tall = (0.1, -0.12, 0.5, 0.5)
+    for rotation, far in ((0, True), (90, False)):
+        release = release_of([tall])
+        release = replace(
+            release, images=release.images.assign(rotation=rotation), own_sizes=np.array([[10.0, 1000.0]])
+        )
+        if far:
+            with pytest.raises(ValueError, match="1 of 1 boxes"):
+                mend(release, "clip", most=0.0)
+        else:
+            assert mend(release, "clip", most=0.0)[1].clipped == 1

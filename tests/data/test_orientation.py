@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from oac.data import openimages, voc
+from oac.data import openimages, sources, voc
 from oac.data.decode import prepare
 from oac.data.store import Store, write_shard
 from oac.data.tables import Release
@@ -90,6 +91,36 @@ def test_voc_photos_keep_their_boxes(tmp_path: Path, long_side: int) -> None:
     (lists / "train.txt").write_text("\n".join(ids[:-1]))
     (lists / "val.txt").write_text(ids[-1])
     assert_boxes_fit(voc.read_release(raw), raw, tmp_path / "store", long_side)
+
+
+def write_coco(raw: Path, names: list[str]) -> dict:
+    corner = [BOX[0], BOX[1], BOX[2] - BOX[0], BOX[3] - BOX[1]]
+    for split, part in (("train", names[:-1]), ("test", names[-1:])):
+        content = {
+            "categories": [{"id": 1, "name": "ant"}],
+            "images": [{"id": n, "file_name": name, "width": WIDTH, "height": HEIGHT} for n, name in enumerate(part)],
+            "annotations": [{"image_id": n, "category_id": 1, "bbox": corner} for n in range(len(part))],
+        }
+        (raw / f"{split}.json").write_text(json.dumps(content))
+    return {"train": "train.json", "test": "test.json", "train_photos": ".", "test_photos": "."}
+
+
+def write_csv(raw: Path, names: list[str]) -> dict:
+    splits = ["train"] * (len(names) - 1) + ["test"]
+    lines = [f"{name},ant,{','.join(map(str, BOX))},{split}" for name, split in zip(names, splits, strict=True)]
+    (raw / "boxes.csv").write_text("\n".join(["path,label,xmin,ymin,xmax,ymax,split", *lines]))
+    return {"boxes": "boxes.csv", "units": "pixels"}
+
+
+@pytest.mark.parametrize(("source", "write"), [("coco", write_coco), ("folder", write_csv)])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif"])
+def test_boxes_in_pixels_fit_photos_of_every_format_and_orientation(tmp_path, source, write, suffix):
+    raw = tmp_path / "raw"
+    names = [f"photo{orientation}.{suffix}" for orientation in ORIENTATIONS]
+    for name, orientation in zip(names, ORIENTATIONS, strict=True):
+        write_photo(raw / name, orientation)
+    options = {"source": source, source: write(raw, names), "shards": {"train": 1, "test": 1}}
+    assert_boxes_fit(sources.read(options, str(raw), tmp_path, str(raw)), raw, tmp_path / "store", 512)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

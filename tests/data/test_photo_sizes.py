@@ -165,18 +165,83 @@ def test_shares_in_a_format_of_pixels_are_refused(tmp_path, source, size, monkey
     monkeypatch.setitem(globals(), "BOX", tuple(RIGHT))
     options = write(tmp_path, size, 2)
     for photos in (str(tmp_path), "https://example.org/photos"):
-        with pytest.raises(ValueError, match=f"no corner of a box is above 1, and source {source} takes pixels: mul"):
+        with pytest.raises(ValueError, match=f"have no corner above 1, .* source {source} takes pixels: mul"):
             sources.read(options, str(tmp_path), tmp_path, photos)
 
 
-def test_shares_given_as_pixels_are_refused(tmp_path):
-    Image.new("RGB", OWN).save(tmp_path / "a.jpg")
-    file = tmp_path / "boxes.csv"
-    file.write_text("path,label,xmin,ymin,xmax,ymax,split\na.jpg,dog,0,0.5,1.0000001,1,train\n")
-    with pytest.raises(ValueError, match=r"boxes\.csv: data\.folder\.units is pixels, but .* say `units: share`"):
-        folder.read_release(tmp_path, boxes="boxes.csv", units="pixels")
-    file.write_text(file.read_text() + "a.jpg,dog,0,0,2,1,train\n")
-    assert len(folder.read_release(tmp_path, boxes="boxes.csv", units="pixels").boxes) == 2
+def write_folder(root: Path, size: tuple | None, photos: int) -> dict:
+    lines = ["path,label,xmin,ymin,xmax,ymax,split"]
+    for split in ("train", "test"):
+        for n in range(photos):
+            Image.new("RGB", OWN).save(root / f"{split}{n}.jpg")
+            lines.append(f"{split}{n}.jpg,dog,{','.join(map(str, BOX))},{split}")
+    (root / "boxes.csv").write_text("\n".join(lines))
+    return {
+        "source": "folder",
+        "folder": {"boxes": "boxes.csv", "units": "pixels"},
+        "shards": {"train": 1, "test": 1},
+    }
+
+
+def with_shares(root: Path, source: str, split: str, number: int) -> None:
+    """Write the first box of a photo in shares: a corner of each kind, and one that is rounded beyond 1."""
+    shares, name = (0, 0.5, 1.0000001, 1), f"{split}{number}"
+    if source == "folder":
+        text = (root / "boxes.csv").read_text()
+        (root / "boxes.csv").write_text(
+            text.replace(f"{name}.jpg,dog,{','.join(map(str, BOX))}", f"{name}.jpg,dog,{','.join(map(str, shares))}")
+        )
+    elif source == "coco":
+        content = json.loads((file := root / f"{split}.json").read_text())
+        content["annotations"][number]["bbox"] = [0, 0.5, 1.0000001, 0.5]
+        file.write_text(json.dumps(content))
+    else:
+        file = root / f"Annotations/{name.replace('test', 'val')}.xml"
+        text = file.read_text()
+        corners = (BOX[0] + 1, BOX[1] + 1, *BOX[2:])
+        for key, old, new in zip(("xmin", "ymin", "xmax", "ymax"), corners, shares, strict=True):
+            text = text.replace(f"<{key}>{old}<", f"<{key}>{new}<")
+        file.write_text(text)
+
+
+WRITE = {"voc": write_voc, "coco": write_coco, "folder": write_folder}
+
+
+@pytest.mark.parametrize("source", WRITE)
+@pytest.mark.parametrize("size", [OWN, None])
+def test_few_boxes_in_shares_among_pixels_are_left_out_and_counted(tmp_path, source, size):
+    options = WRITE[source](tmp_path, size, photos=20)
+    with_shares(tmp_path, source, "test", 3)
+    boxes, summary = read(tmp_path, options, tmp_path)
+    np.testing.assert_allclose(boxes, np.tile(RIGHT, (39, 1)), atol=1e-6)
+    said = " ".join(notes(summary))
+    assert "left out: 1, the first: dog of photo " + ("val3" if source == "voc" else "test3") in said
+
+
+@pytest.mark.parametrize("source", WRITE)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_shares_in_a_part_of_one_split_are_refused(tmp_path, source, split):
+    options = WRITE[source](tmp_path, OWN, photos=20)
+    with_shares(tmp_path, source, split, 3)
+    with_shares(tmp_path, source, split, 5)
+    with pytest.raises(ValueError, match=rf"2 of 20 boxes of {split} have no corner above 1, .* pixels: "):
+        read(tmp_path, options, tmp_path)
+
+
+def test_one_pixel_of_a_small_photo_is_not_far(tmp_path, monkeypatch):
+    """Boxes counted from 0 in VOC's format begin a pixel before the photo, 3 % of a side of 32 pixels."""
+    monkeypatch.setitem(globals(), "OWN", (32, 32))
+    monkeypatch.setitem(globals(), "BOX", (-1, -1, 16, 8))
+    for source, write in WRITE.items():
+        (root := tmp_path / source).mkdir()
+        boxes, summary = read(root, write(root, (32, 32), photos=2), root)
+        assert boxes.tolist() == [[0, 0, 0.5, 0.25]] * 4
+        assert summary["bad_boxes"]["clipped"] == 4
+    monkeypatch.setitem(globals(), "BOX", (-2, 0, 16, 8))
+    for source, write in WRITE.items():
+        (root := tmp_path / f"{source}2").mkdir()
+        with pytest.raises(ValueError, match="4 of 4 boxes reach beyond"):
+            read(root, write(root, (32, 32), photos=2), root)
 
 
 SIZES = st.sampled_from([(0, 0), (10, 20), (20, 10), (30, 60)])

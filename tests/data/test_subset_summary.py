@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
-from oac.data.subset import select
+from oac.data.subset import EmptySubsetError, select
 from oac.data.subset_summary import OHMS, names_alike, notes, page, subset_summary
 from oac.data.tables import BOX_COLUMNS, Release
 
@@ -46,3 +47,41 @@ def test_names_that_differ_in_case_alone_are_named_together() -> None:
     assert "differ in case" in found[0]
     assert "Dog, dog; Cat, cat" in found[0]
     assert notes({"names_alike": []}) == notes({}) == []
+
+
+def release_of(rows: list[tuple[str, str, str]]) -> Release:
+    """A release of boxes: photo, split, class."""
+    images = list(dict.fromkeys((image, split, image, 0) for image, split, _ in rows))
+    names = sorted({label for _, _, label in rows})
+    return Release(
+        pd.DataFrame(images, columns=["image_id", "split", "path", "rotation"]),
+        pd.DataFrame([(image, label, 0.1, 0.2, 0.3, 0.9, False) for image, _, label in rows], columns=BOX_COLUMNS),
+        pd.DataFrame({"label": names, "name": names}),
+    )
+
+
+@pytest.mark.parametrize("other", ["Caf\u00e9", "cafe\u0301"])
+@pytest.mark.parametrize("least", [1, 2])
+def test_a_class_that_test_alone_spells_so_is_named_with_its_boxes(other: str, least: int) -> None:
+    rows = [("a", "train", "caf\u00e9"), ("b", "train", "dog"), ("c", "train", "dog"), ("t", "test", "dog")]
+    rows += [("t", "test", other)] * 3 + [("v", "validation", "ox"), ("v", "validation", "dog")]
+    found = subset_summary(
+        "s",
+        {"source": "voc", "subset": {}},
+        select(release_of(rows), min_classes_per_image=1, min_images_per_class=least),
+    )
+    assert found["names_alike"] == [sorted(["caf\u00e9", other])]  # also of classes that the filters leave out
+    assert found["not_in_train"] == {"validation": {"ox": 1}, "test": {other: 3}}
+    assert f"{other} (3)" in " ".join(notes(found))
+
+
+def test_a_split_of_which_train_has_no_class_says_which() -> None:
+    rows = [("a", "train", "dog"), ("t", "test", "Dog")]
+    with pytest.raises(EmptySubsetError, match=r"Classes that train lacks: Dog$"):
+        select(release_of(rows), min_classes_per_image=1, min_images_per_class=1)
+
+
+def test_a_class_of_train_that_is_too_rare_is_not_said_to_be_absent() -> None:
+    rows = [("a", "train", "ox"), ("b", "train", "dog"), ("c", "train", "dog"), ("t", "test", "dog")]
+    rows += [("t", "test", "ox")]
+    assert select(release_of(rows), min_classes_per_image=1, min_images_per_class=2).not_in_train == {}

@@ -16,6 +16,7 @@ EXACT = 1e-9  # what sums and quotients in double precision are off by, which is
 ROUNDING = 1e-6  # what single precision and printed shares are off by; it is clipped whatever the rule
 MOST_BAD = 0.05  # share of the boxes of a source, or of a file of proposals, that may be without area or beyond FAR
 FAR = 0.025  # of the photo's side: what annotation tools are off by is less
+FAR_PIXELS = 1.5  # or so many pixels, where the photo's size is known: a pixel is more than FAR of a small photo
 EXAMPLES = 3
 
 
@@ -63,9 +64,10 @@ def mend(
     """Clip the boxes that reach beyond their photo and drop those that have no area in it.
 
     rule: "drop" leaves out the former too, "refuse" both; those that reach out by ROUNDING or less are always
-    clipped. most: the largest share of boxes that may be without area or reach out by more than FAR of a side. name:
-    what tells a box, beside its photo. remedy: ends the refusal. Corners become float32. Raises ValueError, with the
-    first of them and the likely reasons, where that is more, and for "refuse" where there is one at all.
+    clipped. most: the largest share of boxes that may be without area or reach out by more than FAR of a side and
+    FAR_PIXELS. name: what tells a box, beside its photo. remedy: ends the refusal. Corners become float32. Raises
+    ValueError, with the first of them and the likely reasons, where that is more, and for "refuse" where there is one
+    at all.
     """
     if _are_good(release.boxes):  # without a copy: 14 million boxes are 450 MB
         return release, BadBoxes(len(release.boxes))
@@ -74,11 +76,12 @@ def mend(
         beyond = np.maximum(-corners, corners - 1).max(axis=1)
         clipped = corners.clip(0, 1).astype(np.float32)
         empty = ~(clipped[:, :2] < clipped[:, 2:]).all(axis=1)
+        far = (np.maximum(-corners, corners - 1) > _far(release)).any(axis=1)
     reaching = ~empty & (beyond > EXACT)
     bad = empty | (reaching & (beyond > ROUNDING))
     odd = np.flatnonzero(empty | reaching)
     examples = tuple(_in_words(name, release.boxes.iloc[row], corners[row]) for row in odd[:EXAMPLES])
-    wrong = int((empty | (reaching & (beyond > FAR))).sum())
+    wrong = int((empty | (reaching & far)).sum())
     if wrong > most * len(corners) or (rule == "refuse" and bad.any()):
         raise ValueError(
             f"{len(odd):,} of {len(corners):,} boxes reach beyond their photo or have no area in it, the first:"
@@ -103,17 +106,32 @@ def _are_good(boxes: pd.DataFrame) -> bool:
     )
 
 
+def _sides(release: Release) -> np.ndarray:
+    """Width and height of the upright photos, by their headers or else their annotations; 0 where neither says."""
+    known = np.zeros((len(release.images), 2))
+    for sizes in (release.own_sizes, release.sizes):
+        if sizes is not None:
+            known = np.where(known > 0, known, sizes)
+    turned = release.images["rotation"].isin((90, 270)).to_numpy()
+    return np.where(turned[:, None], known[:, ::-1], known)
+
+
+def _far(release: Release) -> np.ndarray | float:
+    """How far each corner may reach beyond its photo, as a share of the side."""
+    if release.sizes is None and release.own_sizes is None:
+        return FAR
+    image = positions(release.boxes["image_id"], pd.Index(release.images["image_id"]))
+    with np.errstate(divide="ignore"):
+        pixels = np.where((sides := _sides(release)) > 0, FAR_PIXELS / sides, 0)
+    return np.tile(np.maximum(FAR, pixels), 2)[image]
+
+
 def _one_pixel_before(release: Release, rows: np.ndarray, corners: np.ndarray) -> int:
     """How many of some boxes begin exactly one pixel before their photo and end in it, where its size is known."""
     if release.sizes is None:
         return 0
-    sizes = (
-        release.sizes
-        if release.own_sizes is None
-        else np.where(release.own_sizes > 0, release.own_sizes, release.sizes)
-    )
     image = positions(release.boxes["image_id"].iloc[rows], pd.Index(release.images["image_id"]))
-    pixels = corners.reshape(-1, 2, 2) * sizes[image][:, None]
+    pixels = corners.reshape(-1, 2, 2) * _sides(release)[image][:, None]
     before = np.abs(pixels[:, 0] + 1) < 1e-3
     inside = pixels >= -EXACT
     inside[:, 1] &= corners[:, 2:] <= 1 + EXACT

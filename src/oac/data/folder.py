@@ -19,10 +19,9 @@ import numpy as np
 import pandas as pd
 
 from oac.csv_tables import read_user_table
-from oac.data.bad_boxes import ROUNDING
 from oac.data.openimages import rotate_boxes
 from oac.data.photo_files import file_state, plain_path, short_ids
-from oac.data.photo_sizes import UNKNOWN, header_size
+from oac.data.photo_sizes import UNKNOWN, header_size, without_shares
 from oac.data.tables import (
     BOX_COLUMNS,
     FLAGS,
@@ -37,6 +36,7 @@ from oac.data.tables import (
     read_choices,
     read_numbers,
 )
+from oac.user_files import BadFileError
 
 SPLIT_NAMES = {split: split for split in SPLITS} | {"val": "validation", "valid": "validation"}
 COLUMNS = ("path", "label", "xmin", "xmax", "ymin", "ymax", "split")
@@ -77,6 +77,8 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
     table = _table(path, COLUMNS)
     if table.empty:
         raise ValueError(f"{path} has no line of a box")
+    if units == "pixels":
+        _check_marks(table, path)
     _read_values(table, path)
     paths = list(dict.fromkeys(table["path"]))
     names = [re.sub(r"\.[^./]*$", "", path).replace("/", "__") for path in paths]
@@ -85,22 +87,22 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
         check_constant(table, "path", name, path)
     images = table[IMAGE_COLUMNS].drop_duplicates(ignore_index=True)
     corners = table[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float)
+    pixels, own = corners, None
     if units == "pixels":
-        if (corners <= 1 + ROUNDING).all():  # boxes of less than a pixel, which nobody would notice
-            raise ValueError(
-                f"{path}: data.folder.units is pixels, but no corner is above 1: say `units: share` if corners are"
-                " shares of the photo"
-            )
-        corners = corners / np.tile(_sizes(table["path"], folder, path), 2)
+        sizes = _sizes(table["path"], folder, path)
+        corners = pixels / np.tile(sizes, 2)
+        own = np.nan_to_num(sizes[~table["path"].duplicated()])
     corners = rotate_boxes(corners, table["rotation"].to_numpy())
     for place, name in enumerate(("xmin", "ymin", "xmax", "ymax")):
         table[name] = corners[:, place]
     labels = sorted(set(table["label"]))
-    release = Release(
-        images, table[BOX_COLUMNS].reset_index(drop=True), pd.DataFrame({"label": labels, "name": labels})
-    )
+    classes = pd.DataFrame({"label": labels, "name": labels})
+    release = Release(images, table[BOX_COLUMNS].reset_index(drop=True), classes, own_sizes=own)
     check_release(release, path)
-    return release
+    if units == "share":
+        return release
+    takes = "data.folder.units is pixels: say `units: share` if all corners are shares, else write those in pixels"
+    return without_shares(release, path, takes, pixels)
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -133,6 +135,24 @@ def _read_values(table: pd.DataFrame, path: Path) -> None:
     read_choices(table, "is_group_of", FLAGS, "is_group_of must be 1 or 0", path)
     table["rotation"] = table["rotation"].astype(np.int16)
     table["is_group_of"] = table["is_group_of"].astype(bool)
+
+
+def _check_marks(table: pd.DataFrame, path: Path) -> None:
+    """Raise BadFileError where points or commas in pixels seem to part thousands: 1.000 would be read as 1.
+
+    They do where both are there, or where three digits follow each and other numbers have none.
+    """
+    texts = table[["xmin", "xmax", "ymin", "ymax"]].stack()
+    marked = texts[texts.str.contains(r"[.,]")]
+    kinds = {mark for mark in ".," if marked.str.contains(mark, regex=False).any()}
+    thousands = marked[marked.str.fullmatch(r"[-+]?[1-9]\d{0,2}([.,]\d{3})+")]
+    if len(kinds) == 2 or 0 < len(marked) == len(thousands) < len(texts):
+        first = thousands if len(thousands) else marked
+        line, name = first.index[0]
+        raise BadFileError(
+            f"{path}, line {line}: {name} is {first.iloc[0]!r}, with a mark of decimals or of thousands: leave marks of"
+            " thousands out, use one decimal mark, and write decimals with other than three places"
+        )
 
 
 def _sizes(paths: pd.Series, folder: Path, file: Path) -> np.ndarray:

@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
+from oac.data.bad_boxes import MOST_BAD, ROUNDING
 from oac.data.decode import FORMATS
-from oac.data.tables import Release, positions
+from oac.data.tables import SPLITS, Release, positions
+from oac.user_files import BadFileError
 
 UNKNOWN = (0.0, 0.0)
 EXAMPLES = 3
@@ -39,18 +42,49 @@ def header_size(path: Path) -> tuple[float, float]:
     """Width and height of a photo as it is stored, from its header; UNKNOWN where it cannot be read."""
     try:
         with Image.open(path, formats=FORMATS) as image:
+            if isinstance(image, TiffImageFile):  # Pillow says the size that it has once it is turned
+                return float(image.tag_v2[IMAGEWIDTH]), float(image.tag_v2[IMAGELENGTH])
             return float(image.width), float(image.height)
     except Exception:  # a damaged file can make Pillow fail in any way; the store says later what is missing and why
         return UNKNOWN
 
 
-def are_shares(release: Release) -> bool:
-    """Whether no corner of the boxes in pixels is above 1: they are shares of the photos, and no box has a pixel."""
-    if release.sizes is None or release.boxes.empty:
-        return False
-    rows = positions(release.boxes["image_id"], pd.Index(release.images["image_id"]))
-    pixels = release.boxes[["xmax", "ymax"]].to_numpy(float) * np.where(release.sizes > 0, release.sizes, 1.0)[rows]
-    return bool((pixels <= 1 + 1e-6).all())
+def without_shares(release: Release, file: str | Path, takes: str, pixels: np.ndarray | None = None) -> Release:
+    """Leave out boxes in a format of pixels that are in shares: they have an area and no corner above 1.
+
+    takes: what takes pixels, with its remedy. pixels: the corners, in the order xmin, ymin, xmax, ymax, where the
+    release, whose boxes are shares of `sizes`, does not tell them. Those left out are counted in the notes. Raises
+    BadFileError where they are more than MOST_BAD of a split.
+    """
+    if pixels is None and release.sizes is None:
+        return release
+    boxes = release.boxes
+    rows = positions(boxes["image_id"], pd.Index(release.images["image_id"]))
+    if pixels is None:
+        corners = boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float)
+        pixels = corners * np.tile(np.where(release.sizes > 0, release.sizes, 1.0), 2)[rows]
+    with np.errstate(invalid="ignore"):
+        # VOC's corners are one less here than in their file.
+        shares = (np.abs(pixels) <= 1 + ROUNDING).all(axis=1) & (pixels[:, :2] < pixels[:, 2:]).all(axis=1)
+    if not shares.any():
+        return release
+    first = ", ".join(
+        f"{box.label} of photo {box.image_id}" for box in boxes[shares].iloc[:EXAMPLES].itertuples(index=False)
+    )
+    splits = release.images["split"].to_numpy(object)[rows]
+    for split in SPLITS:
+        of, count = int((splits == split).sum()), int(shares[splits == split].sum())
+        if count > MOST_BAD * of:
+            raise BadFileError(
+                f"{file}: {count:,} of {of:,} boxes of {split} have no corner above 1, as shares of photos have, and"
+                f" {takes}. The first: {first}"
+            )
+    note = f"Boxes of less than a pixel, as shares would be where pixels are taken, left out: {int(shares.sum()):,}"
+    return replace(
+        release,
+        boxes=boxes[~shares].reset_index(drop=True),
+        notes=(*release.notes, f"{note}, the first: {first}."),
+    )
 
 
 def scaled(release: Release, photos: Path | None) -> Release:

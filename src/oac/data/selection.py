@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
@@ -66,6 +66,7 @@ class Subset:
     photo as stored, by its header or else by its annotation, 0 where neither says. classes: label, name,
     train_images, train_boxes; the row is the class index. steps: one dict per split and step, with the keys split,
     step, images, classes, boxes (what was left after the step). bad_boxes: what was done to boxes before.
+    not_in_train: of each other split the names of classes that train has no box of, and how many boxes these have.
     """
 
     images: pd.DataFrame
@@ -76,6 +77,12 @@ class Subset:
     _image: np.ndarray  # row of `images` for each of them
     _label: np.ndarray  # row of `classes`
     bad_boxes: BadBoxes
+    not_in_train: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def release_names(self) -> list[str]:
+        """The names of all classes of the source, chosen or not."""
+        return self._release.classes["name"].tolist()
 
     @property
     def size_differences(self) -> dict[str, Any] | None:

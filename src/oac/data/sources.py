@@ -155,11 +155,8 @@ def read(options: Mapping[str, Any], location: str, release: Path, photos: str) 
             f" {', '.join(sorted(there)) or 'none'}: name some in its files, or remove data.store.shards.{absent[0]}"
             " if nothing needs it"
         )
-    if photo_sizes.are_shares(found):
-        raise BadFileError(
-            f"{place}: no corner of a box is above 1, and source {source} takes pixels: multiply corners by the width"
-            " and height of their photos"
-        )
+    takes = f"source {source} takes pixels: multiply corners by the width and height of their photos"
+    found = photo_sizes.without_shares(found, place, takes)
     return photo_sizes.scaled(found, None if is_server(photos) else Path(local_folder(photos)))
 
 

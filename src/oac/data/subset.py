@@ -24,6 +24,7 @@ Decisions the paper leaves open, and what is done here by default:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,15 +50,37 @@ def select(release: Release, **options: Any) -> Subset:
     wanted = None if chosen.class_list is None else _wanted_classes(release.classes, chosen.class_list)
     _choose_train(work, chosen, wanted)
     shown = work.images_per_class("train") > 0
+    only = _not_in_train(work)
     for split in SPLITS[1:]:
         if work.in_split[split].any():
             work.narrow(split, chosen, wanted)
             work.keep_labels(split, shown)
-            work.record(split, "boxes of the chosen classes")
+            try:
+                work.record(split, "boxes of the chosen classes")
+            except EmptySubsetError as error:
+                if split not in only:
+                    raise
+                first = ", ".join(list(only[split])[:EXAMPLES])
+                raise EmptySubsetError(f"{error}. Classes that train lacks: {first}") from None
             _enough_classes(work, split, chosen)
             if split == "test":
                 _sample(work, split, chosen.max_test_images, chosen.seed)
-    return work.result(shown)
+    return replace(work.result(shown), not_in_train=only)
+
+
+def _not_in_train(work: Selection) -> dict[str, dict[str, int]]:
+    """The names of classes that other splits have and train does not, and how many boxes these have there."""
+    names = work.release.classes["name"]
+    counts = {
+        split: np.bincount(work.label[rows[work.image]], minlength=len(names))
+        for split, rows in work.in_split.items()
+    }
+    absent = counts["train"] == 0
+    only = {
+        split: {names.iloc[row]: int(counts[split][row]) for row in np.flatnonzero(absent & (counts[split] > 0))}
+        for split in SPLITS[1:]
+    }
+    return {split: found for split, found in only.items() if found}
 
 
 def _unlabelled(release: Release, options: Options) -> Subset:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from oac.data import bad_boxes, photo_sizes
+from oac.data.bad_boxes import EXAMPLES
 from oac.data.selection import Subset
 
 # Mishra et al. (arXiv 2112.00319), section on OHMS and the authors' README; the test images are those of the dict
@@ -51,7 +52,8 @@ def subset_summary(study: str, options: dict[str, Any], subset: Subset) -> dict[
         "boxes": sum(last.values()),
         "bad_boxes": subset.bad_boxes.as_dict(),
         "photo_sizes": subset.size_differences,
-        "names_alike": names_alike(subset.classes["name"]),
+        "names_alike": names_alike(subset.release_names),
+        "not_in_train": subset.not_in_train,
         "other_files": subset.other_files,
         "notes": list(subset.notes),
         **beside,
@@ -81,7 +83,14 @@ def notes(summary: dict[str, Any]) -> list[str]:
     if groups := summary.get("names_alike"):
         names = "; ".join(", ".join(group) for group in groups)
         said.append(
-            f"Names of classes that differ in case alone or look the same, and are classes of their own: {names}."
+            "Names of classes of the source that differ in case alone or look the same, and are classes of their own:"
+            f" {names}."
+        )
+    for split, counts in summary.get("not_in_train", {}).items():
+        first = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:EXAMPLES])
+        said.append(
+            f"Boxes of {split} that are left out because train has none of their classes: {sum(counts.values()):,},"
+            f" of {len(counts):,} classes, the first: {first}."
         )
     return [sentence for sentence in said if sentence]
 

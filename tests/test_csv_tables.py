@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from oac.csv_tables import read_table, read_text_table
+from oac.csv_tables import read_table, read_text_table, read_user_table
 
 
 def test_text_stays_text_and_an_empty_number_is_nan(tmp_path):
@@ -39,3 +39,12 @@ def test_a_file_that_is_no_table_is_named(tmp_path, content):
     (tmp_path / "boxes.csv").write_bytes(content)
     with pytest.raises(ValueError, match=r"boxes\.csv"):
         read_text_table(tmp_path / "boxes.csv")
+
+
+@pytest.mark.parametrize("first", ["sep=;", "SEP=;\r", "\nsep=,"])
+def test_the_line_that_tells_a_spreadsheet_the_separator_is_no_header(tmp_path, first):
+    separator = first.strip()[-1]
+    (tmp_path / "a.csv").write_text(f"{first}\na{separator}b\n1{separator}2\n")
+    table = read_user_table(tmp_path / "a.csv")
+    assert (list(table.columns), table.values.tolist()) == (["a", "b"], [["1", "2"]])
+    assert table.index.tolist() == [first.count("\n") + 3]

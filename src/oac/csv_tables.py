@@ -81,11 +81,16 @@ def read_user_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
+def _names_separator(line: str) -> bool:
+    """Whether it is the line that tells a spreadsheet the separator: sep=;"""
+    return line.strip().lower() in [f"sep={separator}" for separator in (*SEPARATORS.strip(), "")]
+
+
 def _rows(file: TextIO, path: str | Path) -> tuple[str, Iterator[Row]]:
     """The separator of a table, and its rows: the first line, and those that have a cell."""
     blank, first = 0, ""
     for first in file:
-        if first.strip():
+        if first.strip() and not _names_separator(first):
             break
         blank += 1
     separator = max(SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))

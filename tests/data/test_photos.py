@@ -74,7 +74,18 @@ def test_a_link_to_a_photo_of_the_folder_is_left_out_and_counted(folder, tmp_pat
     assert "Links to other photos of the folder, left out so that each photo counts once: 2." in said
 
 
-@pytest.mark.parametrize("name", ["__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", ".Trash-0"])
+LITTER = [
+    "__MACOSX",
+    "$RECYCLE.BIN",
+    "$Recycle.Bin",
+    "#recycle",
+    "@Recycle",
+    "System Volume Information",
+    "lost+found",
+]
+
+
+@pytest.mark.parametrize("name", [*LITTER, ".Trash-0", "Temporary Items", "__pycache__"])
 def test_folders_that_archives_and_file_systems_make_are_passed_over(folder, name):
     before = photos.find(folder)
     (folder / "one" / name / "deeper").mkdir(parents=True)

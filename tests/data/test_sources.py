@@ -80,8 +80,8 @@ def test_coco_becomes_canonical_tables(tmp_path: Path) -> None:
             r"of category 5, which it does",
         ),
         (
-            {"annotations": [{"image_id": 11, "category_id": 7}]},
-            r"not laid out like COCO's .*annotations, entry 1 has no 'bbox'",
+            {"annotations": [{"image_id": 11, "bbox": [1, 1, 2, 2]}]},
+            r"not laid out like COCO's .*annotations, entry 1 has no 'category_id'",
         ),
         ({"categories": [{"id": 7, "name": "dog"}]}, r"of category 3"),
         ({"images": [], "annotations": []}, "not one box"),
@@ -108,6 +108,25 @@ def test_wrong_coco_files_are_named(tmp_path: Path, changes: dict, named: str) -
     (tmp_path / "a/test.json").write_text("{")
     with pytest.raises(ValueError, match="not laid out like COCO's"):
         coco.read_release(tmp_path, **COCO)
+
+
+@pytest.mark.parametrize("bbox", [{}, {"bbox": None}, {"bbox": []}])
+def test_an_annotation_of_coco_without_a_box_is_a_bad_box(tmp_path: Path, bbox: dict) -> None:
+    """As tools write polygons and masks."""
+    polygon = {key: value for key, value in GOOD.items() if key != "bbox"} | bbox
+    write_coco(tmp_path, "train", annotations=[GOOD, polygon])
+    write_coco(tmp_path, "test", annotations=[])
+    release = coco.read_release(tmp_path, **COCO)
+    mended, account = mend(release, "clip", most=0.5)
+    assert (len(mended.boxes), account.dropped) == (1, 1)
+    with pytest.raises(ValueError, match=r"1 of 2 boxes .*which has no corners"):
+        mend(release, "clip", most=0.05)
+
+
+def test_coco_numbers_with_zeros_in_front_are_those_without(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train", images=[PHOTO | {"id": "0011"}], annotations=[GOOD | {"category_id": "07"}])
+    write_coco(tmp_path, "test", annotations=[])
+    assert len(coco.read_release(tmp_path, **COCO).boxes) == 1
 
 
 def test_a_folder_of_class_folders_has_one_label_a_photo(tmp_path: Path) -> None:
@@ -232,6 +251,12 @@ def test_flags_and_turns_are_read_as_programs_write_them(tmp_path: Path) -> None
     assert release.boxes["is_group_of"].dtype == bool
     assert release.images["rotation"].tolist() == [90, 180, 0, 0, 270, 0]
     assert release.images["rotation"].dtype == np.int16
+
+
+def test_the_flag_of_groups_may_have_the_name_of_open_images(tmp_path: Path) -> None:
+    line = "train,cat,a.jpg,0.1,0.2,0.3,0.6,1,0\n"
+    (tmp_path / "boxes.csv").write_text(HEADER.replace("is_group_of", "IsGroupOf") + line)
+    assert folder.read_release(tmp_path, boxes="boxes.csv").boxes["is_group_of"].tolist() == [True]
 
 
 @pytest.mark.parametrize("module", [coco, folder, imagenet, voc])

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -56,7 +58,7 @@ def test_pixels_become_shares_of_the_photo(folder: Path) -> None:
     ("text", "message"),
     [
         ("<annotation>", r"000002\.xml is not valid XML"),
-        (annotation("<object><name>dog</name></object>"), r"000002\.xml, object 1 has no bndbox"),
+        ("<annotations><image/></annotations>", r"000002\.xml holds <annotations>, not VOC's <annotation>"),
         (annotation(thing("", (1, 5, 1, 5))), r"000002\.xml, object 1 has no name"),
     ],
 )
@@ -64,6 +66,48 @@ def test_bad_annotations_are_named(folder: Path, text: str, message: str) -> Non
     (folder / "Annotations" / "000002.xml").write_text(text)
     with pytest.raises(ValueError, match=message):
         voc.read_release(folder)
+
+
+@pytest.mark.parametrize(
+    "write", [str.upper, lambda text: text.replace("<annotation>", '<annotation xmlns="http://x">')]
+)
+def test_tags_may_be_in_a_namespace_or_in_capitals(folder: Path, write) -> None:
+    plain = voc.read_release(folder)
+    for path in (folder / "Annotations").iterdir():
+        path.write_text(re.sub("<[^>]+>", lambda tag: write(tag[0]), path.read_text()))
+    pd.testing.assert_frame_equal(voc.read_release(folder).boxes, plain.boxes)
+
+
+def test_an_object_without_a_box_is_a_bad_box(folder: Path) -> None:
+    """As tools write polygons. One of five is more than the default share."""
+    objects = annotation("<object><name>dog</name><polygon/></object>", thing("dog", (1, 5, 1, 5)))
+    (folder / "Annotations" / "000002.xml").write_text(objects)
+    release = voc.read_release(folder)
+    with pytest.raises(ValueError, match=r"1 of 5 boxes .* dog of photo 000002, which has no corners"):
+        mend(release, "clip", most=0.05)
+    mended, account = mend(release, "clip", most=0.2)
+    assert (len(mended.boxes), account.dropped) == (4, 1)
+    assert len(voc.difficult_objects(folder, ["000001", "000002"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("000001.png", "000001.png"), ("C:\\x\\000001.jpg", "000001.jpg"), ("", "000001.jpg")]
+)
+def test_of_two_photos_of_one_name_the_annotation_names_one(folder: Path, name: str, path: str) -> None:
+    (folder / "JPEGImages").mkdir()
+    for suffix in ("jpg", "png"):
+        (folder / "JPEGImages" / f"000001.{suffix}").touch()
+    text = annotation(f"<filename>{name}</filename>", thing("dog", (1, 20, 1, 10)))
+    (folder / "Annotations" / "000001.xml").write_text(text)
+    assert voc.read_release(folder).images["path"][0] == f"JPEGImages/{path}"
+
+
+def test_annotations_may_be_named_with_the_photos_suffix(folder: Path) -> None:
+    (folder / "JPEGImages").mkdir()
+    (folder / "JPEGImages" / "000001.jpg").touch()
+    (folder / "Annotations" / "000001.xml").rename(folder / "Annotations" / "000001.jpg.xml")
+    (folder / "ImageSets/Main/train.txt").write_text("000001.jpg\n000002\n")
+    assert voc.read_release(folder).images["path"][0] == "JPEGImages/000001.jpg"
 
 
 def test_missing_files_are_named(folder: Path) -> None:
@@ -165,6 +209,8 @@ def test_one_pixel_before_the_photo_is_told_from_other_clipped_boxes(folder: Pat
         ("000001  1\n000002 -1\n", ["000001"]),
         ("000001 -1\n000002  0\n", ["000002"]),
         ("my photo 1\n", ["my photo 1"]),
+        ("my photo 1  +1\nphoto 1  -1\n", ["my photo 1"]),
+        ("000001  +1\n000002 -1\n", ["000001"]),
         ("photo 1\nphoto 0\n", ["photo 1", "photo 0"]),
     ],
 )

@@ -140,7 +140,7 @@ def _one_pixel_before(release: Release, rows: np.ndarray, corners: np.ndarray) -
 
 def _in_words(name: Callable[[pd.Series], str], box: pd.Series, corners: np.ndarray) -> str:
     if np.isnan(corners).any():
-        return f"{name(box)} of photo {box['image_id']}, whose size is not known"
+        return f"{name(box)} of photo {box['image_id']}, which has no corners or no size"
     x, y = (f"{_digits(corners[axis])} to {_digits(corners[axis + 2])}" for axis in (0, 1))
     return f"{name(box)} of photo {box['image_id']}, x {x}, y {y} of its sides"
 

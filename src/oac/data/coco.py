@@ -9,6 +9,7 @@ photo is its file's name without the suffix, or as much of its path as it takes 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -108,9 +109,10 @@ def _entries(content: Any, key: str, read: Callable[[Any], Value]) -> list[Value
 
 
 def _key(value: Any, what: str) -> str:
-    """The number of an image or a category as text: 7, 7.0 and "7" are one."""
+    """The number of an image or a category as text: 7, 7.0, "7" and "007" are one."""
     if isinstance(value, str) and value.strip():
-        return value.strip()
+        text = value.strip()
+        return text.lstrip("0") or "0" if text.isdecimal() else text
     if type(value) is int or (type(value) is float and value.is_integer()):
         return str(int(value))
     raise BadFileError(f"{what} is {value!r}, a number or a text is needed")
@@ -142,8 +144,10 @@ def _photo(entry: Mapping[str, Any]) -> tuple[str, str, float, float]:
 
 def _box(entry: Mapping[str, Any]) -> tuple[Any, ...]:
     """The image, category, x, y, width, height and crowd flag of an entry of `annotations`."""
-    image, bbox, crowd = _key(entry["image_id"], "image_id"), entry["bbox"], str(entry.get("iscrowd", 0)).lower()
-    if not (isinstance(bbox, list) and len(bbox) == 4 and _are_numbers(bbox)):
+    image, bbox, crowd = _key(entry["image_id"], "image_id"), entry.get("bbox"), str(entry.get("iscrowd", 0)).lower()
+    if bbox in (None, []):  # a polygon's or a mask's, as some tools export it: a bad box, which is counted
+        bbox = [math.nan] * 4
+    elif not (isinstance(bbox, list) and len(bbox) == 4 and _are_numbers(bbox)):
         raise BadFileError(f"annotation {entry.get('id', '')} of image {image} has the bbox {bbox!r}")
     if crowd not in FLAGS:
         raise BadFileError(

@@ -111,7 +111,7 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise FileNotFoundError(
             f"{path} does not exist; a CSV file with the columns {', '.join(COLUMNS)} is expected"
         )
-    table = read_user_table(path)
+    table = read_user_table(path).rename(columns={"isgroupof": "is_group_of"})  # as Open Images writes it
     check_columns(list(table.columns), columns, path)
     return table
 
@@ -150,8 +150,8 @@ def _check_marks(table: pd.DataFrame, path: Path) -> None:
         first = thousands if len(thousands) else marked
         line, name = first.index[0]
         raise BadFileError(
-            f"{path}, line {line}: {name} is {first.iloc[0]!r}, with a mark of decimals or of thousands: leave marks of"
-            " thousands out, use one decimal mark, and write decimals with other than three places"
+            f"{path}, line {line}: {name} is {first.iloc[0]!r}, with a mark of decimals or of thousands: leave marks"
+            " of thousands out, use one decimal mark, and write decimals with other than three places"
         )
 
 

@@ -12,7 +12,18 @@ from pathlib import Path
 from oac.data.decode import suffixes
 
 # Folders that desktops, archives and file systems make beside what is kept.
-LITTER = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+LITTER = (
+    "__macosx",
+    "__pycache__",
+    "$recycle.bin",
+    "recycler",
+    "#recycle",
+    "@recycle",
+    "system volume information",
+    "network trash folder",
+    "temporary items",
+    "lost+found",
+)
 
 
 def plain_path(path: str) -> str:
@@ -112,7 +123,7 @@ def links_note(count: int) -> tuple[str, ...]:
 
 def is_litter(name: str) -> bool:
     """Whether a name is of what a desktop or an editor leaves: ._photo.jpg, .ipynb_checkpoints, @eaDir, LITTER."""
-    return name.startswith((".", "@eaDir")) or name in LITTER
+    return name.startswith((".", "@eaDir")) or name.casefold() in LITTER
 
 
 def file_state(path: str | Path) -> str:

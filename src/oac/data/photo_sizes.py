@@ -61,8 +61,10 @@ def without_shares(release: Release, file: str | Path, takes: str, pixels: np.nd
     boxes = release.boxes
     rows = positions(boxes["image_id"], pd.Index(release.images["image_id"]))
     if pixels is None:
-        corners = boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float)
-        pixels = corners * np.tile(np.where(release.sizes > 0, release.sizes, 1.0), 2)[rows]
+        said = np.array(release.sizes, float)
+        pixels = (
+            boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float) * np.tile(np.where(said > 0, said, 1.0), 2)[rows]
+        )
     with np.errstate(invalid="ignore"):
         # VOC's corners are one less here than in their file.
         shares = (np.abs(pixels) <= 1 + ROUNDING).all(axis=1) & (pixels[:, :2] < pixels[:, 2:]).all(axis=1)

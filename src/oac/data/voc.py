@@ -15,6 +15,7 @@ import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +70,10 @@ def read_release(folder: str | Path, *, train: str = "train", test: str = "val")
     sizes: list[tuple[float, float]] = []
     for split, name in (("train", train), ("test", test)):
         for image_id in _read_list(folder / "ImageSets" / "Main" / f"{name}.txt"):
-            images.append((image_id, split, _path(image_id, photos), 0))
-            size, rows = _read_annotation(_annotation(folder, image_id), image_id)
-            sizes.append(size)
-            boxes.extend(rows)
+            found = _read_annotation(_annotation(folder, image_id), image_id)
+            images.append((image_id, split, _path(image_id, photos, found.photo), 0))
+            sizes.append(found.size)
+            boxes.extend(found.rows)
     table = pd.DataFrame(boxes, columns=BOX_COLUMNS)
     labels = sorted(set(table["label"]))
     release = Release(
@@ -87,18 +88,12 @@ def read_release(folder: str | Path, *, train: str = "train", test: str = "val")
 
 def difficult_objects(folder: str | Path, image_ids: Sequence[str]) -> pd.DataFrame:
     """The boxes (BOX_COLUMNS) of these photos that are marked difficult, which detection scores leave out."""
-    rows, sizes, marks = [], [], []
-    for image_id in image_ids:
-        path = _annotation(Path(folder), image_id)
-        marks += [
-            item.findtext("difficult") == "1" for item in _root(path).iter("object") for _ in item.findall("bndbox")
-        ]
-        size, boxes = _read_annotation(path, image_id)
-        sizes.append(size)
-        rows += boxes
+    found = [_read_annotation(_annotation(Path(folder), image_id), image_id) for image_id in image_ids]
     photos = _photos(Path(folder))
-    images = pd.DataFrame({"image_id": image_ids, "path": [_path(image_id, photos) for image_id in image_ids]})
-    table = pd.DataFrame(rows, columns=BOX_COLUMNS)
+    paths = [_path(image_id, photos, entry.photo) for image_id, entry in zip(image_ids, found, strict=True)]
+    images = pd.DataFrame({"image_id": image_ids, "path": paths})
+    table = pd.DataFrame([row for entry in found for row in entry.rows], columns=BOX_COLUMNS)
+    sizes, marks = [entry.size for entry in found], [mark for entry in found for mark in entry.difficult]
     corners = ["xmin", "xmax", "ymin", "ymax"]
     release = Release(images, table, pd.DataFrame(), sizes=np.reshape(sizes, (-1, 2)))
     table = scaled(release, Path(folder)).boxes[np.array(marks, bool)].reset_index(drop=True)
@@ -125,10 +120,13 @@ def _without_flags(lines: list[str], annotations: Path) -> list[str]:
 
     An id may hold blanks, so a line is an id where there is an annotation of that name.
     """
-    flagged = [re.fullmatch(r"(\S+)\s+(-?[01])", line) for line in lines]
-    if not all(flagged) or (lines and os.path.isfile(annotations / f"{lines[0]}.xml")):
+    flagged = [re.fullmatch(r"(.*\S)\s+(-?1|\+1|0)", line) for line in lines]
+    ids = [(found[1], found[2]) for found in flagged if found]
+    if len(ids) < len(lines) or not ids or os.path.isfile(annotations / f"{lines[0]}.xml"):
         return lines
-    return [found[1] for found in flagged if found and found[2] != "-1"]
+    if re.search(r"\s", ids[0][0]) and not os.path.isfile(annotations / f"{ids[0][0]}.xml"):
+        return lines
+    return [image_id for image_id, flag in ids if flag != "-1"]
 
 
 def _id(line: str, annotations: Path) -> str:
@@ -144,18 +142,24 @@ def _id(line: str, annotations: Path) -> str:
 
 
 def _photos(folder: Path) -> dict[str, str]:
-    """The photos by their ids, as paths below the folder; one with the suffix .jpg before others of its id."""
+    """The photos by what can name them, as paths below the folder: their paths with and without the suffix.
+
+    Of several that differ in the suffix alone, .jpg comes first.
+    """
     found: dict[str, str] = {}
     for place, names in walk(folder / "JPEGImages"):
         for name in sorted(filter(is_photo, names), key=lambda name: not name.endswith(".jpg")):
             path = (place / name).relative_to(folder)
-            found.setdefault(path.relative_to("JPEGImages").with_suffix("").as_posix(), path.as_posix())
+            below = path.relative_to("JPEGImages")
+            found[below.as_posix()] = path.as_posix()
+            found.setdefault(below.with_suffix("").as_posix(), path.as_posix())
     return found
 
 
-def _path(image_id: str, photos: dict[str, str]) -> str:
-    """The path of a photo, of `_photos`; that of a JPEG where there is none."""
-    return photos.get(image_id, f"JPEGImages/{image_id}.jpg")
+def _path(image_id: str, photos: dict[str, str], name: str) -> str:
+    """The path of a photo, of `_photos`, by preference with the suffix of its annotation's name; else of a JPEG."""
+    suffix = name[name.rfind(".") :] if "." in name else ""
+    return photos.get(image_id + suffix) or photos.get(image_id) or f"JPEGImages/{image_id}.jpg"
 
 
 def _annotation(folder: Path, image_id: str) -> Path:
@@ -163,32 +167,52 @@ def _annotation(folder: Path, image_id: str) -> Path:
     return Path(f"{folder}/Annotations/{image_id}.xml")
 
 
-def _read_annotation(path: Path, image_id: str) -> tuple[tuple[float, float], list[BoxRow]]:
-    """The size that the annotation of a photo has, and the photo's rows of the box table."""
+@dataclass(frozen=True)
+class Annotation:
+    """What the annotation of a photo says: the photo's size and file, its rows of the box table, which are difficult.
+
+    An object without a box, as a polygon's, has a row without corners.
+    """
+
+    size: tuple[float, float]
+    photo: str
+    rows: list[BoxRow]
+    difficult: list[bool]
+
+
+def _read_annotation(path: Path, image_id: str) -> Annotation:
+    """Read the annotation of a photo. Raises FileNotFoundError, and ValueError, naming file and object."""
     if not os.path.isfile(path):  # which says so too of a name that is too long for a file
         raise FileNotFoundError(f"{path} does not exist, but its photo is on a list")
     root = _root(path)
     size = said_size(root.findtext("size/width"), root.findtext("size/height"))
     width, height = size if size != UNKNOWN else (1.0, 1.0)  # boxes stay in pixels then
-    rows = []
+    rows: list[BoxRow] = []
+    difficult: list[bool] = []
     for number, item in enumerate(root.iter("object"), 1):
         where = f"{path}, object {number}"
         name = (item.findtext("name") or "").strip()
         if not name:
             raise ValueError(f"{where} has no name")
-        boxes = item.findall("bndbox")  # some tools write an object's parts as several
-        if not boxes:
-            raise ValueError(f"{where} has no bndbox")
-        for box in boxes:
-            xmin, xmax, ymin, ymax = (_number(box, key, where) for key in ("xmin", "xmax", "ymin", "ymax"))
+        found = [  # some tools write an object's parts as several
+            [_number(box, key, where) for key in ("xmin", "xmax", "ymin", "ymax")] for box in item.findall("bndbox")
+        ]
+        for xmin, xmax, ymin, ymax in found or [[math.nan] * 4]:
             corners = ((xmin - 1) / width, xmax / width, (ymin - 1) / height, ymax / height)
             rows.append((image_id, name, *corners, False))
-    return size, rows
+            difficult.append(item.findtext("difficult") == "1")
+    return Annotation(size, plain_path(root.findtext("filename") or ""), rows, difficult)
 
 
 def _root(path: Path) -> ElementTree.Element:
+    """The root of an annotation, all its tags in lower case and without a namespace."""
     with reading(path, "is not valid XML"):
-        return ElementTree.parse(path).getroot()
+        root = ElementTree.parse(path).getroot()
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2].lower()
+    if root.tag != "annotation":
+        raise BadFileError(f"{path} holds <{root.tag}>, not VOC's <annotation>: export it as Pascal VOC")
+    return root
 
 
 def _number(element: ElementTree.Element, key: str, where: str | Path) -> float:

@@ -137,6 +137,31 @@ HEADER = "split,label,path,xmin,ymin,xmax,ymax,is_group_of,rotation\n"
 LINE = "train,cat,b.jpg,0.1,0.1,0.4,0.2,0,0\n"
 
 
+PIXELS = "path;label;xmin;xmax;ymin;ymax;split\na.jpg;dog;{};{};{};{};train\na.jpg;cat;10;90;0;500;train\n"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "right"),
+    [
+        (("100", "1.000", "2", "600"), None),
+        (("100", "1,000", "2", "600"), None),
+        (("100", "1.000,5", "2", "600"), None),
+        (("100,5", "900.5", "2", "600"), None),
+        (("100,500", "900,5", "2", "600"), (100.5, 900.5, 2, 600)),
+        (("0.125", "900.125", "2", "600"), (0.125, 900.125, 2, 600)),
+    ],
+)
+def test_marks_of_thousands_in_pixels_are_not_read_as_decimals(tmp_path, numbers, right):
+    Image.new("L", (2000, 1000)).save(tmp_path / "a.jpg")
+    (tmp_path / "boxes.csv").write_text(PIXELS.format(*numbers))
+    if right is None:
+        with pytest.raises(ValueError, match=r"boxes\.csv, line 2: x(min|max) is .*thousands"):
+            folder.read_release(tmp_path, boxes="boxes.csv", units="pixels")
+        return
+    found = folder.read_release(tmp_path, boxes="boxes.csv", units="pixels")
+    assert corners(found)[0] == np.round(np.divide(right, [2000, 2000, 1000, 1000]), 4).tolist()
+
+
 @pytest.mark.parametrize("units", ["share", "pixels"])
 def test_a_csv_of_boxes_beside_photos(tmp_path: Path, units: str) -> None:
     (tmp_path / "in").mkdir()

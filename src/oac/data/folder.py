@@ -36,6 +36,7 @@ from oac.data.tables import (
     read_choices,
     read_numbers,
 )
+from oac.user_files import BadFileError
 
 SPLIT_NAMES = {split: split for split in SPLITS} | {"val": "validation", "valid": "validation"}
 COLUMNS = ("path", "label", "xmin", "xmax", "ymin", "ymax", "split")
@@ -76,6 +77,8 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
     table = _table(path, COLUMNS)
     if table.empty:
         raise ValueError(f"{path} has no line of a box")
+    if units == "pixels":
+        _check_marks(table, path)
     _read_values(table, path)
     paths = list(dict.fromkeys(table["path"]))
     names = [re.sub(r"\.[^./]*$", "", path).replace("/", "__") for path in paths]
@@ -132,6 +135,24 @@ def _read_values(table: pd.DataFrame, path: Path) -> None:
     read_choices(table, "is_group_of", FLAGS, "is_group_of must be 1 or 0", path)
     table["rotation"] = table["rotation"].astype(np.int16)
     table["is_group_of"] = table["is_group_of"].astype(bool)
+
+
+def _check_marks(table: pd.DataFrame, path: Path) -> None:
+    """Raise BadFileError where points or commas in pixels seem to part thousands: 1.000 would be read as 1.
+
+    They do where both are there, or where three digits follow each and other numbers have none.
+    """
+    texts = table[["xmin", "xmax", "ymin", "ymax"]].stack()
+    marked = texts[texts.str.contains(r"[.,]")]
+    kinds = {mark for mark in ".," if marked.str.contains(mark, regex=False).any()}
+    thousands = marked[marked.str.fullmatch(r"[-+]?[1-9]\d{0,2}([.,]\d{3})+")]
+    if len(kinds) == 2 or 0 < len(marked) == len(thousands) < len(texts):
+        first = thousands if len(thousands) else marked
+        line, name = first.index[0]
+        raise BadFileError(
+            f"{path}, line {line}: {name} is {first.iloc[0]!r}, with a mark of decimals or of thousands: leave marks"
+            " of thousands out, use one decimal mark, and write decimals with other than three places"
+        )
 
 
 def _sizes(paths: pd.Series, folder: Path, file: Path) -> np.ndarray:

@@ -132,8 +132,8 @@ def test_a_box_whose_photo_has_no_size_anywhere_is_left_out_and_counted(tmp_path
     boxes, summary = read(tmp_path, options, tmp_path)
     assert len(boxes) == 58
     assert (summary["bad_boxes"]["boxes"], summary["bad_boxes"]["dropped"]) == (60, 2)
-    assert "dog of photo train3, whose size is not known" in " ".join(notes(summary))
-    with pytest.raises(ValueError, match=r"60 of 60 boxes .* whose size is not known"):
+    assert "dog of photo train3, which has no corners or no size" in " ".join(notes(summary))
+    with pytest.raises(ValueError, match=r"60 of 60 boxes .* which has no corners or no size"):
         read(tmp_path, options, "https://example.org/photos")
 
 
@@ -226,6 +226,34 @@ def test_shares_in_a_part_of_one_split_are_refused(tmp_path, source, split):
     with_shares(tmp_path, source, split, 5)
     with pytest.raises(ValueError, match=rf"2 of 20 boxes of {split} have no corner above 1, .* pixels: "):
         read(tmp_path, options, tmp_path)
+
+
+@pytest.mark.parametrize("source", WRITE)
+@pytest.mark.parametrize(("listed", "stored"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
+def test_letters_that_are_coded_otherwise_in_lists_than_in_names_of_files(tmp_path, source, listed, stored):
+    options = WRITE[source](tmp_path, None, photos=2)
+    for path in [path for path in tmp_path.rglob("*") if path.is_file()]:
+        if path.suffix in (".txt", ".json", ".csv"):
+            text = path.read_text().replace("train0.jpg", f"{listed}.jpg").replace("train0\n", f"{listed}\n")
+            path.write_text(text, encoding="utf-8")
+        elif path.stem == "train0":
+            path.rename(path.with_stem(stored))
+    release = sources.read(options, str(tmp_path), tmp_path, str(tmp_path))
+    assert all((tmp_path / path).is_file() for path in release.images["path"])
+    assert release.images["image_id"].tolist()[0] == listed
+    boxes, summary = read(tmp_path, options, tmp_path)
+    np.testing.assert_allclose(boxes, np.tile(RIGHT, (4, 1)), atol=1e-6)
+    assert f"1, the first: {release.images['path'][0].replace(stored, listed)}." in " ".join(notes(summary))
+
+
+def test_two_photos_whose_names_look_alike_stay_two(tmp_path):
+    """One of them is there: the other is not it."""
+    options = write_folder(tmp_path, OWN, photos=2)
+    text = (tmp_path / "boxes.csv").read_text().replace("train0", "caf\u00e9").replace("train1", "cafe\u0301")
+    (tmp_path / "boxes.csv").write_text(text.replace("test0", "train0"), encoding="utf-8")
+    (tmp_path / "train1.jpg").rename(tmp_path / "caf\u00e9.jpg")
+    paths = sources.read(options, str(tmp_path), tmp_path, str(tmp_path)).images["path"].tolist()
+    assert paths[:2] == ["caf\u00e9.jpg", "cafe\u0301.jpg"]
 
 
 def test_one_pixel_of_a_small_photo_is_not_far(tmp_path, monkeypatch):

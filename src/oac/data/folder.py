@@ -20,7 +20,7 @@ import pandas as pd
 
 from oac.csv_tables import read_user_table
 from oac.data.openimages import rotate_boxes
-from oac.data.photo_files import file_state, plain_path, short_ids
+from oac.data.photo_files import file_state, plain_path, present, short_ids
 from oac.data.photo_sizes import UNKNOWN, header_size, without_shares
 from oac.data.tables import (
     BOX_COLUMNS,
@@ -59,7 +59,7 @@ def state(folder: str | Path, *, boxes: str, **_: object) -> Iterator[str]:
     """Size and time of each photo that the file names."""
     table = _table(Path(folder) / boxes, ["path"])
     names = {plain_path(name) for name in set(table["path"])}
-    yield from (f"{name}\t{file_state(Path(folder, name))}" for name in sorted(names))
+    yield from (f"{name}\t{file_state(Path(folder, present(folder, name)))}" for name in sorted(names))
 
 
 def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Release:
@@ -157,7 +157,7 @@ def _check_marks(table: pd.DataFrame, path: Path) -> None:
 
 def _sizes(paths: pd.Series, folder: Path, file: Path) -> np.ndarray:
     """Width and height in pixels (rows, 2) of each row's photo, by its header; NaN where that cannot be read."""
-    sizes = {path: header_size(folder / path) for path in dict.fromkeys(paths)}
+    sizes = {path: header_size(folder / present(folder, path)) for path in dict.fromkeys(paths)}
     if set(sizes.values()) == {UNKNOWN}:
         raise FileNotFoundError(
             f"{file}: not one of its photos can be read, which boxes in pixels need; the first is"

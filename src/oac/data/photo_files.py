@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -143,3 +144,11 @@ def file_state(path: str | Path) -> str:
 def file_states(folder: Path) -> Iterator[str]:
     """Path and state of each file at any depth below a folder, sorted; nothing where there is no folder."""
     yield from (f"{path}\t{file_state(f'{folder}/{path}')}" for path in paths_below(folder))
+
+
+def present(folder: str | Path, path: str) -> str:
+    """A path below a folder as the file there has it, whose é may be one character where here it is two, or two."""
+    if path.isascii() or os.path.exists(f"{folder}/{path}"):
+        return path
+    others = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+    return next((other for other in others if os.path.exists(f"{folder}/{other}")), path)

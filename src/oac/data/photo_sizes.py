@@ -56,15 +56,12 @@ def without_shares(release: Release, file: str | Path, takes: str, pixels: np.nd
     release, whose boxes are shares of `sizes`, does not tell them. Those left out are counted in the notes. Raises
     BadFileError where they are more than MOST_BAD of a split.
     """
-    if pixels is None and release.sizes is None:
-        return release
     boxes = release.boxes
-    rows = positions(boxes["image_id"], pd.Index(release.images["image_id"]))
     if pixels is None:
-        said = np.array(release.sizes, float)
-        pixels = (
-            boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float) * np.tile(np.where(said > 0, said, 1.0), 2)[rows]
-        )
+        if release.sizes is None:
+            return release
+        corners = boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy(float)
+        pixels = corners * np.tile(np.where(release.sizes > 0, release.sizes, 1.0), 2)[_images(release)]
     with np.errstate(invalid="ignore"):
         # VOC's corners are one less here than in their file.
         shares = (np.abs(pixels) <= 1 + ROUNDING).all(axis=1) & (pixels[:, :2] < pixels[:, 2:]).all(axis=1)
@@ -73,7 +70,7 @@ def without_shares(release: Release, file: str | Path, takes: str, pixels: np.nd
     first = ", ".join(
         f"{box.label} of photo {box.image_id}" for box in boxes[shares].iloc[:EXAMPLES].itertuples(index=False)
     )
-    splits = release.images["split"].to_numpy(object)[rows]
+    splits = release.images["split"].to_numpy(object)[_images(release)]
     for split in SPLITS:
         of, count = int((splits == split).sum()), int(shares[splits == split].sum())
         if count > MOST_BAD * of:
@@ -89,6 +86,11 @@ def without_shares(release: Release, file: str | Path, takes: str, pixels: np.nd
     )
 
 
+def _images(release: Release) -> np.ndarray:
+    """The row of each box's photo."""
+    return positions(release.boxes["image_id"], pd.Index(release.images["image_id"]))
+
+
 def scaled(release: Release, photos: Path | None) -> Release:
     """Make the boxes shares of the photos' own sizes, which are read from the headers of all photos with boxes.
 
@@ -100,8 +102,7 @@ def scaled(release: Release, photos: Path | None) -> Release:
     if said is None:
         return release
     own = np.zeros_like(said)
-    ids = pd.Index(release.images["image_id"])
-    rows = ids.get_indexer(pd.Index(release.boxes["image_id"]))
+    rows = _images(release)
     if photos is not None:
         with_boxes = np.unique(rows)
         paths = release.images["path"].to_numpy(object)[with_boxes]

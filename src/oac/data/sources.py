@@ -16,12 +16,13 @@ import importlib
 import json
 import urllib.parse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from oac.data import authors, official, openimages, photo_sizes
-from oac.data.photo_files import file_state
+from oac.data.photo_files import file_state, present
 from oac.data.tables import Release
 from oac.data.web import is_server
 from oac.user_files import BadFileError, reading
@@ -157,7 +158,28 @@ def read(options: Mapping[str, Any], location: str, release: Path, photos: str) 
         )
     takes = f"source {source} takes pixels: multiply corners by the width and height of their photos"
     found = photo_sizes.without_shares(found, place, takes)
-    return photo_sizes.scaled(found, None if is_server(photos) else Path(local_folder(photos)))
+    if is_server(photos):
+        return photo_sizes.scaled(found, None)
+    place = Path(local_folder(photos))
+    return photo_sizes.scaled(_as_present(found, place), place)
+
+
+def _as_present(release: Release, folder: Path) -> Release:
+    """Name photos as their files do where these code letters otherwise, and say so."""
+    paths = release.images["path"].tolist()
+    there, changed = set(paths), []
+    for row, path in enumerate(paths):
+        if not path.isascii() and (other := present(folder, path)) not in there:
+            paths[row] = other
+            there.add(other)
+            changed.append(path)
+    if not changed:
+        return release
+    note = (
+        "Photos whose files have é and the like as one character where their list has two, or the reverse, which are"
+        f" found all the same: {len(changed):,}, the first: {changed[0]}."
+    )
+    return replace(release, images=release.images.assign(path=paths), notes=(*release.notes, note))
 
 
 def _module(source: str) -> ModuleType:

@@ -23,7 +23,7 @@ import pandas as pd
 
 from oac.data import photo_files
 from oac.data.decode import suffixes
-from oac.data.photo_files import is_photo, plain_path, walk
+from oac.data.photo_files import is_photo, plain_path, present, walk
 from oac.data.photo_sizes import UNKNOWN, said_size, scaled
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
 from oac.user_files import BadFileError, read_text, reading
@@ -164,7 +164,8 @@ def _path(image_id: str, photos: dict[str, str], name: str) -> str:
 
 def _annotation(folder: Path, image_id: str) -> Path:
     """The annotation of a photo; an id that begins with a slash does not lead out of the folder."""
-    return Path(f"{folder}/Annotations/{image_id}.xml")
+    place = f"{folder}/Annotations"
+    return Path(f"{place}/{present(place, f'{image_id}.xml')}")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ KEYS = {
 # The code of each stage as of its number. When the test fails: if the same input now gives another output, raise the
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
-    ("STORE", 3): "d795d358c3213b41",
+    ("STORE", 3): "5dfb80f126e08ac4",
     ("PROPOSALS", 3): "c29e7a0531481569",
     ("PRETRAIN", 3): "9ec210d1d26b3995",
     ("PROBE", 4): "add7d8a3898a89e7",

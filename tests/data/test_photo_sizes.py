@@ -246,6 +246,25 @@ def test_letters_that_are_coded_otherwise_in_lists_than_in_names_of_files(tmp_pa
     assert f"1, the first: {release.images['path'][0].replace(stored, listed)}." in " ".join(notes(summary))
 
 
+@pytest.mark.parametrize("source", WRITE)
+def test_headers_are_read_without_warnings_that_name_no_photo(tmp_path, source, monkeypatch, recwarn):
+    options = WRITE[source](tmp_path, OWN, photos=2)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", OWN[0] * OWN[1] - 1)
+    boxes, _ = read(tmp_path, options, tmp_path)
+    assert len(boxes) == 4
+    assert not recwarn.list
+
+
+def test_a_number_without_bounds_is_a_bad_box_and_no_warning(tmp_path, recwarn):
+    options = write_coco(tmp_path, OWN, photos=20)
+    content = json.loads((tmp_path / "train.json").read_text())
+    content["annotations"][3]["bbox"] = [1e308] * 4
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    boxes, summary = read(tmp_path, options, tmp_path)
+    assert (len(boxes), summary["bad_boxes"]["dropped"]) == (39, 1)
+    assert not recwarn.list
+
+
 def test_two_photos_whose_names_look_alike_stay_two(tmp_path):
     """One of them is there: the other is not it."""
     options = write_folder(tmp_path, OWN, photos=2)

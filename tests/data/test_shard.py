@@ -396,3 +396,12 @@ shard.write_shard(pd.read_parquet({str(tmp_path / "photos.parquet")!r}), {str(ba
     assert list((tmp_path / "photos").glob("*.part.tar"))
     write_shard(ten_photos(), base, *paths)
     assert sorted(os.listdir(tmp_path / "photos")) == sorted(path.name for path in paths)
+
+
+def test_what_the_decoder_warns_of_is_said_with_the_photos_path(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    red = coloured(tmp_path / "red", "red", range(2))
+    write_shard(ten_photos(range(2)), red, *three_files(tmp_path / "store"))
+    said = capsys.readouterr().err
+    for path in ten_photos(range(2))["path"]:
+        assert f"{path}: Image size" in said

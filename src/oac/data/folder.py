@@ -21,7 +21,7 @@ import pandas as pd
 from oac.csv_tables import read_user_table
 from oac.data.openimages import rotate_boxes
 from oac.data.photo_files import file_state, plain_path, present, short_ids
-from oac.data.photo_sizes import UNKNOWN, header_size, without_shares
+from oac.data.photo_sizes import UNKNOWN, header_sizes, without_shares
 from oac.data.tables import (
     BOX_COLUMNS,
     FLAGS,
@@ -157,11 +157,12 @@ def _check_marks(table: pd.DataFrame, path: Path) -> None:
 
 def _sizes(paths: pd.Series, folder: Path, file: Path) -> np.ndarray:
     """Width and height in pixels (rows, 2) of each row's photo, by its header; NaN where that cannot be read."""
-    sizes = {path: header_size(folder / present(folder, path)) for path in dict.fromkeys(paths)}
-    if set(sizes.values()) == {UNKNOWN}:
+    names = paths.unique()
+    sizes = header_sizes([folder / present(folder, path) for path in names])
+    if (sizes == UNKNOWN).all():
         raise FileNotFoundError(
             f"{file}: not one of its photos can be read, which boxes in pixels need; the first is"
             f" {folder / paths.iloc[0]}, of line {paths.index[0]}"
         )
-    found = np.array([sizes[path] for path in paths])
+    found = sizes[pd.Index(names).get_indexer(paths)]
     return np.where(found > 0, found, np.nan)

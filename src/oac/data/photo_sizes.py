@@ -7,6 +7,7 @@ tool that turns photos, 0 x 0, or none. A header is read in about 0.1 ms.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -47,6 +48,16 @@ def header_size(path: Path) -> tuple[float, float]:
             return float(image.width), float(image.height)
     except Exception:  # a damaged file can make Pillow fail in any way; the store says later what is missing and why
         return UNKNOWN
+
+
+def header_sizes(paths: Sequence[Path]) -> np.ndarray:
+    """What `header_size` says of each photo (photos, 2), without Pillow's warnings, which name no file.
+
+    They come again, with the name, when the photo is stored.
+    """
+    with warnings.catch_warnings(), ThreadPoolExecutor(READERS) as pool:
+        warnings.simplefilter("ignore")
+        return np.reshape(list(pool.map(header_size, paths, chunksize=64)), (-1, 2))
 
 
 def without_shares(release: Release, file: str | Path, takes: str, pixels: np.ndarray | None = None) -> Release:
@@ -106,9 +117,7 @@ def scaled(release: Release, photos: Path | None) -> Release:
     if photos is not None:
         with_boxes = np.unique(rows)
         paths = release.images["path"].to_numpy(object)[with_boxes]
-        with ThreadPoolExecutor(READERS) as pool:
-            found = list(pool.map(lambda path: header_size(photos / path), paths, chunksize=64))
-        own[with_boxes] = np.reshape(found, (-1, 2))
+        own[with_boxes] = header_sizes([photos / path for path in paths])
     pixels = np.where(said > 0, said, 1.0)
     with np.errstate(divide="ignore"):
         scale = np.where(own > 0, pixels / own, np.where(said > 0, 1.0, np.nan))[rows]

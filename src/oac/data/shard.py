@@ -8,10 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import tarfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -33,6 +36,9 @@ MISSING_COLUMNS = ["image_id", "path", "reason"]
 # A photo that does not decode may have been cut by a server that did not say how long it is.
 DAMAGED_RETRIES = 1
 _BLOCK = tarfile.BLOCKSIZE
+
+
+_now = threading.local()  # has the path of the photo that a thread decodes
 
 
 class TooManyMissingError(ValueError):
@@ -71,7 +77,7 @@ def write_shard(
     rows = [Row(*values) for values in zip(*columns, strict=True)]
     source = open_source(base, connections=connections, timeout=timeout)
     form = {"long_side": long_side, "quality": quality, "exif": exif}
-    with Journal(Path(tar_path), {"base": str(base).rstrip("/")} | form) as journal:
+    with Journal(Path(tar_path), {"base": str(base).rstrip("/")} | form) as journal, _named_warnings():
         job = _Job(source, journal, form, threading.Semaphore(threads or len(os.sched_getaffinity(0))))
         todo = [row for row in rows if row not in journal.entries]
         # An earlier attempt may have been allowed more.
@@ -126,6 +132,7 @@ class _Job:
                     if isinstance(self.source, Server):
                         self.journal.keep_fetched(row, data)
                 with self.decoding:
+                    _now.photo = row.path
                     photo = prepare(data, rotation=int(row.rotation), **self.form)
                     return photo, hashlib.sha256(data).hexdigest()
             except GoneError as error:
@@ -137,6 +144,19 @@ class _Job:
                 if not attempts or isinstance(self.source, Folder):
                     return _Missing(str(error), final=True)
                 attempts, data = attempts - 1, None
+
+
+@contextmanager
+def _named_warnings() -> Iterator[None]:
+    """Print the decoder's warnings with the photo that they are of, in place of a line of its code."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"{getattr(_now, 'photo', 'warning')}: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", module="PIL")
+        warnings.showwarning = show
+        yield
 
 
 def _as_they_end(job: Callable[[Row], Result], rows: list[Row], threads: int) -> Iterator[tuple[Row, Result]]:

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from oac.data import authors, official, openimages, photo_sizes
 from oac.data.photo_files import file_state, present
 from oac.data.tables import Release
@@ -142,7 +144,7 @@ def read(options: Mapping[str, Any], location: str, release: Path, photos: str) 
     """
     source, folder = options["source"], Path(local_folder(location))
     place = release if source in DOWNLOADED else folder
-    with reading(place):
+    with reading(place), np.errstate(over="ignore"):  # numbers without bounds make bad boxes
         if source in DOWNLOADED:
             found = openimages.read_release(release, list(options["shards"]))
         elif source == "dicts":

@@ -33,7 +33,7 @@ KEYS = {
 # The code of each stage as of its number. When the test fails: if the same input now gives another output, raise the
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
-    ("STORE", 3): "64cbcaa2d6d928aa",
+    ("STORE", 3): "4aac38f02f9ae5a3",
     ("PROPOSALS", 3): "a95fdbd66f1b29a8",
     ("PRETRAIN", 3): "88279a0768cdac3d",
     ("PROBE", 4): "add7d8a3898a89e7",

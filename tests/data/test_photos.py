@@ -85,7 +85,7 @@ LITTER = [
 ]
 
 
-@pytest.mark.parametrize("name", [*LITTER, ".Trash-0", "Temporary Items", "__pycache__"])
+@pytest.mark.parametrize("name", [*LITTER, ".Trash-0", "@EADIR", "Temporary Items", "__pycache__"])
 def test_folders_that_archives_and_file_systems_make_are_passed_over(folder, name):
     before = photos.find(folder)
     (folder / "one" / name / "deeper").mkdir(parents=True)

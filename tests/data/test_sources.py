@@ -124,9 +124,11 @@ def test_an_annotation_of_coco_without_a_box_is_a_bad_box(tmp_path: Path, bbox: 
 
 
 def test_coco_numbers_with_zeros_in_front_are_those_without(tmp_path: Path) -> None:
-    write_coco(tmp_path, "train", images=[PHOTO | {"id": "0011"}], annotations=[GOOD | {"category_id": "07"}])
+    zero = [{"id": "00", "name": "dog"}, {"id": "7.0", "name": "cat"}]
+    boxes = [GOOD | {"category_id": "07"}, GOOD | {"category_id": 0, "image_id": "11.0"}]
+    write_coco(tmp_path, "train", images=[PHOTO | {"id": "0011"}], annotations=boxes, categories=zero)
     write_coco(tmp_path, "test", annotations=[])
-    assert len(coco.read_release(tmp_path, **COCO).boxes) == 1
+    assert coco.read_release(tmp_path, **COCO).boxes["label"].tolist() == ["cat", "dog"]
 
 
 def test_a_folder_of_class_folders_has_one_label_a_photo(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -109,10 +110,11 @@ def _entries(content: Any, key: str, read: Callable[[Any], Value]) -> list[Value
 
 
 def _key(value: Any, what: str) -> str:
-    """The number of an image or a category as text: 7, 7.0, "7" and "007" are one."""
+    """The number of an image or a category as text: 7, 7.0, "7", "7.0" and "007" are one."""
     if isinstance(value, str) and value.strip():
         text = value.strip()
-        return text.lstrip("0") or "0" if text.isdecimal() else text
+        number = re.fullmatch(r"0*([0-9]+)(\.0*)?", text)
+        return number[1] if number else text
     if type(value) is int or (type(value) is float and value.is_integer()):
         return str(int(value))
     raise BadFileError(f"{what} is {value!r}, a number or a text is needed")

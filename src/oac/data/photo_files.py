@@ -124,7 +124,7 @@ def links_note(count: int) -> tuple[str, ...]:
 
 def is_litter(name: str) -> bool:
     """Whether a name is of what a desktop or an editor leaves: ._photo.jpg, .ipynb_checkpoints, @eaDir, LITTER."""
-    return name.startswith((".", "@eaDir")) or name.casefold() in LITTER
+    return name.casefold().startswith((".", "@eadir")) or name.casefold() in LITTER
 
 
 def file_state(path: str | Path) -> str:

@@ -290,9 +290,11 @@ def test_ids_of_missing_photos_stay_as_they_are_written(tmp_path: Path) -> None:
     """The script that collects the accounts of all shards must not take them for numbers."""
     folder = tmp_path / "data" / "photos" / "train"
     ids = [["000009", "1e5", "NA"], ["0x1F", "007"]]
+    Image.new("RGB", (32, 32)).save(tmp_path / "there.jpg")  # a split needs one
     selection = []
     for number, names in enumerate(ids):
         tar, index, missing = shard_paths(folder.parent, shard=f"train-{number:03}")
+        names = [*names, "there"] if number else names
         photos = pd.DataFrame({"image_id": names, "path": [f"{name}.jpg" for name in names], "rotation": 0})
         write_shard(photos, tmp_path, tar, index, missing, max_missing_share=1)
         selection.append(photos.assign(split="train"))
@@ -304,7 +306,7 @@ def test_ids_of_missing_photos_stay_as_they_are_written(tmp_path: Path) -> None:
     smk = SimpleNamespace(
         input=SimpleNamespace(indexes=indexes, selection=tmp_path / "selection.parquet"),
         output=SimpleNamespace(**output),
-        resources=SimpleNamespace(location=str(tmp_path)),
+        resources=SimpleNamespace(location=str(tmp_path), max_missing_share="1"),
     )
     runpy.run_path(str(script), run_name="script")["main"](smk)
     lines = Path(output["missing"]).read_text().splitlines()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -210,12 +212,20 @@ def test_the_page_of_studies_draws_the_rules_as_they_are(fresh):
     assert set(re.findall(r"(\w+) --> (\w+)", shown)) == {edge for edge in edges if edge[0] != edge[1]}
 
 
-def test_the_study_of_the_papers_size_is_planned_in_five_seconds(fresh):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def processor_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_the_study_of_the_papers_size_is_planned_in_a_few_seconds(fresh):
+    """In less than eight times what Snakemake takes for a file of one rule, whatever the machine; it was four."""
+    (fresh.folder / "one").write_text("rule one:\n    output: 'x'\n    shell: 'touch x'\n")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", "one", "--dry-run"]
+    before = processor_seconds()
+    subprocess.run(command, cwd=fresh.folder, capture_output=True, check=True)
+    one = processor_seconds()
     plan = fresh.planned("results/ohms/report/tables/crops.md")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Of the processor, because tests share the machine; it is nearly one process's work, so about the time it takes.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+    assert processor_seconds() - one < 8 * (one - before)
     assert plan.jobs["download_annotations"] == 7
     assert plan.jobs["store_photos"] == 213 + 42 + 40
     assert plan.jobs["pretrain"] == 10

@@ -39,6 +39,8 @@ def test_what_would_fail_again_is_not_tried_again(recipe, inputs, tmp_path):
         (StateError("checkpoint.pt is of another recipe"), False),
         (DiskFullError(28, "no room"), False),
         (torch.OutOfMemoryError("the GPU's memory is full"), False),
+        (FileNotFoundError(2, "no such file"), False),
+        (PermissionError(13, "not to be read"), False),
         (ValueError("no photo has a box"), False),
         (FloatingPointError("training diverged"), False),
         (TypeError("a defect"), False),

@@ -132,18 +132,21 @@ def train(options: argparse.Namespace) -> None:
 def may_pass(error: Exception) -> bool:
     """Whether a run that ended with this error could go well the next time, with the same input on the same machine.
 
-    Files and networks fail for a while, and so do GPUs and the other processes of a run, of which torch raises
+    Storage and networks fail for a while, and so do GPUs and the other processes of a run, of which torch raises
     RuntimeError. What never passes by itself: bad input, training that diverged, a full disk, a GPU that is too
-    small, a checkpoint that cannot be used, and a defect of the code.
+    small, a file that is not there or not to be read, a checkpoint that cannot be used, and a defect of the code.
     """
     import torch
 
     from oac.atomic import DiskFullError
     from oac.pretrain.checkpoint import BusyError, StateError
 
-    if isinstance(error, (DiskFullError, torch.OutOfMemoryError, StateError)):
-        return isinstance(error, BusyError)
-    return isinstance(error, (OSError, RuntimeError)) and not isinstance(error, (NotImplementedError, RecursionError))
+    files = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+    defects = (NotImplementedError, RecursionError)  # which Python counts among its RuntimeErrors
+    lasting = (DiskFullError, torch.OutOfMemoryError, StateError, *files, *defects)
+    return isinstance(error, BusyError) or (
+        isinstance(error, (OSError, RuntimeError)) and not isinstance(error, lasting)
+    )
 
 
 def watch(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 
 rule make_table1:
+    """Table 1 of the paper: the columns of the studies that `table1` names."""
     input:
         ohms=table1_metrics("ohms"),
         imagenet=table1_metrics("imagenet"),

@@ -19,15 +19,20 @@ class BadFileError(ValueError):
     """A file that cannot be read as what it should be: the message names it, and what to do."""
 
 
+DEFECTS = (AttributeError, NameError, AssertionError, ImportError, MemoryError)  # of the code or of the machine
+
+
 @contextmanager
 def reading(path: str | Path, fault: str = "cannot be read") -> Iterator[None]:
     """Turn whatever goes wrong in a block that reads a file into a sentence that names it.
 
-    fault: what to say of the file before the cause. An OSError with a file name and a ValueError that names this
-    one pass. Raises BadFileError.
+    fault: what to say of the file before the cause. An OSError with a file name, a ValueError that names this one and
+    what no content of a file causes (DEFECTS) pass. Raises BadFileError.
     """
     try:
         yield
+    except DEFECTS:
+        raise
     except Exception as error:
         named = isinstance(error, ValueError | FileNotFoundError) and str(path) in str(error)
         if named or (isinstance(error, OSError) and error.filename):

@@ -395,6 +395,26 @@ def test_class_folders_may_be_deep_and_hold_what_a_desktop_leaves(tmp_path: Path
     assert imagenet.most_photos(tmp_path, train="train", test="val") == {"train": 3, "test": 1}
 
 
+def test_a_class_folder_that_is_a_link_to_another_leaves_no_file_uncounted(tmp_path: Path) -> None:
+    for path in ("train/a/1.jpg", "train/a/notes.txt", "val/a/2.jpg", "val/notes.txt"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "train/b").symlink_to("a")
+    release = imagenet.read_release(tmp_path, train="train", test="val")
+    assert release.images["path"].tolist() == ["train/a/1.jpg", "train/b/1.jpg", "val/a/2.jpg"]
+    assert release.other_files == 3
+
+
+def test_a_csv_of_boxes_is_read_once_for_a_plan_and_again_when_it_changes(tmp_path: Path, monkeypatch) -> None:
+    read, plain = [], folder.read_user_table
+    monkeypatch.setattr(folder, "read_user_table", lambda path: read.append(path) or plain(path))
+    for lines in (1, 2):
+        (tmp_path / "boxes.csv").write_text(HEADER + "train,cat,a.jpg,0.1,0.2,0.3,0.6,0,0\n" * lines)
+        assert folder.most_photos(tmp_path, boxes="boxes.csv") == {"train": lines}
+        assert len(list(folder.state(tmp_path, boxes="boxes.csv"))) == 1
+        assert len(read) == lines
+
+
 def test_empty_class_folders_and_photos_in_none_are_named(tmp_path: Path) -> None:
     for path in ("train/cat/1.jpg", "train/2.jpg", "train/notes.txt", "train/dog/readme.md", "val/cat/3.jpg"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

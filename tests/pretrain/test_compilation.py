@@ -17,12 +17,18 @@ GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("mode", "device", "compiled", "said"),
-    [("on", CPU, 1, "on"), ("off", GPU, 0, "off"), ("auto", CPU, 0, "on a CPU")],
+    ("mode", "device", "parts", "compiled", "said"),
+    [
+        ("on", CPU, 1, 1, "on"),
+        ("off", GPU, 1, 0, "off"),
+        ("auto", CPU, 1, 0, "on a CPU"),
+        ("auto", GPU, 4, 0, "in 4 parts"),
+        ("on", GPU, 4, 0, "in 4 parts"),
+    ],
 )
-def test_what_is_known_at_the_start_is_decided_there(mode, device, compiled, said, capsys):
+def test_what_is_known_at_the_start_is_decided_there(mode, device, parts, compiled, said, capsys):
     calls = []
-    decision = Compilation(mode, device, lambda: calls.append(1))
+    decision = Compilation(mode, device, lambda: calls.append(1), parts)
     assert len(calls) == compiled
     assert said in capsys.readouterr().err
     for left in range(100, 0, -1):

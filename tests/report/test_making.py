@@ -10,7 +10,8 @@ import pytest
 from oac.crop_options import ABLATIONS
 from oac.report.check import check
 from oac.report.loading import load, read_histories, read_results
-from oac.report.making import ABLATION, TABLES, make_table, read_benchmarks
+from oac.report.making import TABLES, make_table, read_benchmarks
+from oac.report.parts import OPTION
 
 
 def files_of(metrics, folder):
@@ -42,14 +43,14 @@ def files_of(metrics, folder):
 def test_every_table_is_made_of_its_files(metrics_of, tmp_path):
     metrics = metrics_of("audit", lambda method, crops, seed: 0.3 + seed / 100)
     files = files_of(metrics, tmp_path)
-    for name in [*TABLES, f"{ABLATION}heads"]:
+    for name in [*TABLES, f"{OPTION}heads"]:
         table = make_table(name, files)
         assert table.rows, name
         assert {len(row) for row in table.cells()} == {len(table.columns)}
     with pytest.raises(ValueError, match="no table 'crop': there are crops"):
         make_table("crop", files)
     with pytest.raises(ValueError, match=next(iter(ABLATIONS))):
-        make_table(f"{ABLATION}head", files)
+        make_table(f"{OPTION}head", files)
 
 
 def test_files_are_found_by_the_path_of_their_run(metrics_of, tmp_path):

@@ -11,6 +11,7 @@ The file has a line for each box and a header that names the columns, in any ord
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,17 +50,28 @@ def files(folder: str | Path, *, boxes: str, **_: object) -> list[str]:
 
 def most_photos(folder: str | Path, *, boxes: str, **_: object) -> dict[str, int]:
     """How many lines of the file each split has, at least one a photo."""
-    table = _table(Path(folder) / boxes, ["split"])
-    _read_splits(table, Path(folder) / boxes)
-    counts: dict[str, int] = table["split"].value_counts().to_dict()
-    return {split: counts[split] for split in SPLITS if split in counts}
+    return _listed(Path(folder) / boxes, file_state(Path(folder) / boxes))[0]
 
 
 def state(folder: str | Path, *, boxes: str, **_: object) -> Iterator[str]:
     """Size and time of each photo that the file names."""
-    table = _table(Path(folder) / boxes, ["path"])
-    names = {plain_path(name) for name in set(table["path"])}
-    yield from (f"{name}\t{file_state(Path(folder, present(folder, name)))}" for name in sorted(names))
+    names = _listed(Path(folder) / boxes, file_state(Path(folder) / boxes))[1]
+    yield from (f"{name}\t{file_state(Path(folder, present(folder, name)))}" for name in names)
+
+
+@functools.lru_cache(maxsize=1)
+def _listed(path: Path, _: str) -> tuple[dict[str, int], list[str]]:
+    """How many lines of the file each split has, and the photos; a call of Snakemake asks for both, of large files.
+
+    The second argument is the file's state.
+    """
+    table = _table(path, ["split", "path"])
+    _read_splits(table, path)
+    counts: dict[str, int] = table["split"].value_counts().to_dict()
+    return (
+        {split: counts[split] for split in SPLITS if split in counts},
+        sorted({plain_path(name) for name in set(table["path"])}),
+    )
 
 
 def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Release:

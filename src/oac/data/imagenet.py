@@ -60,13 +60,14 @@ def read_release(folder: str | Path, *, train: str, test: str, names: str | None
     empty: list[str] = []
     for split, place in (("train", train), ("test", test)):
         for entry in _folders(folder / place):
-            photos, linked = _photos(entry)
+            photos, linked, other = _photos(entry)
             links += linked
             empty += [] if photos else [f"{place}/{entry.name}"]
             rows += [(split, f"{place}/{entry.name}/{name}", entry.name.strip()) for name in photos]
-        others += sum(1 for _ in paths_below(folder / place))
-    loose = [name for place in (train, test) for name in _loose(place, folder)]
-    others -= len(rows) + links + len(loose)
+            others += other
+    beside = [name for place in (train, test) for name in _beside(place, folder)]
+    loose = [name for name in beside if is_photo(name)]
+    others += len(beside) - len(loose)
     table = pd.DataFrame(rows, columns=["split", "path", "label"])
     table["image_id"] = short_ids(table["path"].tolist())
     labels = sorted(set(table["label"][table["split"] == "train"]))
@@ -105,15 +106,16 @@ def _folders(folder: Path) -> list[os.DirEntry[str]]:
     return folders
 
 
-def _photos(folder: os.DirEntry[str]) -> tuple[list[str], int]:
-    """The photos of a class by their paths below its folder, sorted, and how many more are links to them."""
-    return once(folder.path, sorted(filter(is_photo, paths_below(folder.path))))
+def _photos(folder: os.DirEntry[str]) -> tuple[list[str], int, int]:
+    """The photos of a class by their paths below its folder, sorted; how many more are links to them; other files."""
+    paths = list(paths_below(folder.path))
+    photos = sorted(filter(is_photo, paths))
+    return *once(folder.path, photos), len(paths) - len(photos)
 
 
-def _loose(place: str, folder: Path) -> list[str]:
-    """The photos that lie beside the class folders of a split, by their paths."""
-    names = sorted(entry.name for entry in os.scandir(folder / place) if not entry.is_dir())
-    return [f"{place}/{name}" for name in names if is_photo(name)]
+def _beside(place: str, folder: Path) -> list[str]:
+    """The files that lie beside the class folders of a split, by their paths."""
+    return sorted(f"{place}/{entry.name}" for entry in os.scandir(folder / place) if not entry.is_dir())
 
 
 def _left(empty: list[str], loose: list[str]) -> tuple[str, ...]:

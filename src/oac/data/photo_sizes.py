@@ -19,13 +19,12 @@ import pandas as pd
 from PIL import Image
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
-from oac.data.bad_boxes import MOST_BAD, ROUNDING
+from oac.data.bad_boxes import EXAMPLES, MOST_BAD, ROUNDING
 from oac.data.decode import FORMATS
 from oac.data.tables import SPLITS, Release, positions
 from oac.user_files import BadFileError
 
 UNKNOWN = (0.0, 0.0)
-EXAMPLES = 3
 LARGEST = 1e6  # no photo has a longer side; what annotations claim beyond it is no size
 READERS = 8  # a disk in a network answers several at a time
 
@@ -57,7 +56,7 @@ def header_sizes(paths: Sequence[Path]) -> np.ndarray:
     """
     with warnings.catch_warnings(), ThreadPoolExecutor(READERS) as pool:
         warnings.simplefilter("ignore")
-        return np.reshape(list(pool.map(header_size, paths, chunksize=64)), (-1, 2))
+        return np.reshape(list(pool.map(header_size, paths)), (-1, 2))
 
 
 def without_shares(release: Release, file: str | Path, takes: str, pixels: np.ndarray | None = None) -> Release:

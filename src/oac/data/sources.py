@@ -155,8 +155,8 @@ def read(options: Mapping[str, Any], location: str, release: Path, photos: str) 
     if absent := [split for split in options["shards"] if split not in there]:
         raise BadFileError(
             f"{place}: the data set has no photos of the split {absent[0]}, only of"
-            f" {', '.join(sorted(there)) or 'none'}: name some in its files, or remove data.store.shards.{absent[0]}"
-            " if nothing needs it"
+            f" {', '.join(sorted(there)) or 'none'}: name some in its files, or say data.store.shards without it if"
+            " nothing needs it"
         )
     takes = f"source {source} takes pixels: multiply corners by the width and height of their photos"
     found = photo_sizes.without_shares(found, place, takes)

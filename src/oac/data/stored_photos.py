@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from oac.data import photo_sizes
+from oac.data.bad_boxes import EXAMPLES
 from oac.data.shard import MISSING_COLUMNS, SOURCE_COLUMNS, repeated
 
-EXAMPLES = 3
 SOURCE_SIZE = SOURCE_COLUMNS[1:]
 
 

@@ -91,6 +91,7 @@ def difficult_objects(folder: str | Path, image_ids: Sequence[str]) -> pd.DataFr
     found = [_read_annotation(_annotation(Path(folder), image_id), image_id) for image_id in image_ids]
     photos = _photos(Path(folder))
     paths = [_path(image_id, photos, entry.photo) for image_id, entry in zip(image_ids, found, strict=True)]
+    paths = [present(folder, path) for path in paths]  # as sources.read finds photos, so that both have their sizes
     images = pd.DataFrame({"image_id": image_ids, "path": paths})
     table = pd.DataFrame([row for entry in found for row in entry.rows], columns=BOX_COLUMNS)
     sizes, marks = [entry.size for entry in found], [mark for entry in found for mark in entry.difficult]

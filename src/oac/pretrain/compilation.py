@@ -22,19 +22,24 @@ class Compilation:
 
     mode: "on" compiles before the first step, "off" never; "auto" compiles on a GPU once it is known that the rest of
     the run would take longer than PAYS_SECONDS. On a CPU "auto" is "off", so that a run gives the same bits wherever
-    it was resumed.
+    it was resumed. A batch in several parts is not compiled: each part has a momentum of its own for running
+    statistics, which would be a graph of its own.
     """
 
-    def __init__(self, mode: str, device: torch.device, compile: Callable[[], None]):
+    def __init__(self, mode: str, device: torch.device, compile: Callable[[], None], parts: int = 1):
         """`compile` marks all that can be compiled; the work is done at the next step."""
         self.device, self.compile = device, compile
         self.steps, self.began = 0, 0.0
-        self.undecided = mode == "auto" and device.type == "cuda"
-        if mode == "on":
+        self.undecided = mode == "auto" and device.type == "cuda" and parts == 1
+        if mode == "on" and parts == 1:
             self._say("on: as configured")
             compile()
+        elif mode == "off":
+            self._say("off: as configured")
+        elif parts > 1:
+            self._say(f"off: accumulate computes a batch in {parts} parts, which are not compiled")
         elif not self.undecided:
-            self._say("off: " + ("as configured" if mode == "off" else "on a CPU it is not done unless asked for"))
+            self._say("off: on a CPU it is not done unless asked for")
 
     def after_step(self, left: int) -> None:
         """Count a step; `left` are still to come. All processes of a run come to the same decision."""

@@ -86,7 +86,7 @@ class Trainer:
         self.stopping = False
         self.first = distributed.rank() == 0  # of several processes the first writes
         self.augment: Callable[[Tensor, augment.Parameters], Tensor] = augment.augment
-        self.compilation = Compilation(compile, self.device, self._compile)
+        self.compilation = Compilation(compile, self.device, self._compile, accumulate)
         norms = [m for m in self.method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self.running = [b for m in norms for b in (m.running_mean, m.running_var) if b is not None]
 

@@ -20,6 +20,7 @@ from oac.report.data_figures import images_per_class, objects_per_image
 from oac.report.figures import ap_by_frequency, ap_by_size, map_by_policy, tables_by_variant
 from oac.report.loading import read_histories, read_results, run_of
 from oac.report.overlap_figure import overlap_figure
+from oac.report.parts import OPTION
 from oac.report.per_class import ap_per_class
 from oac.report.proposal_comparison import comparison_curves, recall_curve
 from oac.report.results import Names, Results, Variant
@@ -28,7 +29,6 @@ from oac.report.training_curves import histories, training_curves
 from oac.report.variant_style import readable
 
 PANEL_TITLE = 78  # characters of a line over a panel, which begins to the right of the figure's edge
-ABLATION = "ablation_"  # starts the names of the figures of ablations, each of which ends in its option
 
 
 class Shown(NamedTuple):
@@ -41,15 +41,15 @@ class Shown(NamedTuple):
 
 @styled()
 def draw(name: str, files: Any, variants: Sequence[str] | None = None, names: Names | None = None) -> Figure:
-    """Draw a figure of FIGURES, or ABLATION with an option.
+    """Draw a figure of FIGURES, or OPTION with an option.
 
     files: the inputs of its rule, by name; variants, names: of `Shown`. Raises ValueError for another name.
     """
     shown = Shown(variants, names or Names())
-    if name.startswith(ABLATION):
-        return ablation_figure(_results(files, shown), name.removeprefix(ABLATION))
+    if name.startswith(OPTION):
+        return ablation_figure(_results(files, shown), name.removeprefix(OPTION))
     if name not in FIGURES:
-        raise ValueError(f"there is no figure {name!r}: there are {', '.join(FIGURES)} and {ABLATION}{{option}}")
+        raise ValueError(f"there is no figure {name!r}: there are {', '.join(FIGURES)} and {OPTION}{{option}}")
     figure = FIGURES[name](files, shown)
     if shown.names.title:
         _name_study(figure, shown.names.title)

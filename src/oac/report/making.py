@@ -19,12 +19,11 @@ from oac.report.formats import Table
 from oac.report.loading import read_histories, read_results, run_of
 from oac.report.overlap_table import overlap_table
 from oac.report.pairs import pairs_table
+from oac.report.parts import OPTION
 from oac.report.results import Contrasts, Names, Results
 from oac.report.runs import runs_table
 from oac.report.table1 import table1
 from oac.report.variant_tables import crops_table, methods_table
-
-ABLATION = "ablation_"  # starts the names of the tables of ablations, each of which ends in its option
 
 TABLE_1 = "table1"
 
@@ -49,7 +48,7 @@ def make_table(
     names: Names | None = None,
     columns: Mapping[str, Names] | None = None,
 ) -> Table:
-    """Make a table of TABLES, ABLATION with an option, or TABLE_1, which joins two studies.
+    """Make a table of TABLES, OPTION with an option, or TABLE_1, which joins two studies.
 
     files: the inputs of its rule, by name; contrasts, names: the study's, as in `read_results`; columns: of TABLE_1,
     the names of the study of each column.
@@ -62,12 +61,12 @@ def make_table(
         return table1(
             *(read_results(some, names=named.get(column)) if some else None for column, some in metrics.items())
         )
-    if name not in TABLES and not name.startswith(ABLATION):
+    if name not in TABLES and not name.startswith(OPTION):
         known = ", ".join([*TABLES, TABLE_1])
-        raise ValueError(f"there is no table {name!r}: there are {known} and {ABLATION}{{option}}")
+        raise ValueError(f"there is no table {name!r}: there are {known} and {OPTION}{{option}}")
     results = read_results(files.metrics, contrasts, names)
-    if name.startswith(ABLATION):
-        return ablation_table(results, name.removeprefix(ABLATION))
+    if name.startswith(OPTION):
+        return ablation_table(results, name.removeprefix(OPTION))
     return TABLES[name](results, files)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from oac import crop_options, studies
 from oac.configuration import ConfigError
-from oac.data import sources
+from oac.data import photos, sources
 from oac.data.photo_files import file_state
 from oac.data.synthetic_images import Design
 from oac.pretrain import recipe as recipes
@@ -121,8 +121,6 @@ class StudyData:
             self.release_location()
         labels = self.data.get("labels")
         if labels and not Path(labels).is_file():
-            from oac.data import photos  # its pandas is too slow for every call
-
             raise ConfigError(f"study {self.name}: data.labels: {photos.no_labels(labels)}")
         try:
             counts = sources.shards(self.data)

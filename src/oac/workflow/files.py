@@ -212,7 +212,7 @@ class StudyFiles(StudyData):
     def _optional_results(self) -> list[str]:
         """Names of the tables, and of the figures, that only some studies have."""
         names = ["audit"] if studies.is_audit(self.study) else []
-        names += [f"ablation_{option}" for option in studies.ablations(self.study)]
+        names += [f"{parts.OPTION}{option}" for option in studies.ablations(self.study)]
         # Two points always lie on a line.
         return names + (["overlap"] if len(studies.moco_variants(self.study)) > 2 else [])
 

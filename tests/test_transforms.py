@@ -77,6 +77,15 @@ def test_a_tensor_is_cut_where_a_pil_image_is(kind):
             assert extent(ours) == pytest.approx(extent(theirs), abs=0.03), "whole pixels: half a pixel of 80 a side"
 
 
+def test_views_are_shrunk_without_aliasing():
+    """Noise that is shrunk to a tenth is nearly grey; taking single pixels would keep its contrast."""
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    crop = ObjectAwareCrop("object-object", size=16, scale_lower=0.9)
+    for image in (Image.fromarray(noise), torch.from_numpy(noise).permute(2, 0, 1).contiguous()):
+        for view in crop(image, [[0.0, 0.0, 1.0, 1.0]]):
+            assert np.asarray(view, float).std() < 15 < noise.std() / 4
+
+
 def test_bounding_boxes_of_torchvision_are_taken_in_any_format():
     pixels = torch.from_numpy(BOXES * [120, 80, 120, 80])
     shares = ObjectAwareCrop(size=16, generator=torch.Generator().manual_seed(3))(gradient(), BOXES)

@@ -109,3 +109,23 @@ def test_pixels_are_of_the_side_that_is_theirs_once_the_photo_is_upright():
                 mend(release, "clip", most=0.0)
         else:
             assert mend(release, "clip", most=0.0)[1].clipped == 1
+
+
+@pytest.mark.parametrize(("beyond", "far"), [(9, False), (11, True)])
+def test_a_fortieth_of_the_side_is_not_far_where_the_size_is_known(beyond, far):
+    release = replace(release_of([(0.1, 0.1, 1 + beyond / 400, 0.5)]), own_sizes=np.array([[400.0, 400.0]]))
+    if far:
+        with pytest.raises(ValueError, match="1 of 1 boxes"):
+            mend(release, "clip", most=0.0)
+    else:
+        assert mend(release, "clip", most=0.0)[1].clipped == 1
+
+
+@pytest.mark.parametrize(("shifted", "said"), [(1, False), (2, True)])
+def test_the_reason_is_named_where_most_of_the_clipped_begin_a_pixel_before(shifted, said):
+    """Of three that are clipped; by the photo's own size, of which the annotation says twice as much."""
+    boxes = [(-0.01, 0.1, 0.5, 0.5)] * shifted + [(0.1, 0.1, 1.01, 0.5)] * (3 - shifted)
+    sizes = {"own_sizes": np.full((3, 2), 100.0), "sizes": np.full((3, 2), 200.0)}
+    account = mend(replace(release_of(boxes), **sizes), "clip", most=0.0)[1]
+    assert (account.clipped, account.one_pixel_before) == (3, shifted)
+    assert ("add 1 to all corners" in sentence(account.as_dict())) == said

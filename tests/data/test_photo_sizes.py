@@ -218,6 +218,18 @@ def test_few_boxes_in_shares_among_pixels_are_left_out_and_counted(tmp_path, sou
     assert "left out: 1, the first: dog of photo " + ("val3" if source == "voc" else "test3") in said
 
 
+def test_a_box_without_area_is_no_box_in_shares(tmp_path):
+    """It is a bad box, which others count."""
+    options = write_coco(tmp_path, OWN, 20)
+    path = next(tmp_path.rglob("train.json"))
+    content = json.loads(path.read_text())
+    content["annotations"][0]["bbox"] = [0, 0, 0, 0]
+    path.write_text(json.dumps(content))
+    _, summary = read(tmp_path, options, tmp_path)
+    assert summary["bad_boxes"]["dropped"] == 1
+    assert summary["notes"] == []
+
+
 @pytest.mark.parametrize("source", WRITE)
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_shares_in_a_part_of_one_split_are_refused(tmp_path, source, split):

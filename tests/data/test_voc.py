@@ -126,6 +126,14 @@ def test_an_id_that_begins_with_a_slash_does_not_leave_the_folder(folder: Path, 
         voc.read_release(folder)
 
 
+def test_an_id_that_leads_upwards_is_refused_before_its_file_is_read(folder: Path) -> None:
+    (folder / "outside").mkdir()
+    (folder / "outside/000009.xml").write_text("no XML")
+    (folder / "ImageSets/Main/train.txt").write_text("../outside/000009\n")
+    with pytest.raises(ValueError, match=r"photo \.\./outside/000009 lies outside of the data set's folder"):
+        voc.read_release(folder)
+
+
 def test_a_photo_on_both_lists_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="image_id 000001 is listed more than once"):
         voc.read_release(folder, train="train", test="train")
@@ -192,7 +200,14 @@ def test_boxes_that_begin_at_pixel_0_are_clipped_and_counted(folder: Path) -> No
 
 @pytest.mark.parametrize(
     ("corners", "shifted"),
-    [((0, 20, 1, 10), 1), ((0, 20, 0, 10), 1), ((0, 201, 1, 10), 0), ((1, 201, 1, 10), 0), ((-1, 20, 1, 10), 0)],
+    [
+        ((0, 20, -1, 10), 0),
+        ((0, 20, 1, 10), 1),
+        ((0, 20, 0, 10), 1),
+        ((0, 201, 1, 10), 0),
+        ((1, 201, 1, 10), 0),
+        ((-1, 20, 1, 10), 0),
+    ],
 )
 def test_one_pixel_before_the_photo_is_told_from_other_clipped_boxes(folder: Path, corners, shifted: int) -> None:
     (folder / "Annotations/000002.xml").write_text(annotation(thing("dog", corners)))

@@ -39,7 +39,8 @@ def test_loss_key_encoder_and_queue_over_six_steps(original, alone):
         found, _ = ours.loss(query, key, batch)
         expected = F.cross_entropy(logits, labels)
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-        for mine, own in zip(ours.key_encoder.parameters(), theirs.encoder_k.parameters(), strict=False):
+        own_keys = [*ours.key_encoder.parameters(), *ours.key_heads[0].parameters()]  # fc is the last of theirs
+        for mine, own in zip(own_keys, theirs.encoder_k.parameters(), strict=True):
             torch.testing.assert_close(mine, own, rtol=1e-10, atol=1e-10)
         for optimizer, loss in zip(optimizers, (found, expected), strict=True):
             optimizer.zero_grad()

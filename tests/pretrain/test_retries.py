@@ -26,6 +26,7 @@ def test_what_would_fail_again_is_not_tried_again(recipe, inputs, tmp_path):
     process = start(recipe, inputs, tmp_path, "--attempt", "1")
     _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 0, errors
+    assert not list(tmp_path.rglob("*.failed"))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from oac.data import photo_files
 from oac.data.decode import suffixes
 from oac.data.photo_files import is_photo, plain_path, present, walk
 from oac.data.photo_sizes import UNKNOWN, said_size, scaled
-from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
+from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release, lies_outside
 from oac.user_files import BadFileError, read_text, reading
 
 BoxRow = tuple[str, str, float, float, float, float, bool]
@@ -138,8 +138,7 @@ def _id(line: str, annotations: Path) -> str:
     stem = re.sub(rf"({'|'.join(map(re.escape, (*suffixes(), '.xml')))})$", "", path, flags=re.IGNORECASE)
     below = stem.rpartition("JPEGImages/")[2]
     choices = (line, path, stem, below, below.rpartition("/")[2])
-    inside = (choice for choice in choices if ".." not in choice.split("/") and not choice.startswith("/"))
-    return next((choice for choice in inside if os.path.isfile(annotations / f"{choice}.xml")), line)
+    return next((choice for choice in choices if os.path.isfile(f"{annotations}/{choice}.xml")), line)
 
 
 def _photos(folder: Path) -> dict[str, str]:
@@ -164,7 +163,9 @@ def _path(image_id: str, photos: dict[str, str], name: str) -> str:
 
 
 def _annotation(folder: Path, image_id: str) -> Path:
-    """The annotation of a photo; an id that begins with a slash does not lead out of the folder."""
+    """The annotation of a photo; an id does not lead out of the folder: a slash at its beginning is one more, .. is refused."""
+    if ".." in image_id.split("/"):
+        raise BadFileError(lies_outside(folder, image_id))
     place = f"{folder}/Annotations"
     return Path(f"{place}/{present(place, f'{image_id}.xml')}")
 

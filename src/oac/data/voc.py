@@ -163,7 +163,7 @@ def _path(image_id: str, photos: dict[str, str], name: str) -> str:
 
 
 def _annotation(folder: Path, image_id: str) -> Path:
-    """The annotation of a photo; an id does not lead out of the folder: a slash at its beginning is one more, .. is refused."""
+    """The annotation of a photo. An id does not lead out of the folder: a slash at its start is one more."""
     if ".." in image_id.split("/"):
         raise BadFileError(lies_outside(folder, image_id))
     place = f"{folder}/Annotations"

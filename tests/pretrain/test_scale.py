@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from oac.pretrain.crop_sampler import Boxes
@@ -45,18 +46,20 @@ def sets():
     return made
 
 
-def test_the_time_of_a_batch_does_not_grow(sets):
-    """The best of many turns in alternation, since other work on the machine only ever adds time.
+def test_the_time_of_a_batch_does_not_grow(sets, monkeypatch):
+    """Without the pixels, 99 % of a batch, which depend on no count: a sum over all labels would more than double it.
 
-    Beyond the batches an epoch draws its order once: some milliseconds for 200,000 photos, which are 780 batches.
+    The best of many turns in alternation, since other work on the machine only ever adds time. Beyond the batches an
+    epoch draws its order once: some milliseconds for 200,000 photos, which are 780 batches.
     """
+    monkeypatch.setattr(OnePhoto, "cut", lambda *_: torch.empty(0))
     best = dict.fromkeys(sets, np.inf)
-    for turn in range(40):
+    for turn in range(300):
         for count, batches in sets.items():
             began = time.process_time()
             batches[turn % 3]
             best[count] = min(best[count], time.process_time() - began)
-    assert best[MANY] / best[FEW] < 1.05, best
+    assert best[MANY] / best[FEW] < 1.25, best
 
 
 def test_the_order_of_an_epoch_is_a_small_share_of_its_batches(sets):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -293,6 +294,15 @@ def test_labels_of_few_absent_photos_are_left_out_and_counted_as_are_photos_with
     write_labels(tmp_path, "image_id,label\n" + "".join([*lines[:18], "gone.jpg,b\n"]))
     with pytest.raises(ValueError, match=r"labels\.csv, line 20: photo gone\.jpg is not in .*in \(1 such rows\)"):
         photos.read_release(tmp_path / "in", labels=labels)
+
+
+def test_labels_are_joined_whichever_form_of_unicode_they_have(tmp_path):
+    """A file from a Mac names é by two characters; the photos came by another way."""
+    one, two = (unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD"))
+    (tmp_path / one).touch()
+    labels = write_labels(tmp_path, f"image_id,label\n{two},cat\n{one},cat\n")
+    release = photos.read_release(tmp_path, labels=labels)
+    assert release.boxes[["image_id", "label"]].to_numpy().tolist() == [[one, "cat"]]
 
 
 def test_without_splits_a_fifth_is_test_whatever_else_is_labelled(tmp_path):

@@ -123,6 +123,18 @@ def test_an_annotation_of_coco_without_a_box_is_a_bad_box(tmp_path: Path, bbox: 
         mend(release, "clip", most=0.05)
 
 
+@pytest.mark.parametrize("place", ["train", "train/train"])
+def test_names_of_coco_photos_may_begin_with_their_folder(tmp_path: Path, place: str) -> None:
+    """As Label Studio and others write them; where the folder holds one of its own name that is meant."""
+    options = COCO | {"train_photos": "train", "test_photos": "test"}
+    write_coco(tmp_path, "train", images=[PHOTO | {"file_name": "train\\1.jpg"}], annotations=[GOOD])
+    write_coco(tmp_path, "test", annotations=[])
+    for there in ("train", place):
+        (tmp_path / there).mkdir(exist_ok=True)
+        (tmp_path / there / "1.jpg").touch()
+    assert coco.read_release(tmp_path, **options).images["path"].iloc[0] == f"{place}/1.jpg"
+
+
 def test_coco_numbers_with_zeros_in_front_are_those_without(tmp_path: Path) -> None:
     zero = [{"id": "00", "name": "dog"}, {"id": "7.0", "name": "cat"}]
     boxes = [GOOD | {"category_id": "07"}, GOOD | {"category_id": 0, "image_id": "11.0"}]

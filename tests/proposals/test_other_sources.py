@@ -1,6 +1,7 @@
 """Sources through OpenCV and from files: the same form of output, clear messages, no error on odd photos."""
 
 import builtins
+import unicodedata
 from types import SimpleNamespace
 
 import numpy as np
@@ -130,6 +131,12 @@ def test_boxes_from_a_file_are_ranked_cut_and_freed_of_repeats(tmp_path):
         tmp_path / "ranked.csv", [(*row[:5], n) for n, row in enumerate(rows)][::-1], ["image_id", *CORNERS, "rank"]
     )
     np.testing.assert_allclose(from_csv(ranked, ["007"], count=3)["xmin"], [0.1, 0.5, 0.3], rtol=1e-6)
+
+
+def test_boxes_of_a_file_are_joined_whichever_form_of_unicode_they_have(tmp_path):
+    one, two = (unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD"))
+    file = write(tmp_path / "boxes.csv", [(two, 0.1, 0.2, 0.1, 0.2)], ["image_id", *CORNERS])
+    assert from_csv(file, [one], count=1)["image_id"].tolist() == [one]
 
 
 def test_wrong_files_of_boxes_are_refused(tmp_path):

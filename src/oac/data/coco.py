@@ -51,11 +51,13 @@ def state(folder: str | Path, *, train_photos: str, test_photos: str, **_: objec
 def read_release(folder: str | Path, *, train: str, test: str, train_photos: str, test_photos: str) -> Release:
     """Read an annotation file for each split; photos lie in the folders {split}_photos, all relative to `folder`.
 
-    Photos without any object are listed too. Raises FileNotFoundError, and ValueError, naming the file, where it is
-    not of that layout or has one number for two categories.
+    Names of photos may begin with that folder. Photos without any object are listed too.
+
+    Raises FileNotFoundError, and ValueError, naming the file, where it is not of that layout or has one number
+    for two categories.
     """
     folder = Path(folder)
-    parts = [_read(folder / train, "train", train_photos), _read(folder / test, "test", test_photos)]
+    parts = [_read(folder, train, "train", train_photos), _read(folder, test, "test", test_photos)]
     images = pd.concat([part[0] for part in parts], ignore_index=True)
     boxes = pd.concat([part[1] for part in parts], ignore_index=True)
     check_unique(images["path"], "photo", folder)
@@ -68,7 +70,10 @@ def read_release(folder: str | Path, *, train: str, test: str, train_photos: str
     return release
 
 
-def _read(path: Path, split: str, photos: str) -> tuple[pd.DataFrame, pd.DataFrame, list[str], np.ndarray]:
+def _read(
+    folder: Path, file: str, split: str, photos: str
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str], np.ndarray]:
+    path = folder / file
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; an instances_*.json file is expected there")
     with reading(path, "is not laid out like COCO's instances_*.json"):
@@ -80,7 +85,7 @@ def _read(path: Path, split: str, photos: str) -> tuple[pd.DataFrame, pd.DataFra
         if not images.index.is_unique:
             raise BadFileError(f"the image id {images.index[images.index.duplicated()][0]} is listed twice")
         rows = _entries(content, "annotations", _box)
-    ids = images["file_name"].map(lambda name: plain_path(f"{photos}/{name}")).astype("str")
+    ids = _paths(folder, photos, images["file_name"])
     table = pd.DataFrame(
         {
             "image_id": ids,
@@ -92,6 +97,16 @@ def _read(path: Path, split: str, photos: str) -> tuple[pd.DataFrame, pd.DataFra
     names = [categories[key] for key in sorted(categories, key=_order)]
     said = images[["width", "height"]].to_numpy(float).reshape(-1, 2)
     return table, _boxes(path, rows, images, ids, categories), names, said
+
+
+def _paths(folder: Path, photos: str, names: pd.Series) -> pd.Series:
+    """The paths of photos below the data set's folder; some tools write these, not paths below the photos' folder."""
+    below = names.map(plain_path).astype("str")
+    whole = names.map(lambda name: plain_path(f"{photos}/{name}")).astype("str")
+    has_folder = below.str.startswith(f"{plain_path(photos)}/").all()
+    if len(names) and has_folder and not (folder / whole.iloc[0]).exists() and (folder / below.iloc[0]).exists():
+        return below
+    return whole
 
 
 def _entries(content: Any, key: str, read: Callable[[Any], Value]) -> list[Value]:

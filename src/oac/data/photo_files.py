@@ -7,7 +7,7 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from oac.data.decode import suffixes
@@ -35,6 +35,20 @@ def plain_path(path: str) -> str:
     path = path.strip().replace("\\", "/")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     return "/" * path.startswith("/") + "/".join(parts)
+
+
+def as_known(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """How each name of a user's file is written among known ones; one that is not among them is a plain path.
+
+    It may be there as it stands, as a plain path, or with é as one character where it is two, or two.
+    """
+    known = set(known)
+    forms = {unicodedata.normalize("NFC", name): name for name in known if not name.isascii()}
+    found = {}
+    for name in names:
+        path = name if name in known else plain_path(name)
+        found[name] = path if path in known else forms.get(unicodedata.normalize("NFC", path), path)
+    return found
 
 
 def is_photo(path: str) -> bool:

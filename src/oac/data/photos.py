@@ -14,7 +14,7 @@ import pandas as pd
 
 from oac.csv_tables import read_user_table
 from oac.data.decode import FORMATS, HEIC_IS_READ, HEIC_SUFFIXES
-from oac.data.photo_files import file_state, is_photo, links_note, once, paths_below, plain_path
+from oac.data.photo_files import as_known, file_state, is_photo, links_note, once, paths_below
 from oac.data.tables import (
     BOX_COLUMNS,
     IMAGE_COLUMNS,
@@ -118,12 +118,12 @@ def _read_labels(path: Path, known: pd.Index, folder: str | Path) -> tuple[pd.Da
     check_columns(list(table.columns), ("image_id", "label"), path)
     if table.empty:
         raise ValueError(f"{path} has no line of a label")
-    table["image_id"] = table["image_id"].map(plain_path)
+    table["image_id"] = table["image_id"].map(as_known(table["image_id"].unique(), known))
     check_filled(table, ["image_id", "label"], path)
     ids = table["image_id"].drop_duplicates()
     unmatched = ids[~ids.isin(known)].tolist()
     if len(unmatched) > (1 - LEAST_MATCHED) * len(ids):
-        check_known(table["image_id"], known, "photo", path, folder)
+        check_known(table["image_id"], known, "photo", path, folder, remedy="image_id is a photo's path below it")
     table = table[table["image_id"].isin(known)]
     if "split" in table:
         read_choices(table, "split", {"train": "train", "test": "test"}, "split must be train or test", path)

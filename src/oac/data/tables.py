@@ -164,10 +164,23 @@ def check_constant(table: pd.DataFrame, photo: str, name: str, file: str | Path)
         )
 
 
-def check_known(values: pd.Series, known: pd.Index, what: str, file: str | Path, list_file: str | Path) -> None:
+SAME_RELEASE = "do both files belong to the same release?"
+
+
+def check_known(
+    values: pd.Series,
+    known: pd.Index,
+    what: str,
+    file: str | Path,
+    list_file: str | Path,
+    *,
+    remedy: str = SAME_RELEASE,
+) -> None:
     """Raise ValueError, naming file and line, where a value of a column is not in the list it refers to."""
     found, lines = positions(values, known), values.index
-    check_found(found, lambda row: values.iloc[row], what, file, list_file, lambda row: _line(lines, row))
+    check_found(
+        found, lambda row: values.iloc[row], what, file, list_file, lambda row: _line(lines, row), remedy=remedy
+    )
 
 
 def check_found(
@@ -177,6 +190,8 @@ def check_found(
     file: str | Path,
     list_file: str | Path,
     number_of: Callable[[int], int] = lambda row: row + FIRST_LINE,
+    *,
+    remedy: str = SAME_RELEASE,
 ) -> None:
     """Do what check_known does, of positions (-1 is unknown); value_of and number_of tell of a row."""
     bad = found < 0
@@ -184,7 +199,7 @@ def check_found(
         row = int(np.argmax(bad))
         raise ValueError(
             f"{file}, line {number_of(row)}: {what} {value_of(row)} is not in {list_file} "
-            f"({int(bad.sum())} such rows); do both files belong to the same release?"
+            f"({int(bad.sum())} such rows); {remedy}"
         )
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from oac.csv_tables import read_user_table
 from oac.data.bad_boxes import MOST_BAD, mend
-from oac.data.photo_files import plain_path
+from oac.data.photo_files import as_known
 from oac.data.tables import LEAST_MATCHED, PROPOSAL_COLUMNS, Release, boxes_by_image, check_columns, read_numbers
 
 
@@ -99,8 +99,7 @@ def from_csv(
     table = read_user_table(file)
     check_columns(list(table.columns), [*PROPOSAL_COLUMNS[:1], *corners], file)
     read_numbers(table, [name for name in (*corners, "rank", "score") if name in table], file)
-    # Ids may be paths, written as in other tables; one that a photo has as it stands is not changed.
-    table["image_id"] = table["image_id"].where(table["image_id"].isin(image_ids), table["image_id"].map(plain_path))
+    table["image_id"] = table["image_id"].map(as_known(table["image_id"].unique(), image_ids))
     table = _mended(table, file)
     if "rank" in table:
         table = table.sort_values("rank", kind="stable")

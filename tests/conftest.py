@@ -3,7 +3,13 @@
 import os
 from pathlib import Path
 
+import hypothesis
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Time says nothing of an example where other work takes the machine.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 TESTS = Path(__file__).parent
 # Files whose tests take long, the longest first. Whole files are dealt out to the processes of pytest-xdist, in this

@@ -48,3 +48,11 @@ def test_the_line_that_tells_a_spreadsheet_the_separator_is_no_header(tmp_path, 
     table = read_user_table(tmp_path / "a.csv")
     assert (list(table.columns), table.values.tolist()) == (["a", "b"], [["1", "2"]])
     assert table.index.tolist() == [first.count("\n") + 3]
+
+
+def test_cells_may_be_long_and_names_of_columns_have_marks_that_nobody_sees(tmp_path):
+    """A column of polygons; a byte order mark that was written twice."""
+    (tmp_path / "boxes.csv").write_text(f"\ufeff\ufeffpath,mask\u200b\na.jpg,{'7' * 200_000}\n", encoding="utf-8")
+    table = read_user_table(tmp_path / "boxes.csv")
+    assert list(table.columns) == ["path", "mask"]
+    assert len(table["mask"].iloc[0]) == 200_000

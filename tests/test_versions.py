@@ -33,8 +33,8 @@ KEYS = {
 # The code of each stage as of its number. When the test fails: if the same input now gives another output, raise the
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
-    ("STORE", 3): "817339b3a9fdbaad",
-    ("PROPOSALS", 3): "56288ba13b972892",
+    ("STORE", 3): "d685249bbe095f8e",
+    ("PROPOSALS", 3): "d660359a4b55eacf",
     ("PRETRAIN", 3): "1621abd4f6cde819",
     ("PROBE", 4): "add7d8a3898a89e7",
     ("REPORT", 6): "ad1f1781896eff6a",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -28,6 +29,8 @@ TEXT_COLUMNS = (
 )
 SEPARATORS = ",;\t"
 LINE = "line"  # name of the index of a user's table
+csv.field_size_limit(1 << 30)  # a cell may hold a polygon or a mask, which by default is an error
+_UNSEEN = "[\N{ZERO WIDTH NO-BREAK SPACE}\N{ZERO WIDTH SPACE}]"  # some programs write the former twice
 _ROWS = 1 << 16  # rows that are held as Python's texts at a time
 
 Row = tuple[int, list[str]]
@@ -68,7 +71,7 @@ def read_user_table(path: str | Path) -> pd.DataFrame:
     with open_text(path) as file:
         separator, rows = _rows(file, path)
         _, header = next(rows, (0, []))
-        names = [cell.strip().lower() for cell in header]
+        names = [re.sub(_UNSEEN, "", cell).strip().lower() for cell in header]
         if not any(names):
             raise BadFileError(f"{path} is empty: its first line must name the columns")
         if twice := [name for name in names if name and names.count(name) > 1]:

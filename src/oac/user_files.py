@@ -23,19 +23,22 @@ DEFECTS = (AttributeError, NameError, AssertionError, ImportError, MemoryError) 
 
 
 @contextmanager
-def reading(path: str | Path, fault: str = "cannot be read") -> Iterator[None]:
+def reading(path: str | Path, fault: str = "cannot be read", *, beside: str | None = None) -> Iterator[None]:
     """Turn whatever goes wrong in a block that reads a file into a sentence that names it.
 
-    fault: what to say of the file before the cause. An OSError with a file name, a ValueError that names this one and
-    what no content of a file causes (DEFECTS) pass. Raises BadFileError.
+    fault: what to say of the file before the cause. beside: another file that is read in the block. What passes: an
+    OSError with a file name, a ValueError that names either, and what no content of a file causes (DEFECTS). Raises
+    BadFileError.
     """
     try:
         yield
     except DEFECTS:
         raise
     except Exception as error:
-        named = isinstance(error, ValueError | FileNotFoundError) and str(path) in str(error)
-        if named or (isinstance(error, OSError) and error.filename):
+        named = any(name in str(error) for name in (str(path), beside) if name)
+        if (named and isinstance(error, ValueError | FileNotFoundError)) or (
+            isinstance(error, OSError) and error.filename
+        ):
             raise
         if isinstance(error, UnicodeDecodeError):
             raise BadFileError(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oac.data import dicts
@@ -47,7 +47,6 @@ def payload_of(value: object, protocol: int = 4) -> bytes:
     return pickle.dumps(boxed, protocol)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=4))
 def test_what_is_saved_is_loaded_by_us_and_by_numpy(tmp_path_factory: pytest.TempPathFactory, mapping: dict) -> None:
     path = tmp_path_factory.mktemp("dicts") / "d.npy"

@@ -125,7 +125,7 @@ def check_sentence(error: Exception, root: Path) -> None:
 
 
 @pytest.mark.parametrize("source", FILES)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_mutated_file_is_refused_in_a_sentence_or_accounted_for(
     tmp_path: Path, source: str, data: st.DataObject

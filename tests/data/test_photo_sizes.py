@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -306,7 +306,6 @@ def test_one_pixel_of_a_small_photo_is_not_far(tmp_path, monkeypatch):
 SIZES = st.sampled_from([(0, 0), (10, 20), (20, 10), (30, 60)])
 
 
-@settings(deadline=None)  # it writes photos, which takes as long as the disk is busy
 @given(st.lists(st.tuples(SIZES, SIZES, st.integers(0, 2)), min_size=1, max_size=6), st.booleans())
 def test_every_box_is_scaled_as_it_is_alone(tmp_path_factory, photos, local):
     place = tmp_path_factory.mktemp("photos")

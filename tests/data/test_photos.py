@@ -206,6 +206,9 @@ def test_what_happens_to_the_files_of_other_sources_is_noticed(tmp_path):
         before = fingerprint(data)
         shutil.copytree(root, tmp_path / f"moved {source}")
         assert fingerprint(data | {"location": str(tmp_path / f"moved {source}")}) == before
+    (root / "Annotations/dead.xml").symlink_to("nowhere")
+    (root / "Annotations/folder.xml").mkdir()
+    assert fingerprint({"source": "voc", "voc": {}, "location": str(root)})
     absent = {"source": "voc", "voc": {}, "location": str(tmp_path / "absent")}
     assert fingerprint(absent) is None
     assert fingerprint({"source": "synthetic", "synthetic": {}}) is None
@@ -303,6 +306,13 @@ def test_labels_are_joined_whichever_form_of_unicode_they_have(tmp_path):
     labels = write_labels(tmp_path, f"image_id,label\n{two},cat\n{one},cat\n")
     release = photos.read_release(tmp_path, labels=labels)
     assert release.boxes[["image_id", "label"]].to_numpy().tolist() == [[one, "cat"]]
+
+
+def test_a_mistake_in_the_labels_is_not_said_of_the_photos(folder, tmp_path):
+    labels = write_labels(tmp_path, "image_id,label\nUPPER.JPG, \n")
+    options = {"source": "photos", "labels": labels, "shards": {"train": 1, "test": 1}}
+    with pytest.raises(ValueError, match=r"^\S*labels\.csv, line 2: label must not be blank"):
+        sources.read(options, str(folder), tmp_path, str(folder))
 
 
 def test_without_splits_a_fifth_is_test_whatever_else_is_labelled(tmp_path):

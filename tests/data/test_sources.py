@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -119,20 +120,32 @@ def test_an_annotation_of_coco_without_a_box_is_a_bad_box(tmp_path: Path, bbox: 
     release = coco.read_release(tmp_path, **COCO)
     mended, account = mend(release, "clip", most=0.5)
     assert (len(mended.boxes), account.dropped) == (1, 1)
-    with pytest.raises(ValueError, match=r"1 of 2 boxes .*which has no corners"):
+    with pytest.raises(ValueError, match=r"1 of 2 boxes .*no corners.* 1 have no corners at all: export boxes"):
         mend(release, "clip", most=0.05)
 
 
 @pytest.mark.parametrize("place", ["train", "train/train"])
 def test_names_of_coco_photos_may_begin_with_their_folder(tmp_path: Path, place: str) -> None:
-    """As Label Studio and others write them; where the folder holds one of its own name that is meant."""
-    options = COCO | {"train_photos": "train", "test_photos": "test"}
+    """As Label Studio and others write them; where the folder holds one of its own name that is meant.
+
+    Photos may be gone or lie elsewhere (data.photos), so none is looked for.
+    """
+    options = COCO | {"train_photos": "./train", "test_photos": "test"}
     write_coco(tmp_path, "train", images=[PHOTO | {"file_name": "train\\1.jpg"}], annotations=[GOOD])
     write_coco(tmp_path, "test", annotations=[])
-    for there in ("train", place):
-        (tmp_path / there).mkdir(exist_ok=True)
-        (tmp_path / there / "1.jpg").touch()
+    (tmp_path / place).mkdir(parents=True)
     assert coco.read_release(tmp_path, **options).images["path"].iloc[0] == f"{place}/1.jpg"
+    other = [PHOTO | {"file_name": "train/1.jpg"}, PHOTO | {"id": 2, "file_name": "2.jpg"}]
+    write_coco(tmp_path, "train", images=other, annotations=[GOOD])
+    assert coco.read_release(tmp_path, **options).images["path"].tolist()[:2] == ["train/train/1.jpg", "train/2.jpg"]
+
+
+@pytest.mark.parametrize("name", ["/home/u/1.jpg", "C:\\u\\1.jpg", "../1.jpg"])
+def test_a_coco_photo_outside_of_the_data_set_is_refused(tmp_path: Path, name: str) -> None:
+    write_coco(tmp_path, "train", images=[PHOTO | {"file_name": name}], annotations=[GOOD])
+    write_coco(tmp_path, "test", annotations=[])
+    with pytest.raises(ValueError, match=r"1\.jpg lies outside of the data set's folder: name it by its path below"):
+        coco.read_release(tmp_path, **COCO | {"train_photos": "."})
 
 
 def test_coco_numbers_with_zeros_in_front_are_those_without(tmp_path: Path) -> None:
@@ -164,6 +177,40 @@ def test_a_folder_of_class_folders_has_one_label_a_photo(tmp_path: Path) -> None
         imagenet.read_release(tmp_path, train="train", test="val")
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         imagenet.read_release(tmp_path, train="train", test="nowhere")
+
+
+def test_a_folder_around_all_class_folders_is_no_class(tmp_path: Path) -> None:
+    for path in ("train/in/cat/1.jpg", "train/in/dog/2.jpg", "val/in/cat/3.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    with pytest.raises(
+        ValueError, match=r"train/in is the only class folder, .*folders cat, dog of it: .*train/in in"
+    ):
+        imagenet.read_release(tmp_path, train="train", test="val")
+    release = imagenet.read_release(tmp_path, train="train/in", test="val/in")
+    assert release.classes["label"].tolist() == ["cat", "dog"]
+    (tmp_path / "train/bird").mkdir()
+    (tmp_path / "train/bird/4.jpg").touch()  # of several class folders one may be sorted further
+    assert imagenet.read_release(tmp_path, train="train", test="val").classes["label"].tolist() == ["bird", "in"]
+
+
+def test_class_folders_of_both_splits_are_joined_in_either_form_of_unicode(tmp_path: Path) -> None:
+    one, two = (unicodedata.normalize(form, "été") for form in ("NFC", "NFD"))
+    for path in (f"train/{one}/1.jpg", f"val/{two}/2.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    release = imagenet.read_release(tmp_path, train="train", test="val")
+    assert release.boxes["label"].tolist() == [one, one]
+    assert release.images["path"].iloc[1] == f"val/{two}/2.jpg"
+
+
+def test_class_folders_with_blanks_are_named(tmp_path: Path) -> None:
+    for path in ("train/red fox/1.jpg", "train/red/2.jpg", "val/red/3.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    (tmp_path / "names.txt").write_text("red  a colour\nred fox\tVulpes vulpes\n\n")
+    release = imagenet.read_release(tmp_path, train="train", test="val", names="names.txt")
+    assert release.classes["name"].tolist() == ["a colour", "Vulpes vulpes"]
 
 
 HEADER = "split,label,path,xmin,ymin,xmax,ymax,is_group_of,rotation\n"

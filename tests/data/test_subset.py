@@ -70,7 +70,7 @@ IMAGES = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.data(),
     IMAGES,

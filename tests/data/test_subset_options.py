@@ -43,7 +43,7 @@ def classes_of(rows: list[tuple]) -> dict[str, set[str]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ROWS, st.integers(1, 3), st.integers(1, 4))
 def test_classes_counted_before_the_image_filter(rows: list, least: int, often: int) -> None:
     shown = classes_of(rows)
@@ -53,7 +53,7 @@ def test_classes_counted_before_the_image_filter(rows: list, least: int, often: 
     assert (set() if found is None else set(found.images["image_id"])) == kept
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ROWS, st.integers(1, 3), st.integers(1, 4), st.sampled_from(["keep", "drop"]))
 def test_the_fixed_point_is_the_largest_subset_where_both_filters_hold(
     rows: list, least: int, often: int, rare: str
@@ -78,7 +78,7 @@ def test_the_fixed_point_is_the_largest_subset_where_both_filters_hold(
         assert set(found.images["image_id"]) <= set(once.images["image_id"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ROWS, st.sampled_from(["keep", "drop"]), st.sampled_from(["keep", "drop"]))
 def test_flagged_boxes_can_be_left_out(rows: list, group_of: str, depictions: str) -> None:
     kept = [r for r in rows if not (r[2] and group_of == "drop") and not (r[3] and depictions == "drop")]
@@ -150,7 +150,7 @@ def shown_by(rows: list[tuple], label: str) -> int:
     return len({row[0] for row in rows if row[1] == label})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ROWS, st.integers(1, 3), st.integers(1, 4), st.sampled_from(["keep", "drop"]))
 def test_classes_counted_among_all_boxed_images_are_counted_once(
     rows: list, least: int, often: int, rare: str

@@ -106,7 +106,7 @@ def test_objects_do_not_cover_one_another(layouts):
     st.tuples(st.integers(1, 30), st.integers(1, 30)),
     st.integers(0, 5),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_objects_of_any_design_lie_in_the_image_and_cover_none(sizes, objects, seed):
     if max(objects) * max(sizes) ** 2 > 0.25:
         objects = (1, 1)

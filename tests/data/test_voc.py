@@ -102,6 +102,16 @@ def test_of_two_photos_of_one_name_the_annotation_names_one(folder: Path, name: 
     assert voc.read_release(folder).images["path"][0] == f"JPEGImages/{path}"
 
 
+@pytest.mark.parametrize("name", ["IMG 5.png", "C:\\x\\IMG 5.png", "deeper/IMG 5.png"])
+def test_a_photo_may_have_the_name_that_its_annotation_says(folder: Path, name: str) -> None:
+    place = folder / "JPEGImages" / ("deeper" if "deeper" in name else "")
+    place.mkdir(parents=True)
+    (place / "IMG 5.png").touch()
+    text = annotation(f"<filename>{name}</filename>", thing("dog", (1, 20, 1, 10)))
+    (folder / "Annotations" / "000001.xml").write_text(text)
+    assert voc.read_release(folder).images["path"][0] == (place / "IMG 5.png").relative_to(folder).as_posix()
+
+
 def test_annotations_may_be_named_with_the_photos_suffix(folder: Path) -> None:
     (folder / "JPEGImages").mkdir()
     (folder / "JPEGImages" / "000001.jpg").touch()
@@ -155,6 +165,7 @@ def test_difficult_objects_are_those_that_are_marked(folder: Path) -> None:
     text = annotation(
         thing("dog", (1, 20, 1, 10)), thing("cat", (21, 40, 11, 30), difficult=1), thing("dog", (101, 200, 51, 100))
     ).replace("<difficult>0</difficult>", "", 1)
+    text = text.replace("<difficult>1</difficult>", "<difficult>\n True </difficult>")
     (folder / "Annotations" / "000002.xml").write_text(text)
     found = voc.difficult_objects(folder, ["000007", "000002", "000001"])
     assert list(found.columns) == voc.BOX_COLUMNS

@@ -31,7 +31,7 @@ def inside(inner, outer, tolerance=1e-6):
     return (inner[:, :2] >= outer[:, :2] - tolerance).all() and (inner[:, 2:] <= outer[:, 2:] + tolerance).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(photos(), st.floats(0.01, 1))
 def test_views_are_inside_the_photo_and_their_regions_and_never_empty(photo, s_min):
     size, box, u = photo
@@ -47,7 +47,6 @@ def test_views_are_inside_the_photo_and_their_regions_and_never_empty(photo, s_m
         assert inside(second, views.regions[:, 1])
 
 
-@settings(deadline=None)
 @given(photos(), st.floats(0, 0.5))
 def test_dilation_contains_the_box_and_grows_by_a_share_of_the_photo(photo, delta):
     size, box, _ = photo
@@ -63,7 +62,6 @@ def test_dilation_contains_the_box_and_grows_by_a_share_of_the_photo(photo, delt
     np.testing.assert_allclose(grown, expected, rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(photos())
 def test_shift_keeps_the_size_and_the_distance_where_there_is_room(photo):
     size, box, u = photo

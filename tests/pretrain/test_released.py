@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -70,7 +70,6 @@ def test_the_rule_is_the_same_however_large_a_photo_is_stored(stored):
 PLACE = st.one_of(st.integers(0, 4096).map(lambda quarters: quarters / 4), st.integers(0, 64).map(lambda n: n * 16.0))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(PLACE, PLACE, PLACE, PLACE), min_size=1, max_size=20),
     st.sampled_from([(1024, 640), (288, 1024), (1024, 131)]),

@@ -48,7 +48,7 @@ def slow_sinkhorn(scores, epsilon, rounds):
     return np.array(q).T * count
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(1, 7), st.integers(2, 6), st.integers(1, 4), st.sampled_from([0.03, 0.05, 0.5]), st.integers(0, 99)
 )

@@ -54,7 +54,7 @@ def long_tailed(images: int, classes: int, separation: float, seed: int = 0):
     return torch.from_numpy(scores), torch.from_numpy(targets)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(scored())
 def test_average_precision_is_that_of_scikit_learn(data):
     scores, targets = data
@@ -86,7 +86,7 @@ def test_any_type_of_scores(dtype):
     assert torch.equal(average_precision(scores, targets), average_precision(scores.double(), targets))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(scored(), st.randoms(use_true_random=False))
 def test_order_of_images_does_not_matter(data, random):
     scores, targets = (torch.from_numpy(part) for part in data)
@@ -175,7 +175,7 @@ def released_map(scores: np.ndarray, targets: np.ndarray, batch_size: int) -> fl
     return total / count
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 120), st.sampled_from([256, 64, 32, 8]), st.integers(1, 9))
 def test_batch_average_for_any_number_of_gpus(images, total, gpus):
     """The released loader gives each GPU batches of 256 / GPUs and every rank scores the whole set."""
@@ -242,7 +242,7 @@ def brute_by_size(scores, targets, area, edges):
     return result
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored(max_images=25, max_classes=3), st.integers(0, 2**32 - 1))
 def test_average_precision_by_size_is_the_brute_force(data, seed):
     scores, targets = data

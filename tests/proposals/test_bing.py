@@ -226,7 +226,7 @@ def test_a_head_without_repeats_is_the_beginning_of_a_longer_list():
     assert np.triu(pairwise_iou(by_score, by_score), 1).max() > bing.nms_iou
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(1, 90),
     width=st.integers(1, 90),

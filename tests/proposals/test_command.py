@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -115,6 +116,7 @@ def test_the_photos_are_drawn_with_their_boxes(folder, tmp_path):
             "--weights has no meaning",
         ),
         (["my photos", "--out", "b.csv", "--source", "opencv_bing"], "needs --model"),
+        ([os.fsdecode(b"bad\xe9.jpg"), "--out", "b.csv"], "name of the photo 'bad\\udce9.jpg' is not UTF-8"),
     ],
 )
 def test_a_mistake_is_one_sentence(folder, tmp_path, arguments, said):

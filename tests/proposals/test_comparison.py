@@ -33,7 +33,7 @@ def draw(rng, n):
     return np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32))
 def test_every_figure_equals_counting_by_hand(seed):
     rng = np.random.default_rng(seed)

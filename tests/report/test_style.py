@@ -27,7 +27,7 @@ def test_text_can_be_read_on_white(colour):
         assert ink(colour) == matplotlib.colors.to_hex(colour)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.01, 0.12))
 def test_spread_keeps_order_distance_and_place(heights, gap):
     heights = sorted(heights)

@@ -83,10 +83,12 @@ def mend(
     examples = tuple(_in_words(name, release.boxes.iloc[row], corners[row]) for row in odd[:EXAMPLES])
     wrong = int((empty | (reaching & far)).sum())
     if wrong > most * len(corners) or (rule == "refuse" and bad.any()):
+        lacking = int(np.isnan(corners).any(axis=1).sum())
+        polygons = f" {lacking:,} have no corners at all: export boxes beside polygons and masks." if lacking else ""
         raise ValueError(
             f"{len(odd):,} of {len(corners):,} boxes reach beyond their photo or have no area in it, the first:"
-            f" {'; '.join(examples)}. Are corners given as x, y, width, height or the reverse, pixels for shares,"
-            f" counted from 0 where the format counts from 1, or of photos of another size? {remedy}"
+            f" {'; '.join(examples)}.{polygons} Are corners given as x, y, width, height or the reverse, pixels for"
+            f" shares, counted from 0 where the format counts from 1, or of photos of another size? {remedy}"
         )
     dropped = bad if rule == "drop" else empty
     boxes = release.boxes.assign(**dict(zip(("xmin", "ymin", "xmax", "ymax"), clipped.T, strict=True)))

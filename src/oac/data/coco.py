@@ -100,13 +100,15 @@ def _read(
 
 
 def _paths(folder: Path, photos: str, names: pd.Series) -> pd.Series:
-    """The paths of photos below the data set's folder; some tools write these, not paths below the photos' folder."""
-    below = names.map(plain_path).astype("str")
-    whole = names.map(lambda name: plain_path(f"{photos}/{name}")).astype("str")
-    has_folder = below.str.startswith(f"{plain_path(photos)}/").all()
-    if len(names) and has_folder and not (folder / whole.iloc[0]).exists() and (folder / below.iloc[0]).exists():
+    """The paths of photos below the data set's folder, which some tools write for those in the photos' folder.
+
+    An absolute path stays one, for `check_release` to refuse.
+    """
+    place, below = plain_path(photos), names.map(plain_path).astype("str")
+    if below.str.startswith(f"{place}/").all() and not (folder / place / place).is_dir():
         return below
-    return whole
+    absolute = below.str.contains("^(?:/|[A-Za-z]:)", regex=True)
+    return below.where(absolute, below.map(lambda name: plain_path(f"{photos}/{name}")).astype("str"))
 
 
 def _entries(content: Any, key: str, read: Callable[[Any], Value]) -> list[Value]:

@@ -7,13 +7,24 @@ way, each photo has one box: all of it. Boxes of the source `ground_truth` are t
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from oac.data.photo_files import file_state, is_litter, is_photo, is_text, links_note, once, paths_below, short_ids
+from oac.data.photo_files import (
+    as_known,
+    file_state,
+    is_litter,
+    is_photo,
+    is_text,
+    links_note,
+    once,
+    paths_below,
+    short_ids,
+)
 from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, LEAST_MATCHED, Release, check_release, unmatched_note
 from oac.user_files import BadFileError, read_text
 
@@ -59,10 +70,12 @@ def read_release(folder: str | Path, *, train: str, test: str, names: str | None
     others = links = 0
     empty: list[str] = []
     for split, place in (("train", train), ("test", test)):
-        for entry in _folders(folder / place):
+        entries = _folders(folder / place)
+        for entry in entries:
             photos, linked, other = _photos(entry)
             links += linked
             empty += [] if photos else [f"{place}/{entry.name}"]
+            _check_depth(folder, f"{place}/{entry.name}", photos, alone=len(entries) == 1)
             rows += [(split, f"{place}/{entry.name}/{name}", entry.name.strip()) for name in photos]
             others += other
     beside = [name for place in (train, test) for name in _beside(place, folder)]
@@ -71,6 +84,7 @@ def read_release(folder: str | Path, *, train: str, test: str, names: str | None
     table = pd.DataFrame(rows, columns=["split", "path", "label"])
     table["image_id"] = short_ids(table["path"].tolist())
     labels = sorted(set(table["label"][table["split"] == "train"]))
+    table["label"] = table["label"].map(as_known(table["label"].unique(), labels))
     unknown = set(table["label"]) - set(labels)
     if unknown:
         raise ValueError(f"{folder / test} has the class {min(unknown)}, which {folder / train} does not have")
@@ -113,6 +127,17 @@ def _photos(folder: os.DirEntry[str]) -> tuple[list[str], int, int]:
     return *once(folder.path, photos), len(paths) - len(photos)
 
 
+def _check_depth(folder: Path, entry: str, photos: list[str], *, alone: bool) -> None:
+    """Refuse the only folder of a split where its photos lie in folders of it: archives often have one around all."""
+    inner = sorted({path.partition("/")[0] for path in photos})
+    if alone and len(inner) > 1 and all("/" in path for path in photos):
+        raise BadFileError(
+            f"{folder / entry} is the only class folder, and its photos lie in the folders {', '.join(inner[:3])}"
+            f"{' and others' * (len(inner) > 3)} of it: if those are the classes, name {entry} in"
+            " data.imagenet of the study"
+        )
+
+
 def _beside(place: str, folder: Path) -> list[str]:
     """The files that lie beside the class folders of a split, by their paths."""
     return sorted(f"{place}/{entry.name}" for entry in os.scandir(folder / place) if not entry.is_dir())
@@ -127,12 +152,13 @@ def _left(empty: list[str], loose: list[str]) -> tuple[str, ...]:
 def _names(path: Path, labels: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """The names of classes by their folders, and what folders have none, in words."""
     names: dict[str, str] = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        label, name = (*line.split(maxsplit=1), "", "")[:2]
-        if name and names.setdefault(label, name.strip()) != name.strip():
-            raise BadFileError(
-                f"{path}, line {number}: {label} is named {name.strip()} here and {names[label]} before"
-            )
+    spaced = sorted((label for label in labels if " " in label), key=len, reverse=True)
+    for number, line in enumerate(map(str.strip, read_text(path).splitlines()), 1):
+        first = (line.split(maxsplit=1) or [""])[0]
+        label = next((label for label in spaced if re.match(rf"{re.escape(label)}\s", line)), first)
+        name = line.removeprefix(label).strip()
+        if name and names.setdefault(label, name) != name:
+            raise BadFileError(f"{path}, line {number}: {label} is named {name} here and {names[label]} before")
     unnamed = [label for label in labels if label not in names]
     if len(unnamed) > (1 - LEAST_MATCHED) * len(labels):
         raise BadFileError(

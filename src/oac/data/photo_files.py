@@ -42,7 +42,7 @@ def as_known(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
     It may be there as it stands, as a plain path, or with é as one character where it is two, or two.
     """
-    known = set(known)
+    known = dict.fromkeys(known)
     forms = {unicodedata.normalize("NFC", name): name for name in known if not name.isascii()}
     found = {}
     for name in names:

@@ -144,7 +144,7 @@ def read(options: Mapping[str, Any], location: str, release: Path, photos: str) 
     """
     source, folder = options["source"], Path(local_folder(location))
     place = release if source in DOWNLOADED else folder
-    with reading(place), np.errstate(over="ignore"):  # numbers without bounds make bad boxes
+    with reading(place, beside=options.get("labels")), np.errstate(over="ignore"):  # numbers may be without bounds
         if source in DOWNLOADED:
             found = openimages.read_release(release, list(options["shards"]))
         elif source == "dicts":

@@ -25,7 +25,7 @@ from oac.data import photo_files
 from oac.data.decode import suffixes
 from oac.data.photo_files import is_photo, plain_path, present, walk
 from oac.data.photo_sizes import UNKNOWN, said_size, scaled
-from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release, lies_outside
+from oac.data.tables import BOX_COLUMNS, FLAGS, IMAGE_COLUMNS, Release, check_release, lies_outside
 from oac.user_files import BadFileError, read_text, reading
 
 BoxRow = tuple[str, str, float, float, float, float, bool]
@@ -47,7 +47,8 @@ def state(folder: str | Path, **_: object) -> Iterator[str]:
     """What each annotation holds, at any depth as ids may be paths, and size and time of each photo."""
     place = Path(folder, "Annotations")
     for path in sorted(place.rglob("*.xml")):
-        yield f"{path.relative_to(place).as_posix()}\t{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        held = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "absent"
+        yield f"{path.relative_to(place).as_posix()}\t{held}"
     yield from photo_files.file_states(Path(folder, "JPEGImages"))
 
 
@@ -157,9 +158,13 @@ def _photos(folder: Path) -> dict[str, str]:
 
 
 def _path(image_id: str, photos: dict[str, str], name: str) -> str:
-    """The path of a photo, of `_photos`, by preference with the suffix of its annotation's name; else of a JPEG."""
+    """The path of a photo, of `_photos`: of its id, by preference with the suffix of the annotation's `filename`.
+
+    Without such a photo that name is looked for, and without that a JPEG of the id is missing.
+    """
     suffix = name[name.rfind(".") :] if "." in name else ""
-    return photos.get(image_id + suffix) or photos.get(image_id) or f"JPEGImages/{image_id}.jpg"
+    names = (image_id + suffix, image_id, name, name.rpartition("/")[2])
+    return next((photos[known] for known in names if known in photos), f"JPEGImages/{image_id}.jpg")
 
 
 def _annotation(folder: Path, image_id: str) -> Path:
@@ -203,7 +208,7 @@ def _read_annotation(path: Path, image_id: str) -> Annotation:
         for xmin, xmax, ymin, ymax in found or [[math.nan] * 4]:
             corners = ((xmin - 1) / width, xmax / width, (ymin - 1) / height, ymax / height)
             rows.append((image_id, name, *corners, False))
-            difficult.append(item.findtext("difficult") == "1")
+            difficult.append(FLAGS.get((item.findtext("difficult") or "").strip().lower(), False))
     return Annotation(size, plain_path(root.findtext("filename") or ""), rows, difficult)
 
 

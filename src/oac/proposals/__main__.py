@@ -28,7 +28,7 @@ from oac.allocation import keep_freed_memory
 from oac.command import plain_errors
 from oac.crop_options import FROM_PIXELS
 from oac.data.decode import MissingPhotoError, read_rgb
-from oac.data.photo_files import links_note
+from oac.data.photo_files import is_text, links_note
 from oac.data.photos import find as find_below
 from oac.proposals.box_files import SUFFIXES, Row, box_file
 from oac.proposals.proposers import Proposer, proposer
@@ -91,7 +91,7 @@ def main() -> int:
 def find(paths: Iterable[Path]) -> tuple[list[Photo], int]:
     """The photos that some files and folders hold, in order, and how many other files the folders hold.
 
-    Raises ValueError where a path does not exist, two photos have one id, or there is no photo.
+    Raises ValueError where a path does not exist or is not UTF-8, two photos have one id, or there is no photo.
     """
     photos, others = [], 0
     for path in paths:
@@ -100,6 +100,8 @@ def find(paths: Iterable[Path]) -> tuple[list[Photo], int]:
             print(*links_note(links), file=sys.stderr, end="\n" * bool(links))
             photos += [Photo(name, path / name) for name in found]
             others += len(other)
+        elif not is_text(str(path)):
+            raise ValueError(f"the name of the photo {str(path)!r} is not UTF-8: rename it")
         elif path.exists():
             photos.append(Photo(path.name, path))
         else:

@@ -75,7 +75,7 @@ def draw_idea(photo: Image.Image, boxes: np.ndarray) -> None:
     figure, places = plt.subplots(2, 3, figsize=(7.2, 5.2), layout="constrained")
     titles = {
         "scene-scene": "scene-scene: in the whole image",
-        "object-dilate": "object-dilate: around a box",
+        "object-dilate": "object-dilate: around a box (dashed)",
     }
     for (policy, title), row in zip(titles.items(), places, strict=True):
         crops = cut(policy, boxes, np.random.default_rng(IDEA_SEED).random((1, DRAWS)))

@@ -92,7 +92,9 @@ def test_the_figure_shows_variants_at_their_overlap_as_the_legend_has_them(study
     every = len(frame)
     if study == "ablations":
         frame = frame[frame.crops.isin([*wanted, *CURVES["object-scene"], *CURVES["scene-scene"]])]
-        assert f"{len(frame)} of them shown" in " ".join(figure.get_suptitle().split())
+        title = " ".join(figure.get_suptitle().split())
+        assert f"{len(frame)} crop variants with overlaps" in title
+        assert f"{every - len(frame)} more stand in the table" in title
         assert len(frame) == 13
     (legend,) = figure.legends
     looks = [(line.get_marker(), line.get_color(), line.get_markerfacecolor()) for line in legend.get_lines()]

@@ -10,8 +10,8 @@ from oac.crop_options import ABLATIONS
 from oac.report.ablations import finding, reference, shown_value, sweep, value_of
 from oac.report.formats import interval_text
 from oac.report.results import Results, Variant
-from oac.report.style import NEUTRAL, entitle, legend_below, one_panel, styled
-from oac.report.variant_style import POLICY_COLOURS, colour, draw_variant
+from oac.report.style import NEUTRAL, SMALL, entitle, legend_below, one_panel, styled
+from oac.report.variant_style import POLICY_COLOURS, READING, colour, draw_variant
 from oac.studies import RANDOM_INIT, UNCROPPED
 
 # Of the distance between two values: how far one without a place on their scale stands from them, as s_min does,
@@ -22,7 +22,7 @@ SPAN = 10.0  # points; differences of seeds fill a lower axis
 
 @styled()
 def ablation_figure(results: Results, option: str) -> Figure:
-    """mAP by the values of an option: means, seeds, 95 % t-intervals from three seeds on; the reference ringed.
+    """mAP by the values of an option: means, seeds, 95 % t-intervals from three seeds on; the reference is named.
 
     The untrained network stands behind what lies within SPAN points of it, and the axis is SPAN points high at least:
     what is at its level is so seen to be there.
@@ -38,8 +38,6 @@ def ablation_figure(results: Results, option: str) -> Figure:
     axes.plot(joined.x, joined.y, color=POLICY_COLOURS.get(variants[0].policy or "", NEUTRAL), gid="curve")
     for place, variant in zip(places, variants, strict=True):
         draw_variant(axes, variant, place)
-    ringed = points.iloc[variants.index(base)]
-    axes.plot(ringed.x, ringed.y, "o", ms=13, mfc="none", mec="black", mew=1.0, gid="reference")
     labels = [shown_value(variant, option) + "\nreference" * (variant is base) for variant in variants]
     axes.set_xticks(places, labels)
     axes.set_xlim(-0.5, places[-1] + 0.5)
@@ -50,7 +48,7 @@ def ablation_figure(results: Results, option: str) -> Figure:
     low, high = axes.get_ylim()
     if high - low < SPAN:
         axes.set_ylim((low + high - SPAN) / 2, (low + high + SPAN) / 2)
-    axes.set_xlabel(ABLATIONS[option].label)
+    axes.set_xlabel(f"{ABLATIONS[option].label}.  {READING}", fontsize=SMALL)
     axes.set_ylabel("mAP (%)")
     entitle(figure, finding(results, option))
     return figure

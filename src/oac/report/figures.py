@@ -65,8 +65,7 @@ def map_by_policy(results: Results) -> Figure:
                 low, high = np.clip([estimate.low, estimate.high], *style.PERCENT)
                 axes.axvspan(low, high, color=shade, alpha=0.12, lw=0, zorder=0.5)
     style.name_rows(axes, names, fontsize=9 if len(variants) <= MANY_ROWS else style.SMALL)
-    legend = "Large: mean, bar: 95 % t-interval (n ≥ 3), small: seeds"
-    axes.set_xlabel(f"{results.metric.header} of a linear probe.  {legend}", fontsize=style.SMALL)
+    axes.set_xlabel(f"{results.metric.header} of a linear probe.  {variant_style.READING}", fontsize=style.SMALL)
     style.entitle(figure, findings.highest(results))
     return figure
 

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from oac.report.formats import points, signed_share
+from oac.report.formats import p_words, points, signed_share
 from oac.report.results import BOX_NAMES, Results, Variant
 from oac.report.statistics import SMALLEST_SAMPLE
 
@@ -79,8 +79,9 @@ def by_frequency(variants: Sequence[Variant], tables: Tables) -> str:
     classes = tables[best.key].groupby("label").agg(ap=("ap", "mean"), photos=("train_images", "first")).dropna()
     if len(classes) < CORRELATED or classes.ap.nunique() < 2 or classes.photos.nunique() < 2:
         return f"AP of {best.name} by photos of a class"
-    correlation = signed_share(float(stats.spearmanr(classes.photos, classes.ap).statistic))
-    shown = f"rank correlation of AP and photos of a class {correlation} over {len(classes)} classes"
+    found = stats.spearmanr(classes.photos, classes.ap)
+    correlation = f"{signed_share(float(found.statistic))} over {len(classes)} classes{p_words(found.pvalue)}"
+    shown = f"rank correlation of AP and photos of a class {correlation}"
     return f"{best.name}: {shown}{_caution(best, tables)}"
 
 

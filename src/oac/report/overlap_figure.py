@@ -33,19 +33,21 @@ def overlap_figure(results: Results, overlap: pd.DataFrame, names: Sequence[str]
     what is refused; names: crop variants that a study wants shown.
     """
     frame, joins, variants = joined(results, overlap), curves(results), results.of("moco_v2")
-    shown, title = variants, finding(frame, joins)
+    shown = variants
     if len(variants) > NAMED:
         swept = {crops for members in joins.values() for crops in members}
         chosen = variant_style.readable(variants, names)
         shown = [variant for variant in variants if variant in chosen or variant.crops in swept]
+    title = finding(frame[frame.crops.isin([variant.crops for variant in shown])], joins)
     if len(shown) < len(variants):
-        title[0] += f", {len(shown)} of them shown"
+        title[0] += f"; {len(variants) - len(shown)} more stand in the table"
     looks = _looks(shown, joins)
     figure = Figure(figsize=(style.WIDTH, 3.6 + 0.2 * len(title) + 0.15 * (len(looks) // LEGEND_COLUMNS)))
     panels = figure.subplots(1, len(LABELS), sharey=True)
     for axes, measure in zip(panels, LABELS, strict=True):
         _draw_panel(axes, measure, frame, shown, joins)
     panels[0].set_ylabel("mAP (%) of a linear probe")
+    figure.supxlabel(variant_style.READING, fontsize=style.SMALL)
     style.entitle(figure, "\n".join([f"{results.title}: {title[0]}", *title[1:]]))
     style.legend_below(figure, looks, LEGEND_COLUMNS)
     return figure

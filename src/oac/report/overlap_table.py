@@ -98,7 +98,8 @@ def finding(frame: pd.DataFrame, variants: Mapping[str, Sequence[str]]) -> list[
     if few == len(frame):
         sentences.append("Single seed, not ranked" if frame.n.max() == 1 else "Fewer than 3 seeds: inconclusive")
     elif few:
-        sentences.append(f"{few} of {len(frame)} variants have fewer than 3 seeds and no interval")
+        has = "has" if few == 1 else "have"
+        sentences.append(f"{few} of {len(frame)} variants {has} fewer than 3 seeds and no interval")
     return sentences
 
 

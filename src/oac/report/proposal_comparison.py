@@ -169,10 +169,11 @@ def _draw_boxes(axes: Axes, image: np.ndarray, boxes: np.ndarray, ground_truth: 
 
 @style.styled()
 def recall_curve(rates: Mapping[str, Mapping[Any, float]], iou: float = 0.5) -> Figure:
-    """Share of the ground-truth boxes found among the first N proposals, against N, for each source.
+    """Share of a photo's ground-truth boxes found among the first N proposals, mean over photos, against N.
 
-    rates: source -> number of proposals (int, or str as JSON has it) -> rate in [0, 1], as `detection_rate` returns
-    it; iou: the overlap from which on a box counts as found, for the axis. Raises ValueError without a rate.
+    A curve for each source. rates: source -> number of proposals (int, or str as JSON has it) -> rate in [0, 1], as
+    `detection_rate` returns it; iou: the overlap from which on a box counts as found, for the axis. Raises ValueError
+    without a rate.
     """
     rates = {source: by_count for source, by_count in rates.items() if by_count}
     style.require("detection rates", rates)
@@ -194,7 +195,7 @@ def recall_curve(rates: Mapping[str, Mapping[Any, float]], iou: float = 0.5) -> 
     _label_counts(axes, sorted(counts))
     axes.set_ylim(0, 102)
     axes.set_xlabel("proposals per photo")
-    axes.set_ylabel(f"detection rate (%) at IoU ≥ {iou:g}")
+    axes.set_ylabel(f"objects found (%) at IoU ≥ {iou:g},\nmean over photos")
     axes.grid(axis="y")
     style.label_ends(axes, ends)
     style.entitle(figure, findings.recall(rates))

@@ -20,6 +20,7 @@ from oac.report.style import GRAY, PERCENT, draw_interval, plot_at
 from oac.studies import PRETRAINED, RANDOM_INIT
 
 MAX_CURVES = 8  # of a method; more cannot be distinguished in one figure
+READING = "Large: mean, bar: 95 % t-interval (n ≥ 3), small: seeds"  # how `draw_variant` is read
 FACES = (None, "white", "#C8C8C8", "#000000")  # of a marker: its own colour, then open, gray, black
 
 POLICY_COLOURS = {

@@ -118,8 +118,8 @@ def test_the_figure_shows_variants_at_their_overlap_as_the_legend_has_them(study
             assert list(line.get_xdata()) == sorted(line.get_xdata())
     assert figure.axes[0].get_ylabel() == "mAP (%) of a linear probe"
     title = figure.get_suptitle()
-    said = finding(joined(results, overlap), curves(results))
-    assert title.startswith(f"{results.title}: {every} crop variants")
+    said = finding(frame, curves(results))
+    assert title.startswith(f"{results.title}: {len(frame)} crop variants")
     assert all(sentence in " ".join(title.split()) for sentence in said)  # long lines are broken
 
 

@@ -65,6 +65,14 @@ def test_the_untrained_network_stands_behind_what_is_near_it(metrics, level, sho
     assert ("no value is above" in figure.get_suptitle()) != above
 
 
+def test_the_untrained_network_is_drawn_wherever_the_axis_has_its_level(metrics):
+    """A wide axis: its level is far from both ends and between them."""
+    untrained = [entry | {"map": 0.5} for entry in metrics if entry["method"] == "random_init"]
+    wide = THREE | {"delta-0": (89.0, 90.0, 91.0), "delta-04": (9.0, 10.0, 11.0)}
+    (line,) = drawn(ablation_figure(load([*with_seeds(metrics, wide), *untrained]), "delta"), "untrained")
+    assert list(line.get_ydata()) == pytest.approx([50, 50])
+
+
 def drawn(figure, gid):
     return [line for line in figure.axes[0].lines if line.get_gid() == gid]
 

@@ -10,7 +10,7 @@ from oac.csv_tables import read_table
 from oac.data.object_statistics import object_statistics
 from oac.report.formats import points
 from oac.report.regimes import BOXES, nearest
-from oac.report.results import BOX_NAMES
+from oac.report.results import boxes_of
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
         gain, half = row["gain_points"], row["gain_half_width_points"]
         interval = "" if pd.isna(half) else f" ± {points(half)}"
         images = f"synthetic images of {row['objects']:.1f} objects, side {100 * row['side']:.0f} %"
-        print(f"{BOX_NAMES[boxes]} boxes: {points(gain, signed=True)}{interval} points over scene crops on {images}")
+        print(f"{boxes_of(boxes)}: {points(gain, signed=True)}{interval} points over scene crops on {images}")
 
 
 if __name__ == "__main__":

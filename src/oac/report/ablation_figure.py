@@ -58,7 +58,8 @@ def _draw_untrained(figure: Figure, axes: Axes, untrained: Variant) -> None:
     """The level of the untrained network with its interval and their name, or the name alone where it is far away."""
     level, shade = untrained.estimate(), colour(untrained)
     name = f"{untrained.name}: {interval_text(level)} %"
-    if min(abs(level.mean - end) for end in axes.get_ylim()) > SPAN:
+    low, high = axes.get_ylim()
+    if not low - SPAN <= level.mean <= high + SPAN:
         legend_below(figure, {f"{name}, not on this axis": {"ls": ""}}, 1, handlelength=0)
         return
     axes.axhline(level.mean, color=shade, lw=1.2, zorder=0.6, gid="untrained")

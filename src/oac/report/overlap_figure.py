@@ -47,9 +47,9 @@ def overlap_figure(results: Results, overlap: pd.DataFrame, names: Sequence[str]
     for axes, measure in zip(panels, LABELS, strict=True):
         _draw_panel(axes, measure, frame, shown, joins)
     panels[0].set_ylabel("mAP (%) of a linear probe")
-    figure.supxlabel(variant_style.READING, fontsize=style.SMALL)
     style.entitle(figure, "\n".join([f"{results.title}: {title[0]}", *title[1:]]))
-    style.legend_below(figure, looks, LEGEND_COLUMNS)
+    reading = {"title": variant_style.READING, "title_fontsize": style.SMALL, "alignment": "left"}
+    style.legend_below(figure, looks, LEGEND_COLUMNS, **reading)
     return figure
 
 

@@ -18,7 +18,7 @@ from oac.proposals.suppression import pairwise_iou
 from oac.report import findings, style, variant_style
 from oac.report.formats import MISSING
 from oac.report.photo_panels import outline, show_photo
-from oac.report.results import BOX_NAMES
+from oac.report.results import BOX_NAMES, boxes_of
 
 HIT_COLOUR, OBJECT_COLOUR, MISS_COLOUR = "#FFB000", "#FFFFFF", "#648FFF"
 
@@ -190,7 +190,7 @@ def recall_curve(rates: Mapping[str, Mapping[Any, float]], iou: float = 0.5) -> 
             color=shade,
             gid="mean",
         )
-        ends.append((y[-1], BOX_NAMES.get(source, source) + " boxes", shade))
+        ends.append((y[-1], boxes_of(source), shade))
         counts |= set(x)
     _label_counts(axes, sorted(counts))
     axes.set_ylim(0, 102)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from oac.report import style
 from oac.report.regimes import BOXES, OHMS_OBJECTS, PLACES, Regime, finding
-from oac.report.results import BOX_NAMES
+from oac.report.results import boxes_of
 
 TICKS = (10, 20, 30, 40, 60, 80)
 ASIDE = 1.03  # factor between curves, so that intervals at one side do not hide each other
@@ -86,4 +86,4 @@ def _draw_panel(axes: Axes, boxes: str, regimes: Sequence[Regime], shades: Mappi
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid()
-    axes.set_title(f"{BOX_NAMES[boxes]} boxes".replace("ground truth", "ground-truth"), fontsize=9, pad=26)
+    axes.set_title(boxes_of(boxes), fontsize=9, pad=26)

@@ -141,7 +141,7 @@ def digests(study, method, crops, seed):
     return hashes
 
 
-# Studies whose tables are published; what lies in docs/results/earlier is of older study files.
+# Studies whose tables are published.
 PUBLISHED = sorted(path.parent.name for path in (ROOT / "docs/results").glob("*/tables"))
 
 

@@ -117,5 +117,5 @@ def test_a_data_set_is_placed_at_the_study_most_like_it(regimes, tmp_path, monke
     said = capsys.readouterr().out.splitlines()
     assert "1.0 objects" in said[0]
     assert "60 %" in said[0]
-    assert [line.partition(" boxes")[0] for line in said[1:]] == ["ground truth", "BING", "random"]
+    assert [line.partition(" boxes")[0] for line in said[1:]] == ["ground-truth", "BING", "random"]
     assert "+1.1 ± 0.3" in said[2]

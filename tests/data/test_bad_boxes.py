@@ -86,8 +86,9 @@ def test_rounding_is_counted_and_clipped_whatever_the_rule(rule):
 def test_too_many_are_refused_with_the_likely_reasons(wrong, rule, most):
     with pytest.raises(
         ValueError, match="Are corners given as x, y, width, height or the reverse, pixels for shares"
-    ):
+    ) as caught:
         mend(release_of([GOOD] * 40 + wrong), rule, most)
+    assert "have no corners" not in str(caught.value)
 
 
 def test_what_annotation_tools_are_off_by_is_never_too_much():

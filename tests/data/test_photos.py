@@ -308,11 +308,14 @@ def test_labels_are_joined_whichever_form_of_unicode_they_have(tmp_path):
     assert release.boxes[["image_id", "label"]].to_numpy().tolist() == [[one, "cat"]]
 
 
-def test_a_mistake_in_the_labels_is_not_said_of_the_photos(folder, tmp_path):
+def test_a_mistake_in_the_labels_is_not_said_of_the_photos(folder, tmp_path, monkeypatch):
     labels = write_labels(tmp_path, "image_id,label\nUPPER.JPG, \n")
     options = {"source": "photos", "labels": labels, "shards": {"train": 1, "test": 1}}
     with pytest.raises(ValueError, match=r"^\S*labels\.csv, line 2: label must not be blank"):
         sources.read(options, str(folder), tmp_path, str(folder))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^labels\.csv, line 2"):
+        sources.read(options | {"labels": "./labels.csv"}, str(folder), tmp_path, str(folder))
 
 
 def test_without_splits_a_fifth_is_test_whatever_else_is_labelled(tmp_path):
@@ -331,7 +334,10 @@ def test_without_splits_a_fifth_is_test_whatever_else_is_labelled(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image_id,label\nUPPER.JPG,a\nabsent.jpg,a\n", r"labels\.csv, line 3: photo absent\.jpg is not in .*photos"),
+        (
+            "image_id,label\nUPPER.JPG,a\nabsent.jpg,a\n",
+            r"labels\.csv, line 3: photo absent\.jpg is not in .*photos .*path below it",
+        ),
         ("image_id,label\nUPPER.JPG, \n", r"labels\.csv, line 2: label must not be blank"),
         ("image_id,label\n", r"labels\.csv has no line of a label"),
         ("image_id,class\nUPPER.JPG,a\n", r"labels\.csv: column label is missing"),

@@ -102,16 +102,6 @@ def test_of_two_photos_of_one_name_the_annotation_names_one(folder: Path, name: 
     assert voc.read_release(folder).images["path"][0] == f"JPEGImages/{path}"
 
 
-@pytest.mark.parametrize("name", ["IMG 5.png", "C:\\x\\IMG 5.png", "deeper/IMG 5.png"])
-def test_a_photo_may_have_the_name_that_its_annotation_says(folder: Path, name: str) -> None:
-    place = folder / "JPEGImages" / ("deeper" if "deeper" in name else "")
-    place.mkdir(parents=True)
-    (place / "IMG 5.png").touch()
-    text = annotation(f"<filename>{name}</filename>", thing("dog", (1, 20, 1, 10)))
-    (folder / "Annotations" / "000001.xml").write_text(text)
-    assert voc.read_release(folder).images["path"][0] == (place / "IMG 5.png").relative_to(folder).as_posix()
-
-
 def test_annotations_may_be_named_with_the_photos_suffix(folder: Path) -> None:
     (folder / "JPEGImages").mkdir()
     (folder / "JPEGImages" / "000001.jpg").touch()

@@ -122,7 +122,7 @@ def test_the_correlation_is_that_of_the_best_variant_and_has_its_sign():
 
     photos = [10 * 2**k for k in range(8)]
     said = title(figures.ap_by_frequency(*classes_of(falling, photos)))
-    assert holds(said, "dilate (BING boxes)", "correlation", "−1.00", "8 classes")
+    assert holds(said, "dilate (BING boxes)", "correlation", "−1.00", "8 classes, p < 0.001")
     said = title(figures.ap_by_frequency(*classes_of(falling, photos[::-1])))
     assert holds(said, "+1.00", "8 classes")
     assert "correlation" not in title(figures.ap_by_frequency(*classes_of(falling, photos[:7]))), "too few"

@@ -84,7 +84,12 @@ def mend(
     wrong = int((empty | (reaching & far)).sum())
     if wrong > most * len(corners) or (rule == "refuse" and bad.any()):
         lacking = int(np.isnan(corners).any(axis=1).sum())
-        polygons = f" {lacking:,} have no corners at all: export boxes beside polygons and masks." if lacking else ""
+        polygons = (
+            f" {lacking:,} have no corners, as objects with a polygon or a mask alone, or pixels of a photo without"
+            " a size."
+            if lacking
+            else ""
+        )
         raise ValueError(
             f"{len(odd):,} of {len(corners):,} boxes reach beyond their photo or have no area in it, the first:"
             f" {'; '.join(examples)}.{polygons} Are corners given as x, y, width, height or the reverse, pixels for"

@@ -51,7 +51,7 @@ def state(folder: str | Path, *, train_photos: str, test_photos: str, **_: objec
 def read_release(folder: str | Path, *, train: str, test: str, train_photos: str, test_photos: str) -> Release:
     """Read an annotation file for each split; photos lie in the folders {split}_photos, all relative to `folder`.
 
-    Names of photos may begin with that folder. Photos without any object are listed too.
+    All names of a file may begin with that folder. Photos without any object are listed too.
 
     Raises FileNotFoundError, and ValueError, naming the file, where it is not of that layout or has one number
     for two categories.

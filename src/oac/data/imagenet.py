@@ -7,7 +7,6 @@ way, each photo has one box: all of it. Boxes of the source `ground_truth` are t
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,8 +61,8 @@ def read_release(folder: str | Path, *, train: str, test: str, names: str | None
     photos of their class are left out and counted, as are photos beside the class folders and other files. The id of
     a photo is its file's name without the suffix, or as much of its path as it takes to tell it from others.
 
-    Raises FileNotFoundError for an absent folder, ValueError for one without class folders, and for a class of test
-    that train does not have.
+    Raises FileNotFoundError for an absent folder, ValueError for one without class folders, for a class of test that
+    train does not have, and where train has one class folder whose photos all lie in folders of it.
     """
     folder = Path(folder)
     rows: list[tuple[str, str, str]] = []
@@ -75,7 +74,8 @@ def read_release(folder: str | Path, *, train: str, test: str, names: str | None
             photos, linked, other = _photos(entry)
             links += linked
             empty += [] if photos else [f"{place}/{entry.name}"]
-            _check_depth(folder, f"{place}/{entry.name}", photos, alone=len(entries) == 1)
+            if split == "train" and len(entries) == 1:
+                _check_depth(folder, f"{place}/{entry.name}", photos)
             rows += [(split, f"{place}/{entry.name}/{name}", entry.name.strip()) for name in photos]
             others += other
     beside = [name for place in (train, test) for name in _beside(place, folder)]
@@ -127,10 +127,10 @@ def _photos(folder: os.DirEntry[str]) -> tuple[list[str], int, int]:
     return *once(folder.path, photos), len(paths) - len(photos)
 
 
-def _check_depth(folder: Path, entry: str, photos: list[str], *, alone: bool) -> None:
-    """Refuse the only folder of a split where its photos lie in folders of it: archives often have one around all."""
+def _check_depth(folder: Path, entry: str, photos: list[str]) -> None:
+    """Refuse the only class folder where its photos lie in folders of it: archives often have one around all."""
     inner = sorted({path.partition("/")[0] for path in photos})
-    if alone and len(inner) > 1 and all("/" in path for path in photos):
+    if len(inner) > 1 and all("/" in path for path in photos):
         raise BadFileError(
             f"{folder / entry} is the only class folder, and its photos lie in the folders {', '.join(inner[:3])}"
             f"{' and others' * (len(inner) > 3)} of it: if those are the classes, name {entry} in"
@@ -152,13 +152,15 @@ def _left(empty: list[str], loose: list[str]) -> tuple[str, ...]:
 def _names(path: Path, labels: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """The names of classes by their folders, and what folders have none, in words."""
     names: dict[str, str] = {}
-    spaced = sorted((label for label in labels if " " in label), key=len, reverse=True)
+    longest = sorted(labels, key=len, reverse=True)  # a folder "red fox" beside one "red"
     for number, line in enumerate(map(str.strip, read_text(path).splitlines()), 1):
-        first = (line.split(maxsplit=1) or [""])[0]
-        label = next((label for label in spaced if re.match(rf"{re.escape(label)}\s", line)), first)
+        text, first = f"{line} ".expandtabs(1), (line.split(maxsplit=1) or [""])[0]
+        label = next((label for label in longest if text.startswith(f"{label} ")), first)
         name = line.removeprefix(label).strip()
         if name and names.setdefault(label, name) != name:
             raise BadFileError(f"{path}, line {number}: {label} is named {name} here and {names[label]} before")
+    written = as_known(names, labels)
+    names = {written[label]: name for label, name in names.items()}
     unnamed = [label for label in labels if label not in names]
     if len(unnamed) > (1 - LEAST_MATCHED) * len(labels):
         raise BadFileError(

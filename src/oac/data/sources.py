@@ -144,7 +144,8 @@ def read(options: Mapping[str, Any], location: str, release: Path, photos: str) 
     """
     source, folder = options["source"], Path(local_folder(location))
     place = release if source in DOWNLOADED else folder
-    with reading(place, beside=options.get("labels")), np.errstate(over="ignore"):  # numbers may be without bounds
+    labels = str(Path(options["labels"])) if "labels" in options else None
+    with reading(place, beside=labels), np.errstate(over="ignore"):  # numbers without bounds make bad boxes
         if source in DOWNLOADED:
             found = openimages.read_release(release, list(options["shards"]))
         elif source == "dicts":

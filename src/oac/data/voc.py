@@ -158,13 +158,9 @@ def _photos(folder: Path) -> dict[str, str]:
 
 
 def _path(image_id: str, photos: dict[str, str], name: str) -> str:
-    """The path of a photo, of `_photos`: of its id, by preference with the suffix of the annotation's `filename`.
-
-    Without such a photo that name is looked for, and without that a JPEG of the id is missing.
-    """
+    """The path of a photo, of `_photos`, by preference with the suffix of its annotation's name; else of a JPEG."""
     suffix = name[name.rfind(".") :] if "." in name else ""
-    names = (image_id + suffix, image_id, name, name.rpartition("/")[2])
-    return next((photos[known] for known in names if known in photos), f"JPEGImages/{image_id}.jpg")
+    return photos.get(image_id + suffix) or photos.get(image_id) or f"JPEGImages/{image_id}.jpg"
 
 
 def _annotation(folder: Path, image_id: str) -> Path:

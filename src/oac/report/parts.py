@@ -37,8 +37,8 @@ FIGURES = {
     "recall": Part(
         CROPS,
         "Recall of the proposals",
-        "Share of the test photos' ground-truth boxes that the first N proposals detect at an IoU of 0.5, for BING"
-        " and for boxes of the same sizes at random places.",
+        "Share of a photo's ground-truth boxes that the first N proposals find at an IoU of 0.5, mean over the test"
+        " photos, for the sources in use and for boxes of BING's sizes at random places.",
     ),
     SHEET: Part(
         CROPS,

@@ -76,7 +76,7 @@ def training_curves(variants: Sequence[Variant], tables: findings.Tables) -> Fig
         label_ends(feature_std, ends)
         runs = [run for variant in shown for _, run in tables[variant.key].groupby("seed")]
         budgets = [group for group in groups if group[0].method == method]
-        # Two digits: a last interval that is left out is no part of it.
+        # Two digits, as the last interval of a history may be left out.
         seen = f", about {float(f'{_seen(shown[0], tables):.2g}'):,.0f} images" if len(budgets) > 1 else ""
         loss.set_title(findings.below_chance(METHOD_NAMES.get(method, method) + seen, runs))
         loss.set_ylabel("loss")

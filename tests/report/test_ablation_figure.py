@@ -10,6 +10,7 @@ from oac.crop_options import ABLATIONS
 from oac.report.ablation_figure import SPAN, ablation_figure
 from oac.report.ablations import ablation_table
 from oac.report.loading import load
+from oac.report.variant_style import READING
 
 from .test_ablations import THREE, VARIANTS, metrics, score, width, with_seeds
 
@@ -39,6 +40,7 @@ def test_the_figure_shows_every_variant_and_does_not_rank_a_single_seed(metrics,
     assert all(part in said for part in (f"highest mAP at {value} ", "n = 1", "single seed, not ranked"))
     assert said.startswith("ablations, ")
     assert axes.get_ylabel() == "mAP (%)"
+    assert axes.get_xlabel() == f"{ABLATIONS[option].label}.  {READING}"
     low, high = axes.get_ylim()
     assert high - low >= SPAN - 1e-9
 

@@ -12,6 +12,7 @@ from oac.report.formats import markdown
 from oac.report.loading import load
 from oac.report.overlap_figure import LABELS, overlap_figure
 from oac.report.overlap_table import curves, finding, joined, overlap_table
+from oac.report.variant_style import READING
 
 CURVES = {
     "object-scene": ["object-scene-008", "object-scene", "object-scene-04", "object-scene-06", "object-scene-08"],
@@ -75,6 +76,9 @@ def test_the_finding_names_overlaps_peaks_and_how_sure_they_are(ablations, demo)
         assert f"{policy} at an IoU of {100 * number(max(names, key=number)):.1f} %" in peaks
     assert "ingle seed, not ranked" in caution
     assert "variants have fewer than 3 seeds" in finding(joined(*demo), {})[-1]
+    frame = joined(*demo)
+    one = pd.concat([frame[frame.n >= 3], frame[frame.n < 3].head(1)])
+    assert f"1 of {len(one)} variants has fewer than 3 seeds" in finding(one, {})[-1]
 
 
 def test_curves_are_the_variants_that_differ_in_the_scale_of_scene_crops(ablations, demo):
@@ -97,6 +101,7 @@ def test_the_figure_shows_variants_at_their_overlap_as_the_legend_has_them(study
         assert f"{every - len(frame)} more stand in the table" in title
         assert len(frame) == 13
     (legend,) = figure.legends
+    assert legend.get_title().get_text() == READING
     looks = [(line.get_marker(), line.get_color(), line.get_markerfacecolor()) for line in legend.get_lines()]
     assert len(set(looks)) == len(looks) == (5 if study == "ablations" else every)
     drawn = {

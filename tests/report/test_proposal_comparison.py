@@ -67,6 +67,10 @@ def test_recall_is_in_percent_over_the_count_whatever_the_order_of_the_keys():
     assert list(bing.get_xdata()) == [1, 2, 10]
     np.testing.assert_allclose(bing.get_ydata(), [10, 20, 50])
     np.testing.assert_allclose(random.get_ydata(), [5])
+    assert axes.get_ylabel() == "objects found (%) at IoU ≥ 0.5,\nmean over photos"
+    assert {text.get_text() for text in axes.texts} == {"BING boxes", "random boxes"}
+    named = recall_curve({"edge_boxes": {1: 0.1}, "ground_truth": {1: 0.9}}).axes[0].texts
+    assert {text.get_text() for text in named} == {"Edge Boxes", "ground-truth boxes"}
     with pytest.raises(ValueError, match="no detection rates"):
         recall_curve({"bing": {}})
 

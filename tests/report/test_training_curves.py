@@ -105,3 +105,11 @@ def test_history_without_recipe_intervals_or_columns_names_the_run():
 
 def test_curves_that_end_close_together_keep_readable_names(check_texts):
     check_texts(figure_of(*(history(variant, 0, [6.0, 5.9]) for variant in (SCENE, DILATE, TRUTH))))
+
+
+def test_the_budget_in_a_title_is_not_that_of_the_interval_before_the_last():
+    """80,000 images whose last 128 are left out."""
+    runs = [history(SCENE, 0, [6.6, 6.0]), history(TRUTH, 0, [6.6, 6.0, 5.0])]
+    for line, seen in zip(runs[1][1][1:], (40_000, 79_872, 80_000), strict=True):
+        line["images_seen"] = seen
+    assert "about 80,000 images" in figure_of(*runs).axes[2].get_title(loc="left")

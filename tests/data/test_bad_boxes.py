@@ -62,6 +62,8 @@ def test_the_first_are_named_with_photo_and_corners():
     assert "dog of photo p40, x -0.01 to 0.5, y 0.2 to 0.7" in text
     dropped, account = mend(release_of(boxes), "drop", most=0.05)
     assert (len(dropped.boxes), account.clipped, account.dropped) == (40, 0, 2)
+    many = mend(release_of([GOOD] * 40 + 4 * [(0.5, 0.2, 0.4, 0.7)]), "clip", most=0.1)[1]
+    assert [text.partition(",")[0] for text in many.examples] == [f"dog of photo p{row}" for row in (40, 41, 42)]
 
 
 @pytest.mark.parametrize("rule", ["clip", "drop", "refuse"])

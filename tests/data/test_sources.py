@@ -250,6 +250,23 @@ def test_marks_of_thousands_in_pixels_are_not_read_as_decimals(tmp_path, numbers
     assert corners(found)[0] == np.round(np.divide(right, [2000, 2000, 1000, 1000]), 4).tolist()
 
 
+def test_paths_of_a_csv_of_boxes_tell_photos_of_one_name_and_join_spellings_of_one(tmp_path: Path) -> None:
+    row = "{},{},dog,0.1,0.1,0.4,0.2\n"
+    paths = ["x/a.jpg", "y/a.jpg", "b.jpg", "./b.jpg", "c.jpg", "c.png", "x\\a.jpg"]
+    lines = [row.format(path, "test" if path == "c.png" else "train") for path in paths]
+    (tmp_path / "boxes.csv").write_text("path,split,label,xmin,ymin,xmax,ymax\n" + "".join(lines))
+    release = folder.read_release(tmp_path, boxes="boxes.csv")
+    assert dict(zip(release.images["image_id"], release.images["path"], strict=True)) == {
+        "x__a": "x/a.jpg",
+        "y__a": "y/a.jpg",
+        "b": "b.jpg",
+        "c.jpg": "c.jpg",
+        "c.png": "c.png",
+    }
+    counts = release.boxes["image_id"].value_counts()
+    assert (counts["x__a"], counts["b"], counts["c.png"]) == (2, 2, 1)
+
+
 @pytest.mark.parametrize("units", ["share", "pixels"])
 def test_a_csv_of_boxes_beside_photos(tmp_path: Path, units: str) -> None:
     (tmp_path / "in").mkdir()

@@ -223,10 +223,12 @@ SAFE = """
 import torch
 import torch.nn.functional as F
 from oac.pretrain.nn import TwoStream, backbone
-for build in (lambda: backbone("narrow", width=8)[0], lambda: backbone("narrow", width=24)[0],
-              lambda: TwoStream("narrow", width=16)):
+builds = [lambda width=width: backbone("narrow", width=width)[0] for width in (8, 16, 24, 32, 40)]
+builds += [lambda width=width: TwoStream("narrow", width=width) for width in (16, 32)]
+for build in builds:
     network = build().to(memory_format=torch.channels_last)
-    network(torch.randn(4, 3, 128, 128).contiguous(memory_format=torch.channels_last)).sum().backward()
+    for side in (32, 96, 128, 224):
+        network(torch.randn(4, 3, side, side).contiguous(memory_format=torch.channels_last)).sum().backward()
 """
 
 

@@ -7,11 +7,12 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from oac.report.formats import html_page
-from oac.report.notes import coverage, long_queues, missing_photos, photos_without_boxes, replaced_photos
+from oac.report.notes import boxed_photos, coverage, long_queues, missing_photos, replaced_photos
 from oac.report.style import entitle, one_panel, save, styled
 
 SCRIPT = Path(__file__).resolve().parents[2] / "workflow/scripts/write_summary.py"
@@ -47,7 +48,7 @@ def test_missing_photos_are_counted_and_where_there_are_some_their_list_is_named
     assert "4 for other reasons" in many
 
 
-def test_sources_that_leave_photos_without_a_box_are_named():
+def test_each_source_says_how_many_photos_have_a_box():
     def found(missing, photos):
         return {"photos_without_boxes": missing, "photos": photos}
 
@@ -55,18 +56,26 @@ def test_sources_that_leave_photos_without_a_box_are_named():
         "train": {"csv": found(2, 50), "bing": found(0, 50)},
         "test": {"csv": found(1, 10), "bing": found(0, 10)},
     }
-    text = photos_without_boxes({"splits": splits})
-    assert "csv 3 of 60" in text
-    assert "bing" not in text
-    assert photos_without_boxes({"splits": {"train": {"bing": found(0, 50)}}}) is None
+    text = boxed_photos({"splits": splits})
+    assert text.endswith("by source of boxes: csv 57 of 60; bing 60 of 60. Object crops take the others whole.")
+    assert boxed_photos({"splits": {"train": {"bing": found(0, 50)}}}).endswith("bing 50 of 50.")
+
+
+def test_recall_counts_the_photos_without_a_box():
+    """By the function that writes recall.json: of three photos one has no box, and one box finds an object of two."""
+    recall = runpy.run_path(str(SCRIPT.with_name("proposals.py")))["recall"]
+    box, other, none = np.array([[0.0, 0.0, 0.5, 0.5]]), np.array([[0.5, 0.5, 1.0, 1.0]]), np.zeros((0, 4))
+    found = recall([box, none, other], [np.concatenate([box, other]), other, none], [1])
+    assert (found["photos_without_boxes"], found["photos"]) == (1, 3)
+    assert (found["image"][1], found["object"][1], found["mean_area"]) == (0.25, 1 / 3, 0.25)
 
 
 def test_boxes_of_a_study_without_recall_are_counted_too(tmp_path):
     for name, ids in {"images": ["a", "b", "c"], "csv": ["b", "b", "gone"], "bing": ["a", "b", "c"]}.items():
         pd.DataFrame({"image_id": ids, "rank": 0}).to_parquet(tmp_path / f"{name}.parquet")
-    text = photos_without_boxes(coverage([tmp_path / f"{name}.parquet" for name in ("images", "csv", "bing")]))
-    assert text.endswith("by source of boxes: csv 2 of 3.")
-    assert photos_without_boxes(coverage([])) is None
+    text = boxed_photos(coverage([tmp_path / f"{name}.parquet" for name in ("images", "csv", "bing")]))
+    assert text.endswith("csv 1 of 3; bing 3 of 3. Object crops take the others whole.")
+    assert boxed_photos(coverage([])) is None
 
 
 def test_runs_that_replaced_photos_are_named_with_the_count_at_their_end():
@@ -151,8 +160,8 @@ def test_the_page_of_a_study_names_what_went_wrong_only_where_something_did(tmp_
     assert "![Boxes find (most) objects](figures/recall.png)" in paragraphs
     assert (tmp_path / "figures/recall.png").read_bytes() == base64.b64decode(re.findall(r"base64,([^\"]+)", page)[0])
     for words in (
-        "moco_v2/scene-scene/seed0 5 of 1,600", "csv 5 of 50", "Of 9 boxes 5 reached beyond", "byte for byte",
-        "left out of the mean: person.", "as squares",
+        "moco_v2/scene-scene/seed0 5 of 1,600", "take the others whole", "Of 9 boxes 5 reached beyond",
+        "byte for byte", "left out of the mean: person.", "as squares",
     ):  # fmt: skip
         assert any(words in paragraph for paragraph in paragraphs) == (words in page) == said
     assert "Crops &lt; 2" in page

@@ -12,11 +12,11 @@ from oac.report.encoders import encoders_table
 from oac.report.fonts import undrawable
 from oac.report.loading import read_histories
 from oac.report.notes import (
+    boxed_photos,
     coverage,
     long_queues,
     missing_photos,
     other_files,
-    photos_without_boxes,
     replaced_photos,
     shown_by_all,
     undrawn_names,
@@ -34,7 +34,7 @@ def main(smk: "Snakemake") -> None:
     alike = shown_by_all(json.loads(Path(path).read_text(encoding="utf-8")) for path in smk.input.metrics)
     replaced = replaced_photos(histories)
     recall = json.loads(Path(smk.input.recall).read_text()) if smk.input.recall else coverage(smk.input.uncounted)
-    unboxed = photos_without_boxes(recall)
+    boxed = boxed_photos(recall)
     subset, photos = (
         json.loads(Path(file).read_text(encoding="utf-8")) for file in (smk.input.subset, smk.input.photos)
     )
@@ -47,7 +47,7 @@ def main(smk: "Snakemake") -> None:
     else:
         front = made_table(encoders_table(smk.wildcards.study, histories))
     missing = missing_photos(read_text_table(smk.input.missing))
-    notes = [missing, others, *data, replaced, unboxed, long_queues(histories), alike, undrawn]
+    notes = [missing, others, *data, replaced, boxed, long_queues(histories), alike, undrawn]
     content = sections(
         [front],
         [paragraph(note) for note in notes if note],

@@ -54,8 +54,8 @@ def other_files(count: int) -> str | None:
     return f"Files of the folder that are no photos by their names, and are left out: {count:,}." if count else None
 
 
-def photos_without_boxes(recall: Mapping[str, Any]) -> str | None:
-    """Name the sources that have no box for some photos, of which object crops then take the whole; None without.
+def boxed_photos(recall: Mapping[str, Any]) -> str | None:
+    """Say of each source of boxes how many photos have one; None without a source.
 
     recall: the contents of recall.json, or `coverage`.
     """
@@ -64,10 +64,11 @@ def photos_without_boxes(recall: Mapping[str, Any]) -> str | None:
         for source, found in sources.items():
             before = counts.get(source, [0, 0])
             counts[source] = [before[0] + found["photos_without_boxes"], before[1] + found["photos"]]
-    few = [f"{source} {missing:,} of {photos:,}" for source, (missing, photos) in counts.items() if missing]
-    if not few:
+    if not counts:
         return None
-    return f"Photos without a box, which object crops take as a whole, by source of boxes: {'; '.join(few)}."
+    boxed = [f"{source} {photos - missing:,} of {photos:,}" for source, (missing, photos) in counts.items()]
+    others = " Object crops take the others whole." if any(missing for missing, _ in counts.values()) else ""
+    return f"Photos with a box, by source of boxes: {'; '.join(boxed)}.{others}"
 
 
 def coverage(files: Sequence[str | Path]) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def test_each_source_says_how_many_photos_have_a_box():
         "test": {"csv": found(1, 10), "bing": found(0, 10)},
     }
     text = boxed_photos({"splits": splits})
-    assert text.endswith("by source of boxes: csv 57 of 60; bing 60 of 60. Object crops take the others whole.")
-    assert boxed_photos({"splits": {"train": {"bing": found(0, 50)}}}).endswith("bing 50 of 50.")
+    assert text.endswith("by source of boxes: CSV 57 of 60; BING 60 of 60. Object crops take the others whole.")
+    assert boxed_photos({"splits": {"train": {"bing": found(0, 50)}}}).endswith("BING 50 of 50.")
 
 
 def test_recall_counts_the_photos_without_a_box():
@@ -74,7 +74,7 @@ def test_boxes_of_a_study_without_recall_are_counted_too(tmp_path):
     for name, ids in {"images": ["a", "b", "c"], "csv": ["b", "b", "gone"], "bing": ["a", "b", "c"]}.items():
         pd.DataFrame({"image_id": ids, "rank": 0}).to_parquet(tmp_path / f"{name}.parquet")
     text = boxed_photos(coverage([tmp_path / f"{name}.parquet" for name in ("images", "csv", "bing")]))
-    assert text.endswith("csv 1 of 3; bing 3 of 3. Object crops take the others whole.")
+    assert text.endswith("CSV 1 of 3; BING 3 of 3. Object crops take the others whole.")
     assert boxed_photos(coverage([])) is None
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from oac.report.results import BOX_NAMES
+
 MOST_REASONS = 10
 
 
@@ -66,7 +68,10 @@ def boxed_photos(recall: Mapping[str, Any]) -> str | None:
             counts[source] = [before[0] + found["photos_without_boxes"], before[1] + found["photos"]]
     if not counts:
         return None
-    boxed = [f"{source} {photos - missing:,} of {photos:,}" for source, (missing, photos) in counts.items()]
+    boxed = [
+        f"{BOX_NAMES.get(source, source)} {photos - missing:,} of {photos:,}"
+        for source, (missing, photos) in counts.items()
+    ]
     others = " Object crops take the others whole." if any(missing for missing, _ in counts.values()) else ""
     return f"Photos with a box, by source of boxes: {'; '.join(boxed)}.{others}"
 

@@ -145,8 +145,6 @@ def test_a_coco_photo_outside_of_the_data_set_is_refused(tmp_path: Path, name: s
     write_coco(tmp_path, "train", images=[PHOTO | {"file_name": name}], annotations=[GOOD])
     write_coco(tmp_path, "test", annotations=[])
     for place in (".", "train"):
-        if name.startswith("..") and place == "train":
-            continue  # a photo beside the photos' folder
         with pytest.raises(ValueError, match=r"1\.jpg lies outside of the data set's folder: name it by its path"):
             coco.read_release(tmp_path, **COCO | {"train_photos": place})
 
@@ -651,7 +649,7 @@ def test_numbers_of_coco_files_may_be_texts(tmp_path: Path) -> None:
         ({"images": {"id": 1}}, r"has no list 'images'"),
         ({"images": [PHOTO, PHOTO | {"id": "11", "file_name": "b.jpg"}]}, r"the image id 11 is listed twice"),
         ({"images": [PHOTO, PHOTO | {"id": 1, "file_name": "./a.jpg"}]}, r"photo t/a\.jpg is listed more than once"),
-        ({"images": [PHOTO | {"file_name": "in\\..\\..\\..\\a.jpg"}]}, r"photo t/in/\.\./.* lies outside"),
+        ({"images": [PHOTO | {"file_name": "in\\..\\..\\..\\a.jpg"}]}, r"photo in/\.\./.* lies outside"),
         ({"images": [PHOTO | {"file_name": "a\0.jpg"}]}, "has a character of code 0"),
     ],
 )

@@ -46,6 +46,7 @@ def test_what_would_fail_again_is_not_tried_again(recipe, inputs, tmp_path):
         (FloatingPointError("training diverged"), False),
         (TypeError("a defect"), False),
         (NotImplementedError("a defect"), False),
+        (RecursionError("a defect"), False),
     ],
 )
 def test_only_what_may_pass_is_tried_again(error, passes):

@@ -47,7 +47,7 @@ def sets():
 
 
 def test_the_time_of_a_batch_does_not_grow(sets, monkeypatch):
-    """Without the pixels, 99 % of a batch, which depend on no count: a sum over all labels would more than double it.
+    """Without the pixels, nearly all of a batch, which depend on no count: a sum over all labels doubles the rest.
 
     The best of many turns in alternation, since other work on the machine only ever adds time. Beyond the batches an
     epoch draws its order once: some milliseconds for 200,000 photos, which are 780 batches.

@@ -170,6 +170,17 @@ def test_ap_per_class_has_no_intervals_of_many_variants(others, expected):
     assert ("interval" in axes.get_xlabel()) == bool(expected)
 
 
+def test_variants_of_one_colour_and_shape_have_markers_of_their_own():
+    """Four variants around BING boxes, as of an ablation: only what markers are filled with tells them apart."""
+    variants = [SCENE, *((f"variant-{k}", "object-dilate", "bing") for k in range(4))]
+    runs = [run for variant in variants for run in runs_of("moco_v2", variant, [0.2, 0.3, 0.4])]
+    classes, sizes = ap_per_class(*ap_tables(runs)).axes[0], figures.ap_by_size(*size_tables(runs)).axes[0]
+    frequencies = figures.ap_by_frequency(*ap_tables(runs)).axes[0]
+    for lines in (classes.lines, drawn(sizes, "mean"), drawn(frequencies, "mean")):
+        looks = [(line.get_marker(), line.get_color(), line.get_markerfacecolor()) for line in lines]
+        assert len(set(looks)) == len(looks) == 5
+
+
 def test_ap_per_class_compares_variants_that_saw_as_many_images():
     long = [run | {"images_seen": 90} for run in runs_of("moco_v2", ("long", "object-dilate", "bing"), [0.9])]
     shown = [line.get_label() for line in ap_per_class(*ap_tables([*RUNS, *long])).axes[0].lines]

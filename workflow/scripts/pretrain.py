@@ -142,7 +142,7 @@ def may_pass(error: Exception) -> bool:
     from oac.pretrain.checkpoint import BusyError, StateError
 
     files = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-    defects = (NotImplementedError, RecursionError)  # which Python counts among its RuntimeErrors
+    defects = (NotImplementedError, RecursionError)  # RuntimeErrors by Python's classes, and no failure of a GPU
     lasting = (DiskFullError, torch.OutOfMemoryError, StateError, *files, *defects)
     return isinstance(error, BusyError) or (
         isinstance(error, (OSError, RuntimeError)) and not isinstance(error, lasting)

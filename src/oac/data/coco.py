@@ -21,7 +21,7 @@ import pandas as pd
 
 from oac.data.photo_files import file_states, plain_path, short_ids, walk
 from oac.data.photo_sizes import said_size
-from oac.data.tables import FLAGS, IMAGE_COLUMNS, Release, check_release, check_unique
+from oac.data.tables import FLAGS, IMAGE_COLUMNS, Release, check_release, check_unique, outside
 from oac.user_files import BadFileError, read_text, reading
 
 Value = TypeVar("Value")
@@ -102,13 +102,12 @@ def _read(
 def _paths(folder: Path, photos: str, names: pd.Series) -> pd.Series:
     """The paths of photos below the data set's folder, which some tools write for those in the photos' folder.
 
-    An absolute path stays one, for `check_release` to refuse.
+    One that leads out of that folder stays as it is, for `check_release` to refuse.
     """
     place, below = plain_path(photos), names.map(plain_path).astype("str")
     if below.str.startswith(f"{place}/").all() and not (folder / place / place).is_dir():
         return below
-    absolute = below.str.contains("^(?:/|[A-Za-z]:)", regex=True)
-    return below.where(absolute, below.map(lambda name: plain_path(f"{photos}/{name}")).astype("str"))
+    return below.where(outside(below), below.map(lambda name: plain_path(f"{place}/{name}")).astype("str"))
 
 
 def _entries(content: Any, key: str, read: Callable[[Any], Value]) -> list[Value]:

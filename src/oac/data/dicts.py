@@ -1,7 +1,7 @@
 """The subset as the paper's authors share it: pickled dicts inside .npy files, written, and read safely.
 
-Their code loads three of them with `np.load(path, allow_pickle=True).item()`, which runs whatever a file asks for.
-`load` reads the same files and runs nothing; `save` writes them for their code:
+Their code loads three of them by unpickling, which runs whatever a file asks for. `load` reads the same files and
+runs nothing; `save` writes them for their code:
 - images_selected_new.npy and images_selected_test_40k.npy: {image id: [labels]}
 - images_selected_with_all_features.npy: {image id: {"data": [rows]}}, a row being a line of the official box
   file, of which columns 4 to 7 are XMin, XMax, YMin, YMax (datasets/openimages_dataset_bing.py, extract_bb).

@@ -152,10 +152,11 @@ def _left(empty: list[str], loose: list[str]) -> tuple[str, ...]:
 def _names(path: Path, labels: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """The names of classes by their folders, and what folders have none, in words."""
     names: dict[str, str] = {}
-    longest = sorted(labels, key=len, reverse=True)  # a folder "red fox" beside one "red"
+    # The first word of a line tells its folder, but where there is one "red fox" beside "red".
+    spaced = sorted((label for label in labels if len(label.split()) > 1), key=len, reverse=True)
     for number, line in enumerate(map(str.strip, read_text(path).splitlines()), 1):
         text, first = f"{line} ".expandtabs(1), (line.split(maxsplit=1) or [""])[0]
-        label = next((label for label in longest if text.startswith(f"{label} ")), first)
+        label = next((label for label in spaced if text.startswith(f"{label} ")), first)
         name = line.removeprefix(label).strip()
         if name and names.setdefault(label, name) != name:
             raise BadFileError(f"{path}, line {number}: {label} is named {name} here and {names[label]} before")

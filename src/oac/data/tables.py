@@ -218,6 +218,11 @@ def check_unique(values: pd.Series, key: str, source: str | Path) -> None:
         raise ValueError(f"{source}: {key} {twice} is listed more than once")
 
 
+def outside(paths: pd.Series) -> pd.Series:
+    """Which paths are absolute or lead upwards, and so out of a data set's folder."""
+    return paths.str.contains(r"^/|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)", regex=True)
+
+
 def lies_outside(source: str | Path, path: str) -> str:
     """What to say of a photo whose path leads out of the source's folder."""
     return f"{source}: photo {path} lies outside of the data set's folder: name it by its path below"
@@ -232,9 +237,8 @@ def check_release(release: Release, source: str | Path) -> None:
     paths = release.images["path"].astype("str")
     if (odd := paths.str.contains("\0", regex=False)).any():
         raise ValueError(f"{source}: {paths[odd].iloc[0]!r} is the path of a photo and has a character of code 0")
-    outside = paths.str.contains(r"^/|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)", regex=True)
-    if outside.any():
-        raise ValueError(lies_outside(source, release.images["path"][outside].iloc[0]))
+    if (odd := outside(paths)).any():
+        raise ValueError(lies_outside(source, release.images["path"][odd].iloc[0]))
     for table, key in ((release.images, "image_id"), (release.classes, "label")):
         check_unique(table[key], key, source)
     for column, allowed in (("split", SPLITS), ("rotation", ROTATIONS)):

@@ -84,9 +84,9 @@ def ap_by_size(variants: Sequence[Variant], tables: findings.Tables) -> Figure:
         raise ValueError("no size bin has an AP: the test split has no positive label with a box")
     figure, axes = style.one_panel(3.4)
     ends = []
-    for number, variant in enumerate(chosen):
+    for number, (variant, face) in enumerate(zip(chosen, variant_style.faces(chosen), strict=True)):
         ap = tables[variant.key].pivot_table(index="seed", columns="low", values="ap").reindex(columns=bins.low)
-        ends.append(_draw_curve(axes, variant, _beside(np.arange(len(bins)), number, len(chosen), STEP), ap))
+        ends.append(_draw_curve(axes, variant, _beside(np.arange(len(bins)), number, len(chosen), STEP), ap, face))
     ticks = [f"{100 * row.low:.3g}–{100 * row.high:.3g}\n({row.positives:,})" for row in bins.itertuples(index=False)]
     axes.set_xticks(range(len(bins)), ticks)
     axes.set_xlabel("area of the largest object of the class, % of the photo (positive labels)")
@@ -114,7 +114,7 @@ def ap_by_frequency(variants: Sequence[Variant], tables: findings.Tables) -> Fig
     figure, axes = style.one_panel(3.4)
     axes.set_xscale("log")
     ends = []
-    for number, variant in enumerate(chosen):
+    for number, (variant, face) in enumerate(zip(chosen, variant_style.faces(chosen), strict=True)):
         rows = tables[variant.key]
         classes = rows.groupby("label").agg(ap=("ap", "mean"), train_images=("train_images", "first"))
         classes = classes.dropna().sort_values("train_images", kind="stable")
@@ -125,7 +125,8 @@ def ap_by_frequency(variants: Sequence[Variant], tables: findings.Tables) -> Fig
         group = pd.Series(np.arange(len(classes)) * count // max(len(classes), 1), index=classes.index)
         images = np.log(classes.train_images).groupby(group).mean().to_numpy()
         per_seed = rows.assign(group=rows.label.map(group)).pivot_table(index="seed", columns="group", values="ap")
-        ends.append(_draw_curve(axes, variant, np.exp(_beside(images, number, len(chosen), LOG_STEP)), per_seed))
+        beside = np.exp(_beside(images, number, len(chosen), LOG_STEP))
+        ends.append(_draw_curve(axes, variant, beside, per_seed, face))
     style.count_axis(axes.xaxis, pd.concat([tables[variant.key].train_images for variant in chosen]))
     axes.set_xlabel("training photos with the class")
     _finish_ap_axes(axes, ends)
@@ -157,8 +158,11 @@ def _beside(x: np.ndarray, number: int, count: int, step: float) -> np.ndarray:
     return np.asarray(x + width * (number / max(count - 1, 1) - 0.5))
 
 
-def _draw_curve(axes: Axes, variant: Variant, x: np.ndarray, ap: pd.DataFrame) -> style.End:
-    """Means over seeds with their intervals; ap: one row per seed, one column per x. Return the label of its end."""
+def _draw_curve(axes: Axes, variant: Variant, x: np.ndarray, ap: pd.DataFrame, face: str | None) -> style.End:
+    """Means over seeds with their intervals; ap: one row per seed, one column per x. Return the label of its end.
+
+    face: what its markers are filled with, None for its colour.
+    """
     known = [place for place, column in enumerate(ap) if ap[column].notna().any()]
     estimates = [t_interval(100 * ap.iloc[:, place].dropna()) for place in known]
     shade = variant_style.colour(variant)
@@ -170,6 +174,7 @@ def _draw_curve(axes: Axes, variant: Variant, x: np.ndarray, ap: pd.DataFrame) -
         means,
         marker=variant_style.marker(variant),
         color=shade,
+        mfc=face or shade,
         ls=variant_style.line_style(variant),
         gid="mean",
     )

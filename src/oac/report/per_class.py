@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from oac.report import findings
 from oac.report.results import Variant
 from oac.report.statistics import t_interval
 from oac.report.style import GRAY, PERCENT, SMALL, WIDTH, entitle, ink, name_rows, one_panel, spread, styled
-from oac.report.variant_style import colour, marker
+from oac.report.variant_style import colour, faces, marker
 
 NAMED_CLASSES = 40  # more rows than this cannot be read on one page
 EXTREMES = 3  # classes named at either end of a scatter
@@ -84,7 +85,7 @@ def _rows(table: pd.DataFrame, widths: pd.DataFrame, variants: Sequence[Variant]
     rows = np.arange(len(table))
     axes.hlines(rows, table.min(axis=1), table.max(axis=1), color="#D0D0D0", lw=1.5, zorder=1)
     known = len(variants) <= MAX_WITH_INTERVALS + 1 and bool(widths.notna().any(axis=None))
-    for number, variant in enumerate(variants):
+    for number, (variant, face) in enumerate(zip(variants, faces(variants), strict=True)):
         label = variant.name + (" (baseline)" if number == 0 else "")
         # One below the other, so that an interval does not hide another.
         beside = rows + known * OFFSET * (number - (len(variants) - 1) / 2)
@@ -92,7 +93,11 @@ def _rows(table: pd.DataFrame, widths: pd.DataFrame, variants: Sequence[Variant]
         if known and (has := ~np.isnan(half)).any():
             ends = np.clip((mean - half)[has], *PERCENT), np.clip((mean + half)[has], *PERCENT)
             axes.hlines(beside[has], *ends, color=colour(variant), lw=1.0, zorder=1.5, gid="interval")
-        axes.plot(mean, beside, marker(variant), color=colour(variant), ms=6, mec="white", mew=0.6, label=label)
+        shade = colour(variant)
+        look: dict[str, Any] = (
+            {"mec": "white", "mew": 0.6} if face is None else {"mfc": face, "mec": shade, "mew": 1.3}
+        )
+        axes.plot(mean, beside, marker(variant), color=shade, ms=6, label=label, **look)
     name_rows(axes, list(table.index))
     shown = "mean over seeds, bar: 95 % t-interval (n ≥ 3)" if known else "mean over seeds"
     axes.set_xlabel(f"AP (%), {shown}; classes sorted by mean gain over the baseline", fontsize=SMALL)

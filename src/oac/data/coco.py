@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,7 +109,7 @@ def _paths(folder: Path, photos: str, names: pd.Series) -> pd.Series:
     place, below = plain_path(photos), names.map(plain_path).astype("str")
     if below.str.startswith(f"{place}/").all() and not (folder / place / place).is_dir():
         return below
-    return below.where(outside(below), below.map(lambda name: plain_path(f"{place}/{name}")).astype("str"))
+    return below.where(outside(below), below.map(partial(posixpath.join, place)).astype("str"))
 
 
 def _entries(content: Any, key: str, read: Callable[[Any], Value]) -> list[Value]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from oac.command import KILLED
 
 SCRIPT = """
 import sys
@@ -106,3 +109,39 @@ def test_a_signal_that_kills_the_process_is_named(tmp_path, logged, number, name
     text = log.read_text() if logged else done.stderr
     assert name in text
     assert "script.py" in text
+
+
+@pytest.mark.parametrize("logged", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_a_log_says_that_the_process_was_killed(tmp_path, logged, number):
+    log = tmp_path / "job.log"
+    kill = f"print('begun', flush=True)\n    os.kill(os.getpid(), {int(number)})"
+    done = run(tmp_path, kill, "import os", (str(log),) if logged else ())
+    assert done.returncode == -number
+    deadline = time.monotonic() + 30  # the shell that says so may end after the process
+    while KILLED not in (text := log.read_text() if logged else done.stdout + done.stderr):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.05)
+    assert text.startswith("begun\n")
+    assert text.endswith(f"{KILLED}\n")
+
+
+@pytest.mark.parametrize(
+    "body", ["sys.exit(75)", 'raise ValueError("a sentence")', "raise KeyboardInterrupt", "{}[0]"]
+)
+def test_a_process_that_ends_by_itself_was_not_killed(tmp_path, body):
+    done = run(tmp_path, body)
+    assert "killed" not in done.stdout + done.stderr
+    assert done.returncode != 0
+
+
+def test_a_signal_to_all_processes_of_a_job_is_named_too(tmp_path):
+    log = tmp_path / "job.log"
+    body = "subprocess.Popen(['sleep', '60'])\n    os.killpg(os.getpgid(0), signal.SIGKILL)"
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(imports="import os, signal, subprocess", body=body))
+    subprocess.run([sys.executable, str(script), str(log)], start_new_session=True)
+    deadline = time.monotonic() + 30
+    while KILLED not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 PACKAGE = Path(__file__).parent
+KILLED = "error: a signal killed the process; if it was SIGKILL, memory may have run out (docs/troubleshooting.md)"
 
 
 @contextmanager
@@ -22,8 +24,8 @@ def plain_errors(log: str | Path | None = None) -> Iterator[None]:
     its file; these are printed alone. Another of these errors is a defect: its traceback is printed before the
     sentence. Errors of other types pass through.
 
-    log: a file that everything written to stdout and stderr goes to, that of native libraries included. A signal such
-    as SIGSEGV, which ends the process, is named there with what Python was at; SIGKILL cannot be.
+    log: a file that everything written to stdout and stderr goes to, that of native libraries included. That a signal
+    ended the process stands there too; one of the process's own fault, such as SIGSEGV, with what Python was at.
     """
     if log is not None:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
@@ -34,12 +36,28 @@ def plain_errors(log: str | Path | None = None) -> Iterator[None]:
             os.dup2(file.fileno(), 2)
     faulthandler.enable(2)
     try:
-        yield
+        with _killed_is_said():
+            yield
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
         if not isinstance(error, OSError) and not _raised_here(error.__traceback__):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+@contextmanager
+def _killed_is_said() -> Iterator[None]:
+    """Have a shell write to stderr that this process was killed, which it cannot do itself after SIGKILL.
+
+    The shell waits for a line. However this process ends, the kernel closes the pipe between them.
+    """
+    # It outlives signals that go to all processes of a terminal or of a job.
+    command = ["sh", "-c", f"trap '' HUP INT TERM; read -r line || echo '{KILLED}' >&2"]
+    shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield
+    finally:
+        shell.communicate(b"ended by itself\n")
 
 
 def _raised_here(trace: TracebackType | None) -> bool:

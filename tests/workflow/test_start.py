@@ -96,6 +96,19 @@ def test_a_mistake_in_a_study_file_is_one_sentence(fresh, tmp_path, edits, words
     assert "Traceback" not in result.text
 
 
+def test_a_home_that_cannot_be_written_to_needs_another_cache_as_the_page_says(fresh, tmp_path, monkeypatch):
+    target = "results/tiny/pretrain/random_init/none/seed3/encoder.safetensors"
+    monkeypatch.setenv("HOME", "/proc/nobody")  # where not even root can make a folder
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    refused = fresh.run("--dry-run", target)
+    assert refused.code != 0
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    (error,) = set(re.findall(r"^(\w+Error): .*/proc/nobody", refused.text, re.MULTILINE))
+    assert f"`{error}`" in page
+    monkeypatch.setenv(re.search(r"`export (\w+)=DIR`", page)[1], str(tmp_path / "cache"))
+    assert fresh.planned(target).jobs == {"initialise_encoder": 1}
+
+
 def test_files_of_editors_stop_nothing_and_a_study_file_with_another_ending_is_named(fresh):
     folder = fresh.repo / "config/studies"
     files = [folder / name for name in (".#demo.yaml", "._demo.yaml", "demo.yaml~", "birds.yml")]

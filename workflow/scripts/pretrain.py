@@ -8,6 +8,7 @@ import argparse
 import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NoReturn
 
 from oac.command import plain_errors
 from oac.gpus import use_gpus
@@ -48,17 +48,18 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Train here, or watch the processes that do, or have the machines started that watch theirs."""
+def main() -> list[str]:
+    """Train here, or watch the processes that do; or return the command that starts several machines."""
     options = parse()
     if "LOCAL_RANK" in os.environ:
         train(options)
-        return
+        return []
     refuse_repetition(options)
     if options.nodes > 1 and not options.rendezvous:
-        launch(options)
+        return srun(options)
     with use_gpus(options.gpus // options.nodes):
         watch(options) if max(options.gpus, options.processes) > 1 else train(options)
+    return []
 
 
 def failure_note(options: argparse.Namespace) -> Path:
@@ -74,10 +75,10 @@ def refuse_repetition(options: argparse.Namespace) -> None:
     note.unlink(missing_ok=True)
 
 
-def launch(options: argparse.Namespace) -> NoReturn:
-    """Become the srun that starts this script on each machine of the job; they meet at a free port of this one.
+def srun(options: argparse.Namespace) -> list[str]:
+    """The command that starts this script on each machine of the job; they meet at a free port of this one.
 
-    SLURM signals what srun started, so nobody here needs to hand signals on. Raises ValueError outside of a job.
+    Raises ValueError outside of a job, FileNotFoundError without srun.
     """
     if "SLURM_JOB_ID" not in os.environ:
         raise ValueError(
@@ -86,11 +87,14 @@ def launch(options: argparse.Namespace) -> NoReturn:
         )
     with socket.create_server(("", 0)) as free:
         rendezvous = f"{socket.gethostname()}:{free.getsockname()[1]}"
-    command = ["srun", f"--nodes={options.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={options.threads}"]
+    program = shutil.which("srun")
+    if program is None:
+        raise FileNotFoundError("srun, which starts a run on several machines, is not on the PATH of this job")
+    command = [program, f"--nodes={options.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={options.threads}"]
     command += [f"--gpus-per-node={options.gpus // options.nodes}"] if options.gpus else []
     # A machine whose processes have stopped does not end those of another, which may be at their checkpoint.
     command += ["--kill-on-bad-exit=0", "--wait=0"]
-    os.execvp("srun", [*command, sys.executable, __file__, *sys.argv[1:], "--rendezvous", rendezvous])
+    return [*command, sys.executable, __file__, *sys.argv[1:], "--rendezvous", rendezvous]
 
 
 def train(options: argparse.Namespace) -> None:
@@ -203,4 +207,6 @@ def end_with_parent() -> None:
 
 if __name__ == "__main__":
     with plain_errors():
-        main()
+        command = main()
+    if command:  # SLURM signals what srun started, so that nobody needs to hand signals on
+        os.execv(command[0], command)

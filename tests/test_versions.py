@@ -33,11 +33,11 @@ KEYS = {
 # The code of each stage as of its number. When the test fails: if the same input now gives another output, raise the
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
-    ("STORE", 3): "40db235687862ea9",
+    ("STORE", 3): "524b9df50a3badd4",
     ("PROPOSALS", 3): "d660359a4b55eacf",
     ("PRETRAIN", 3): "1621abd4f6cde819",
     ("PROBE", 4): "add7d8a3898a89e7",
-    ("REPORT", 7): "712198fc25576768",
+    ("REPORT", 8): "67199169bcd68084",
 }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import runpy
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from oac.report.formats import html_page
 from oac.report.notes import boxed_photos, coverage, long_queues, missing_photos, replaced_photos
@@ -158,7 +160,9 @@ def test_the_page_of_a_study_names_what_went_wrong_only_where_something_did(tmp_
     page = (tmp_path / "report.html").read_text()
     assert paragraphs[:5] == ["# Tiny study", "A study.", "## What was found", "- Yes.", "| a |"]
     assert "![Boxes find (most) objects](figures/recall.png)" in paragraphs
-    assert (tmp_path / "figures/recall.png").read_bytes() == base64.b64decode(re.findall(r"base64,([^\"]+)", page)[0])
+    (picture,) = re.findall(r"base64,([^\"]+)", page)
+    drawn = [Image.open(file) for file in (io.BytesIO(base64.b64decode(picture)), tmp_path / "figures/recall.png")]
+    assert drawn[0].convert("RGBA").tobytes() == drawn[1].convert("RGBA").tobytes()
     for words in (
         "moco_v2/scene-scene/seed0 5 of 1,600", "take the others whole", "Of 9 boxes 5 reached beyond",
         "byte for byte", "left out of the mean: person.", "as squares",

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from oac.report.formats import write
+from oac.report.formats import markdown, write
 from oac.report.loading import load
 from oac.report.pairs import verdicts
 from oac.report.results import Names
@@ -81,8 +81,10 @@ def test_fewer_than_three_seeds_show_no_interval(runs):
 
 
 def test_without_supervised_runs_there_is_no_difference(runs):
-    frame = crops_table(load([run for run in runs if run["method"] != "supervised"])).frame
-    assert frame.difference_to_supervised_points.isna().all()
+    table = crops_table(load([run for run in runs if run["method"] != "supervised"]))
+    assert table.frame.difference_to_supervised_points.isna().all()
+    assert "Difference to supervised" not in markdown(table)
+    assert "Difference to supervised" in markdown(crops_table(load(runs)))
 
 
 def numbers(cell: str) -> list[float]:

@@ -140,8 +140,9 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     notes = [
         "The command rebuilds the run and only what it needs, in the folder that the workflow runs in; a run that is"
         " there is not built again without --forcerun.",
-        "Recipe: hash of everything that changes the weights. The recipes are written out in tables/runs.html and"
-        " tables/runs.csv; they also stand in metrics.json, history.jsonl and encoder.safetensors of a run.",
+        "Recipe: hash of the options that change the weights; what the photos are is not in it. The recipes are"
+        " written out in tables/runs.html and tables/runs.csv; they also stand in metrics.json, history.jsonl and"
+        " encoder.safetensors of a run.",
         "Commit of the probe: of the code that wrote metrics.json, -dirty where a tracked file was changed, unknown"
         " where it ran outside of a checkout. The version of the training code is in the recipe (recipe_version).",
         "Training time: that of all steps, from history.jsonl; it counts the parts of a run that was interrupted."

@@ -76,7 +76,8 @@ def _table(results: Results, variants: Sequence[Variant], said: str) -> Table:
         f"{said}; {metric.words} of a linear probe over {results.tested_on} and"
         f" {results.classes} classes, mean over n seeds with 95 % t-interval"
     )
-    return Table(rows, _columns(metric, papers), caption, _notes(variants, metric, papers))
+    columns = _columns(metric, supervised=supervised is not None, papers=papers)
+    return Table(rows, columns, caption, _notes(variants, metric, papers))
 
 
 def _row(variant: Variant, metric: Metric, supervised: Variant | None) -> dict[str, Any]:
@@ -102,15 +103,15 @@ def _paper(variant: Variant, metric: Metric) -> dict[str, Any]:
     return {f"paper_{metric.key}_percent": value, "paper_source": source}
 
 
-def _columns(metric: Metric, papers: bool) -> list[Column]:
-    """How a row reads for people; papers: whether with the paper's values."""
+def _columns(metric: Metric, *, supervised: bool, papers: bool) -> list[Column]:
+    """How a row reads for people; supervised, papers: whether there is such a row, and values of the paper."""
     others = {f"k-NN {metric.name} (%)": "knn"}
     others |= {f"Batch-averaged mAP ({BATCH}, %), as released code": f"map_batch_{BATCH}"} if metric is MAP else {}
     others |= {} if metric is MAP else {"Top-5 (%)": "top5", "mAP (%)": "map"}
     return [
         *variant_columns(),
         Column(metric.header, metric.key),
-        Column("Difference to supervised (points)", "difference_to_supervised"),
+        *([Column("Difference to supervised (points)", "difference_to_supervised")] if supervised else []),
         *(Column(header, f"{key}_percent") for header, key in others.items()),
         *([Column(f"Paper, {metric.data} (%)", f"paper_{metric.key}_percent")] if papers else []),
     ]

@@ -230,6 +230,16 @@ def test_published_differences_and_p_are_those_of_the_published_runs(name):
         assert pair not in adjusted or row.difference_p_holm == pytest.approx(adjusted[pair])
 
 
+@pytest.mark.parametrize(("study", "places"), [("voc07", (2, 3, 6, 7)), ("audit", (0, 1, 4, 5))])
+def test_what_the_batch_averaged_map_adds_is_that_of_the_published_tables(study, places):
+    text = (ROOT / "docs/findings.md").read_text(encoding="utf-8").split("**The batch-averaged mAP", 1)[1]
+    said = [float(number.replace("−", "-")) for number in re.findall(r"−?[0-9]+\.[0-9]", text)]
+    rows = published(study, "crops")
+    added = [rows[f"map_batch_{size}_percent"] - rows["map_percent"] for size in (256, 32)]
+    expected = [round(value, 1) for change in added for value in (change.min(), change.max())]
+    assert [said[place] for place in places] == expected
+
+
 ABLATIONS = sorted((ROOT / "docs/results").glob("*/tables/ablation_*.csv"))
 
 
@@ -260,6 +270,14 @@ def test_published_effects_of_the_audit_are_those_of_the_published_runs(name):
         assert row.map_p == pytest.approx(stats.ttest_1samp(changes, 0).pvalue)
     ordered = rows.dropna(subset="map_p").sort_values("map_p")
     assert ordered["map_p_holm"].tolist() == pytest.approx(holm(ordered["map_p"]))
+
+
+def test_the_finding_is_one_sentence_in_both_places():
+    sentences = [
+        re.search(r"\*\*(With [^*]+)\*\*", (ROOT / name).read_text(encoding="utf-8"))[1]
+        for name in ("README.md", "docs/results/README.md")
+    ]
+    assert sentences[0] == sentences[1]
 
 
 def holm(values):

@@ -117,7 +117,8 @@ def commands() -> str:
             " ([one variant by its path](../studies.md#one-variant-by-its-path)).\n",
             "| target | what it makes |\n| --- | --- |",
             *(f"| `{name}` | {' '.join(text.split())} |" for name, text in rules),
-            "\n## python\n\n| command | where it is described |\n| --- | --- |",
+            "\n## python\n\n`--help` lists the options of each.\n",
+            "| command | where it is described |\n| --- | --- |",
             "| `python -m oac.proposals PHOTOS... --out FILE` | [boxes](../boxes.md) |",
             "| `python -m oac.workflow.progress STUDY...` | [how far a study is](../studies.md#how-far-a-study-is) |",
             "| `python -m oac.workflow.tensorboard STUDY... --out DIR`"

@@ -12,25 +12,36 @@ import torch
 
 
 @pytest.fixture
-def original(monkeypatch):
-    """Give a function that loads a file as a module: original("swav/main_swav.py").
+def path_of_original():
+    """Give a function that finds a file of the authors: path_of_original("swav/main_swav.py")."""
 
-    absent: modules that it imports and that need not be installed. only: names of the functions to keep of a script
-    that would do more, `around` what they refer to.
-    """
-
-    def load(name, *, absent=None, only=(), around=None):
+    def find(name):
         folder = os.environ.get("ORIGINALS")
         if not folder:
             pytest.skip("ORIGINALS names no folder of the authors' code (tests/originals/README.md)")
         path = Path(folder) / name
         if not path.is_file():
             pytest.skip(f"{name} is not under ORIGINALS, {folder}")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def original(path_of_original, monkeypatch):
+    """Give a function that loads a file as a module: original("swav/main_swav.py").
+
+    absent: modules that it imports and that need not be installed. only: names of the functions and classes to keep
+    of a script that would do more, `around` what they refer to.
+    """
+
+    def load(name, *, absent=None, only=(), around=None):
+        path = path_of_original(name)
         for module, content in (absent or {}).items():
             monkeypatch.setitem(sys.modules, module, content)
         if only:
             tree = ast.parse(path.read_text())
-            kept = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in only]
+            kept = [node for node in tree.body if getattr(node, "name", None) in only]
             module = types.SimpleNamespace()
             exec(compile(ast.Module(kept, []), str(path), "exec"), around)
             module.__dict__.update({node.name: around[node.name] for node in kept})

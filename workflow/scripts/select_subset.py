@@ -49,7 +49,8 @@ def main(smk: "Snakemake") -> None:
     study, options = smk.wildcards.study, studies.completed(smk.params.options, "data")
     release = sources.read(options, smk.resources.source, Path("resources") / study / "release", smk.resources.photos)
     subset = select(release, **options["subset"])
-    summary = subset_summary(study, options, subset)
+    # Of what was completed only that which decides a subset.
+    summary = subset_summary(study, {key: options[key] for key in {*smk.params.options, "subset"}}, subset)
     for note in notes(summary):
         print(note)
     if smk.rule == "check_subset":

@@ -210,6 +210,6 @@ def _legend(figure: Figure, policy: CropPolicy) -> None:
     looks: dict[str, dict[str, Any]] = {name: {"color": colour, "lw": 2.2} for name, colour in COLOURS.items()}
     looks["region a view is cropped in"] = {"color": COLOURS[FIRST], "lw": 1.5, "ls": "--"}
     if policy.needs_boxes:
-        looks["proposals"] = {"color": "white", "lw": 0.8, "path_effects": dark_rim(0.8, 0.5)}
+        looks["boxes"] = {"color": "white", "lw": 0.8, "path_effects": dark_rim(0.8, 0.5)}
         looks["the one drawn"] = {"color": DRAWN, "lw": 2.0, "path_effects": dark_rim(2.0, 0.7)}
     legend_below(figure, looks, len(looks), columnspacing=1.4)

@@ -30,7 +30,7 @@ class StudyFiles(StudyData):
             raise ConfigError(error.args[0]) from None
 
     def recipe_text(self, method: str, crops: str, seed: str) -> str:
-        """What a run's recipe has otherwise than the defaults: everything that changes its weights."""
+        """What a run's recipe has otherwise than the defaults: every option that changes its weights."""
         return recipes.canonical(recipes.differences(self.recipe(method, crops, seed)))
 
     def shared_recipe_text(self, gpus: int, method: str, crops: str, seed: str) -> str:

@@ -72,6 +72,7 @@ def test_the_finding_names_overlaps_peaks_and_how_sure_they_are(ablations, demo)
     assert f"{len(frame)} crop variants" in overlaps
     for end in (frame.iou_percent.min(), frame.iou_percent.max()):
         assert f"{end:.1f}" in overlaps
+    assert overlaps.endswith(f"highest mAP at {frame.iou_percent[frame.map_percent.idxmax()]:.1f} %")
     for policy, names in CURVES.items():
         assert f"{policy} at an IoU of {100 * number(max(names, key=number)):.1f} %" in peaks
     assert "ingle seed, not ranked" in caution

@@ -37,7 +37,7 @@ CODE = {
     ("PROPOSALS", 3): "d660359a4b55eacf",
     ("PRETRAIN", 3): "1621abd4f6cde819",
     ("PROBE", 4): "add7d8a3898a89e7",
-    ("REPORT", 8): "bc280d39a6229c88",
+    ("REPORT", 8): "2f72164ab664db46",
 }
 
 

@@ -26,6 +26,8 @@ TEXT_COLUMNS = (
     "reason",
     "study",
     "boxes",
+    "scene_runs",
+    "dilate_runs",
 )
 SEPARATORS = ",;\t"
 LINE = "line"  # name of the index of a user's table

@@ -53,6 +53,14 @@ def test_the_table_has_the_gain_of_every_study_and_source(regimes):
             assert pd.isna(row.gain_p), "a gain is described, not tested"
             assert row.scene_percent == pytest.approx(31)
             assert row.random_init_percent == pytest.approx(20)
+            scene, dilate = (
+                {int(seed): float(value) for seed, value in (run.split() for run in runs.split(", "))}
+                for runs in (row.scene_runs, row.dilate_runs)
+            )
+            assert scene == {seed: pytest.approx(30 + seed) for seed in range(3)}
+            assert np.mean([dilate[seed] - scene[seed] for seed in scene]) == pytest.approx(
+                row.gain_points, rel=1e-12
+            )
     page = markdown(table)
     for said in ("VOC2007 3.14 objects", "OHMS 12 objects", "+35.1 ± 0.3"):
         assert said in page

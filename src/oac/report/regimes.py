@@ -110,7 +110,15 @@ def _row(regime: Regime, variant: Variant) -> dict[str, Any]:
         "scene": regime.scene.estimate(),
         "dilate": variant.estimate(),
         "gain": variant.difference_to(regime.scene),
+        # So that means and intervals can be computed again from the CSV.
+        "scene_runs": _by_seed(regime.scene),
+        "dilate_runs": _by_seed(variant),
     }
+
+
+def _by_seed(variant: Variant) -> str:
+    """The mAP of each seed, in percent: 0 31.5, 1 30.9."""
+    return ", ".join(f"{seed} {value!r}" for seed, value in sorted(variant.values().items()))
 
 
 def finding(regimes: Sequence[Regime]) -> str:

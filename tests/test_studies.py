@@ -580,6 +580,11 @@ def test_runs_take_the_seeds_of_the_method_before_those_of_the_variant(load):
         ),
         ("backbone: {name: narrow, width: 8}", "backbone: {name: narrow}", r"the key backbone\.width is missing"),
         ("description:", "name: tiny\ndescription:", r"the key name is given twice"),
+        ("description:", "7: x\ndescription:", r"the key 7 is no text, because YAML reads it so; write it in quotes"),
+        ("description:", "no: x\ndescription:", r"the key False is no text"),
+        ("description:", "{{ x }}: x\ndescription:", r"is not valid YAML"),
+        ("width: 8", "width: .nan", r"backbone\.width must be a finite number"),
+        ("description:", "seeds: [0, .inf]\ndescription:", r"seeds\.1 must be a finite number"),
         ("source: synthetic", "source: voc", r"the key data\.location is missing"),
         (
             "  source: synthetic",

@@ -33,7 +33,7 @@ KEYS = {
 # The code of each stage as of its number. When the test fails: if the same input now gives another output, raise the
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
-    ("STORE", 3): "524b9df50a3badd4",
+    ("STORE", 3): "cae42ac94ae31828",
     ("PROPOSALS", 3): "d660359a4b55eacf",
     ("PRETRAIN", 3): "1621abd4f6cde819",
     ("PROBE", 4): "add7d8a3898a89e7",

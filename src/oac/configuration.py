@@ -6,6 +6,7 @@ A configuration file is what a reader edits, so a mistake in it is answered with
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -41,6 +42,8 @@ def deep_merge(below: Any, above: Any) -> Any:
 
 def checked(content: dict[str, Any], schema: Mapping[str, Any], file: str | Path) -> dict[str, Any]:
     """Return `content` with the schema's defaults filled in. Raises ConfigError at the first mistake."""
+    if problem := _beyond_schemas(content):
+        raise ConfigError(f"{file}: {problem}")
     content = filled(content, schema)
     # What is missing comes last: it can follow from a wrong value, such as that of data.source.
     errors = sorted(
@@ -52,18 +55,30 @@ def checked(content: dict[str, Any], schema: Mapping[str, Any], file: str | Path
     return content
 
 
+def _beyond_schemas(value: Any, path: str = "") -> str | None:
+    """What no schema can refuse, at any depth: keys that are no text, and nan, for which every bound holds."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{path} must be a finite number, not {value}"
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                where = f"the key {key!r}" + f" of {path}" * bool(path)
+                return f"{where} is no text, because YAML reads it so; write it in quotes"
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next(filter(None, (_beyond_schemas(part, f"{path}.{key}".lstrip(".")) for key, part in parts)), None)
+
+
 class _StrictLoader(yaml.SafeLoader):
     """PyYAML takes the last of two equal keys without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            name = str(key.value)  # a key that is a mapping or a list is refused below
             # Merged keys (<<) are meant to be overridden.
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value} is given twice", key.start_mark
-                )
-            seen.add(str(key.value))
+            if name in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"the key {name} is given twice", key.start_mark)
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from oac.data import coco, folder, imagenet, official, sources, voc, web
 from oac.data.bad_boxes import mend
 from oac.data.subset import select
-from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release
+from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
 
 COCO = {"train": "a/train.json", "test": "a/test.json", "train_photos": "t", "test_photos": "v"}
 
@@ -658,6 +658,37 @@ def test_wrong_entries_of_coco_files_are_named(tmp_path: Path, changes: dict, na
     write_coco(tmp_path, "test")
     with pytest.raises(ValueError, match=named):
         coco.read_release(tmp_path, **COCO)
+
+
+def test_a_key_that_a_coco_file_has_twice_is_named(tmp_path: Path) -> None:
+    write_coco(tmp_path, "train")
+    write_coco(tmp_path, "test")
+    file = tmp_path / "a/train.json"
+    file.write_text(file.read_text()[:-1] + ', "annotations": []}')
+    with pytest.raises(ValueError, match=r"train\.json .*the key 'annotations' is given twice"):
+        coco.read_release(tmp_path, **COCO)
+
+
+@pytest.mark.parametrize("column", ["label", "name", "path"])
+def test_a_line_break_that_no_csv_keeps_is_refused(tmp_path: Path, column: str) -> None:
+    (tmp_path / "boxes.csv").write_text(HEADER + "train,cat,a.jpg,0.1,0.2,0.3,0.6,0,0\ntest,cat,b.jpg,0,1,0,1,0,0\n")
+    release = folder.read_release(tmp_path, boxes="boxes.csv", units="share")
+    table = release.images if column == "path" else release.classes
+    table.loc[0, column] = "a\rb"
+    with pytest.raises(ValueError, match=rf"here: the {column} 'a\\rb' has a line break"):
+        check_release(release, "here")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [(".", "test"), ("train", "train/in"), ("train", "./train"), ("t/..", "t")]
+)
+def test_a_split_of_class_folders_does_not_lie_in_the_other(tmp_path: Path, train: str, test: str) -> None:
+    for path in ("train/in/cat/1.jpg", "train/dog/2.jpg", "test/cat/3.jpg", "t/cat/4.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    for call in (imagenet.most_photos, imagenet.read_release):
+        with pytest.raises(ValueError, match="one holds the other"):
+            call(tmp_path, train=train, test=test)
 
 
 def test_validation_photos_without_class_folders_are_refused_before_anything(tmp_path: Path) -> None:

@@ -279,6 +279,17 @@ def test_lists_may_hold_paths_of_photos(folder: Path, line: str, flag: str) -> N
     assert images["image_id"].tolist() == ["000001", "000007"]
 
 
+@pytest.mark.parametrize("line", ["b/000001.jpg", "JPEGImages/b/000001", "/data/VOC2007/JPEGImages/b/000001.jpg"])
+def test_the_photo_that_a_list_names_is_taken_where_another_has_its_name(folder: Path, line: str) -> None:
+    (folder / "JPEGImages/b").mkdir(parents=True)
+    for name in ("000001.jpg", "b/000001.jpg", "000007.jpg"):
+        (folder / "JPEGImages" / name).touch()
+    (folder / "ImageSets/Main/train.txt").write_text(line)
+    images = voc.read_release(folder).images
+    assert images["image_id"].tolist() == ["000001", "000007"]
+    assert images["path"].tolist() == ["JPEGImages/b/000001.jpg", "JPEGImages/000007.jpg"]
+
+
 def test_ids_with_points_are_whole(folder: Path) -> None:
     for name in ("v1.2", "v1.jpg"):
         (folder / f"Annotations/{name}.xml").write_text(annotation(thing("dog", (1, 20, 1, 10))))

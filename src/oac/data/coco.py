@@ -79,7 +79,7 @@ def _read(
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; an instances_*.json file is expected there")
     with reading(path, "is not laid out like COCO's instances_*.json"):
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path), object_pairs_hook=_once)
         categories = _categories(content)
         images = pd.DataFrame(
             _entries(content, "images", _photo), columns=["id", "file_name", "width", "height"]
@@ -99,6 +99,15 @@ def _read(
     names = [categories[key] for key in sorted(categories, key=_order)]
     said = images[["width", "height"]].to_numpy(float).reshape(-1, 2)
     return table, _boxes(path, rows, images, ids, categories), names, said
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of JSON; of a key that is given twice Python's own would be the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise BadFileError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+    return found
 
 
 def _paths(folder: Path, photos: str, names: pd.Series) -> pd.Series:

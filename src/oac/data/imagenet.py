@@ -36,6 +36,7 @@ def files(folder: str | Path, *, train: str, test: str, names: str | None = None
 def most_photos(folder: str | Path, *, train: str, test: str, **_: object) -> dict[str, int]:
     """How many photos the class folders of the two splits hold."""
     places = {"train": train, "test": test}
+    _check_apart(folder, train, test)
     return {
         split: sum(len(_photos(entry)[0]) for entry in _folders(Path(folder) / place))
         for split, place in places.items()
@@ -62,9 +63,11 @@ def read_release(folder: str | Path, *, train: str, test: str, names: str | None
     a photo is its file's name without the suffix, or as much of its path as it takes to tell it from others.
 
     Raises FileNotFoundError for an absent folder, ValueError for one without class folders, for a class of test that
-    train does not have, and where train has one class folder whose photos all lie in folders of it.
+    train does not have, for a split that lies in the other, and where train has one class folder whose photos all lie
+    in folders of it.
     """
     folder = Path(folder)
+    _check_apart(folder, train, test)
     rows: list[tuple[str, str, str]] = []
     others = links = 0
     empty: list[str] = []
@@ -125,6 +128,16 @@ def _photos(folder: os.DirEntry[str]) -> tuple[list[str], int, int]:
     paths = list(paths_below(folder.path))
     photos = sorted(filter(is_photo, paths))
     return *once(folder.path, photos), len(paths) - len(photos)
+
+
+def _check_apart(folder: str | Path, train: str, test: str) -> None:
+    """Refuse folders of which one holds the other, so that its photos would be in both splits."""
+    places = [os.path.realpath(Path(folder) / place) for place in (train, test)]
+    if os.path.commonpath(places) in places:
+        raise BadFileError(
+            f"{folder}: of the folders {train} (train) and {test} (test) one holds the other, and its photos would be"
+            " in both splits: name two that lie beside each other in data.imagenet of the study"
+        )
 
 
 def _check_depth(folder: Path, entry: str, photos: list[str]) -> None:

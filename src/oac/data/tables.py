@@ -239,6 +239,11 @@ def check_release(release: Release, source: str | Path) -> None:
         raise ValueError(f"{source}: {paths[odd].iloc[0]!r} is the path of a photo and has a character of code 0")
     if (odd := outside(paths)).any():
         raise ValueError(lies_outside(source, release.images["path"][odd].iloc[0]))
+    for table, key in ((release.images, "path"), (release.classes, "label"), (release.classes, "name")):
+        if (
+            odd := table[key].astype("str").str.contains("\r", regex=False)
+        ).any():  # csv files would end a line there
+            raise ValueError(f"{source}: the {key} {table[key][odd].iloc[0]!r} has a line break")
     for table, key in ((release.images, "image_id"), (release.classes, "label")):
         check_unique(table[key], key, source)
     for column, allowed in (("split", SPLITS), ("rotation", ROTATIONS)):

@@ -70,9 +70,9 @@ def read_release(folder: str | Path, *, train: str = "train", test: str = "val")
     boxes: list[BoxRow] = []
     sizes: list[tuple[float, float]] = []
     for split, name in (("train", train), ("test", test)):
-        for image_id in _read_list(folder / "ImageSets" / "Main" / f"{name}.txt"):
+        for image_id, listed in _read_list(folder / "ImageSets" / "Main" / f"{name}.txt"):
             found = _read_annotation(_annotation(folder, image_id), image_id)
-            images.append((image_id, split, _path(image_id, photos, found.photo), 0))
+            images.append((image_id, split, _path(image_id, photos, found.photo, listed), 0))
             sizes.append(found.size)
             boxes.extend(found.rows)
     table = pd.DataFrame(boxes, columns=BOX_COLUMNS)
@@ -103,7 +103,8 @@ def difficult_objects(folder: str | Path, image_ids: Sequence[str]) -> pd.DataFr
     return table
 
 
-def _read_list(path: Path) -> list[str]:
+def _read_list(path: Path) -> list[tuple[str, str]]:
+    """The id of each photo on a list, and its path below JPEGImages as the line has it."""
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; expected a folder laid out like VOCdevkit/VOC2007 "
@@ -131,15 +132,19 @@ def _without_flags(lines: list[str], annotations: Path) -> list[str]:
     return [image_id for image_id, flag in ids if flag != "-1"]
 
 
-def _id(line: str, annotations: Path) -> str:
-    """The id in a line, of which there is an annotation: the line, its path below JPEGImages, or its last part."""
+def _id(line: str, annotations: Path) -> tuple[str, str]:
+    """The id in a line, of which there is an annotation: the line, its path below JPEGImages, or its last part.
+
+    With it that path as it is written.
+    """
     if "/" not in line and "\\" not in line and "." not in line:
-        return line  # as nearly all are, and without a look at the disk
+        return line, line  # as nearly all are, and without a look at the disk
     path = plain_path(line)
     stem = re.sub(rf"({'|'.join(map(re.escape, (*suffixes(), '.xml')))})$", "", path, flags=re.IGNORECASE)
     below = stem.rpartition("JPEGImages/")[2]
     choices = (line, path, stem, below, below.rpartition("/")[2])
-    return next((choice for choice in choices if os.path.isfile(f"{annotations}/{choice}.xml")), line)
+    known = (choice for choice in choices if os.path.isfile(f"{annotations}/{choice}.xml"))
+    return next(known, line), path.rpartition("JPEGImages/")[2]
 
 
 def _photos(folder: Path) -> dict[str, str]:
@@ -157,9 +162,13 @@ def _photos(folder: Path) -> dict[str, str]:
     return found
 
 
-def _path(image_id: str, photos: dict[str, str], name: str) -> str:
-    """The path of a photo, of `_photos`, by preference with the suffix of its annotation's name; else of a JPEG."""
+def _path(image_id: str, photos: dict[str, str], name: str, listed: str = "") -> str:
+    """The path of a photo, of `_photos`: the one that its list has, where that says more than the id; else by
+    preference with the suffix of its annotation's name; else of a JPEG.
+    """
     suffix = name[name.rfind(".") :] if "." in name else ""
+    if listed != image_id and listed in photos:
+        return photos[listed]
     return photos.get(image_id + suffix) or photos.get(image_id) or f"JPEGImages/{image_id}.jpg"
 
 

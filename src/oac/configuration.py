@@ -15,6 +15,14 @@ from typing import Any
 import jsonschema
 import yaml
 
+# 16.0 is no integer here: it would be another recipe than 16, and no path has seed1.0.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
 
 class ConfigError(ValueError):
     """A configuration file is not as its schema wants it; the message names file, key and remedy."""
@@ -42,12 +50,16 @@ def deep_merge(below: Any, above: Any) -> Any:
 
 def checked(content: dict[str, Any], schema: Mapping[str, Any], file: str | Path) -> dict[str, Any]:
     """Return `content` with the schema's defaults filled in. Raises ConfigError at the first mistake."""
-    if problem := _beyond_schemas(content):
+    try:
+        problem = _beyond_schemas(content)
+    except RecursionError:
+        problem = "a mapping or list holds itself, by an alias (*) of its own anchor (&)"
+    if problem:
         raise ConfigError(f"{file}: {problem}")
     content = filled(content, schema)
     # What is missing comes last: it can follow from a wrong value, such as that of data.source.
     errors = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(content),
+        _Validator(schema).iter_errors(content),
         key=lambda error: (error.validator == "required", list(map(str, error.path))),
     )
     if errors:
@@ -61,6 +73,8 @@ def _beyond_schemas(value: Any, path: str = "") -> str | None:
         return f"{path} must be a finite number, not {value}"
     if isinstance(value, dict):
         for key in value:
+            if isinstance(key, str) and "\n" in key:
+                return f"the key {key!r} has a line break"
             if not isinstance(key, str):
                 where = f"the key {key!r}" + f" of {path}" * bool(path)
                 return f"{where} is no text, because YAML reads it so; write it in quotes"

@@ -139,11 +139,22 @@ def test_a_box_whose_photo_has_no_size_anywhere_is_left_out_and_counted(tmp_path
 
 def test_difficult_objects_are_found_again_where_sizes_are_wrong(tmp_path):
     options = write_voc(tmp_path, (80, 96), photos=2)
-    boxes = select(
-        sources.read(options, str(tmp_path), tmp_path, str(tmp_path)), min_images_per_class=1, min_classes_per_image=1
-    ).boxes
-    marked = difficult_objects(tmp_path, ["train0", "val1"])
-    assert sorted(without_difficult(boxes, marked)["image_id"]) == ["train1", "val0"]
+    release = sources.read(options, str(tmp_path), tmp_path, str(tmp_path))
+    subset = select(release, min_images_per_class=1, min_classes_per_image=1)
+    marked = difficult_objects(tmp_path, subset.images[subset.images["image_id"].isin(["train0", "val1"])])
+    assert sorted(without_difficult(subset.boxes, marked)["image_id"]) == ["train1", "val0"]
+
+
+def test_difficult_objects_are_of_the_photo_that_a_list_names(tmp_path):
+    options = write_voc(tmp_path, (80, 96), photos=1)
+    (tmp_path / "JPEGImages/b").mkdir()
+    Image.new("RGB", (160, 192)).save(tmp_path / "JPEGImages/b/train0.jpg")
+    (tmp_path / "ImageSets/Main/train.txt").write_text("b/train0.jpg")
+    release = sources.read(options, str(tmp_path), tmp_path, str(tmp_path))
+    assert release.images["path"].iloc[0] == "JPEGImages/b/train0.jpg"
+    marked = difficult_objects(tmp_path, release.images)
+    subset = select(release, min_images_per_class=1, min_classes_per_image=1)
+    assert without_difficult(subset.boxes, marked).empty
 
 
 def test_a_csv_in_pixels_with_an_absent_photo_loses_only_its_boxes(tmp_path):

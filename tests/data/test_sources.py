@@ -16,7 +16,7 @@ from PIL import Image
 from oac.data import coco, folder, imagenet, official, sources, voc, web
 from oac.data.bad_boxes import mend
 from oac.data.subset import select
-from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release, check_release
+from oac.data.tables import BOX_COLUMNS, IMAGE_COLUMNS, Release
 
 COCO = {"train": "a/train.json", "test": "a/test.json", "train_photos": "t", "test_photos": "v"}
 
@@ -354,7 +354,7 @@ def test_a_source_is_read_where_its_files_lie(tmp_path: Path, module: object) ->
     assert all(Path(file).is_relative_to(tmp_path) for file in files)
     seen = []
 
-    tables = Release(pd.DataFrame(columns=IMAGE_COLUMNS), pd.DataFrame(), pd.DataFrame())
+    tables = Release(pd.DataFrame(columns=IMAGE_COLUMNS), pd.DataFrame(), pd.DataFrame(columns=["label", "name"]))
 
     def read_release(place: Path, **options: object) -> Release:
         seen.append((place, options))
@@ -647,6 +647,8 @@ def test_numbers_of_coco_files_may_be_texts(tmp_path: Path) -> None:
         ({"annotations": [GOOD | {"bbox": [0, 0, 10**400, 1]}]}, r"entry 1: annotation 5 of image 11 has the bbox"),
         ({"annotations": [GOOD | {"iscrowd": "some"}]}, r"iscrowd 'some'"),
         ({"images": {"id": 1}}, r"has no list 'images'"),
+        ({"categories": [{"id": "--1", "name": "cat"}]}, r"train\.json: annotation entry 1 is of category"),
+        ({"categories": [{"id": 3, "name": "cat\ud800"}]}, r"train\.json .*category 3 has the name"),
         ({"images": [PHOTO, PHOTO | {"id": "11", "file_name": "b.jpg"}]}, r"the image id 11 is listed twice"),
         ({"images": [PHOTO, PHOTO | {"id": 1, "file_name": "./a.jpg"}]}, r"photo t/a\.jpg is listed more than once"),
         ({"images": [PHOTO | {"file_name": "in\\..\\..\\..\\a.jpg"}]}, r"photo in/\.\./.* lies outside"),
@@ -669,14 +671,54 @@ def test_a_key_that_a_coco_file_has_twice_is_named(tmp_path: Path) -> None:
         coco.read_release(tmp_path, **COCO)
 
 
-@pytest.mark.parametrize("column", ["label", "name", "path"])
-def test_a_line_break_that_no_csv_keeps_is_refused(tmp_path: Path, column: str) -> None:
-    (tmp_path / "boxes.csv").write_text(HEADER + "train,cat,a.jpg,0.1,0.2,0.3,0.6,0,0\ntest,cat,b.jpg,0,1,0,1,0,0\n")
-    release = folder.read_release(tmp_path, boxes="boxes.csv", units="share")
-    table = release.images if column == "path" else release.classes
-    table.loc[0, column] = "a\rb"
-    with pytest.raises(ValueError, match=rf"here: the {column} 'a\\rb' has a line break"):
-        check_release(release, "here")
+def test_a_line_break_that_no_csv_keeps_is_refused_in_every_source(tmp_path: Path) -> None:
+    """Classes None, null and the like are kept in the tables of the project; a carriage return would end a line."""
+    (tmp_path / "photos").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name)
+    labels = tmp_path / "labels.csv"
+    labels.write_bytes(b'image_id,label,split\na.jpg,"hot\rdog",train\nb.jpg,"hot\rdog",test\n')
+    (tmp_path / "boxes.csv").write_bytes(HEADER.encode() + b'train,"hot\rdog",a.jpg,0,1,0,1,0,0\n')
+    shards = {"shards": {"train": 1}}
+    for options in (
+        {"source": "photos", "labels": str(labels)},
+        {"source": "folder", "folder": {"boxes": "boxes.csv", "units": "share"}},
+    ):
+        place = tmp_path / "photos" if options["source"] == "photos" else tmp_path
+        with pytest.raises(ValueError, match=r"the label 'hot\\rdog' has a line break"):
+            sources.read(options | shards, str(place), tmp_path, str(place))
+    (tmp_path / "photos/c\rd.jpg").write_bytes((tmp_path / "photos/a.jpg").read_bytes())
+    with pytest.raises(ValueError, match=r"the path 'c\\rd.jpg' has a line break"):
+        sources.read({"source": "photos"} | shards, str(tmp_path / "photos"), tmp_path, str(tmp_path / "photos"))
+
+
+def test_photos_without_a_box_may_stand_in_a_csv(tmp_path: Path) -> None:
+    lines = "train,cat,a.jpg,0.1,0.2,0.3,0.6,0,0\ntrain,,b.jpg,,,,,,\ntest,dog,c.jpg,0,1,0,1,0,0\n"
+    (tmp_path / "boxes.csv").write_text(HEADER + lines)
+    release = folder.read_release(tmp_path, boxes="boxes.csv")
+    assert release.images["path"].tolist() == ["a.jpg", "b.jpg", "c.jpg"]
+    assert release.boxes[["image_id", "label"]].values.tolist() == [["a", "cat"], ["c", "dog"]]
+    assert release.classes["label"].tolist() == ["cat", "dog"]
+    (tmp_path / "boxes.csv").write_text(HEADER + "train,,b.jpg,0.1,,,,,\n")
+    with pytest.raises(ValueError, match="line 2: label must not be blank"):
+        folder.read_release(tmp_path, boxes="boxes.csv")
+
+
+def test_a_photo_may_have_a_colon_as_its_second_character(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text(HEADER + "train,cat,a:b.jpg,0.1,0.2,0.3,0.6,0,0\n")
+    assert folder.read_release(tmp_path, boxes="boxes.csv").images["path"].tolist() == ["a:b.jpg"]
+    (tmp_path / "boxes.csv").write_text(HEADER + "train,cat,C:\\b.jpg,0.1,0.2,0.3,0.6,0,0\n")
+    with pytest.raises(ValueError, match="outside of the data set's folder"):
+        folder.read_release(tmp_path, boxes="boxes.csv")
+
+
+def test_a_link_to_a_folder_above_brings_no_photo_of_another_class(tmp_path: Path) -> None:
+    for path in ("train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "train/dog/loop").symlink_to("..")
+    release = imagenet.read_release(tmp_path, train="train", test="val")
+    assert release.images["path"].tolist() == ["train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg"]
 
 
 @pytest.mark.parametrize(

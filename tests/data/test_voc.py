@@ -87,7 +87,7 @@ def test_an_object_without_a_box_is_a_bad_box(folder: Path) -> None:
         mend(release, "clip", most=0.05)
     mended, account = mend(release, "clip", most=0.2)
     assert (len(mended.boxes), account.dropped) == (4, 1)
-    assert len(voc.difficult_objects(folder, ["000001", "000002"])) == 1
+    assert len(voc.difficult_objects(folder, listed(["000001", "000002"]))) == 1
 
 
 @pytest.mark.parametrize(
@@ -151,13 +151,19 @@ def test_the_real_photos_are_read(shared: Path) -> None:
     np.testing.assert_allclose(first[["xmin", "xmax", "ymin", "ymax"]].astype(float), expected, atol=1e-6)
 
 
+def listed(names: list[str]) -> pd.DataFrame:
+    """Photos as a subset lists them; a name without a suffix is of a JPEG."""
+    paths = [f"JPEGImages/{name}" if "." in name else f"JPEGImages/{name}.jpg" for name in names]
+    return pd.DataFrame({"image_id": [name.split(".")[0] for name in names], "path": paths})
+
+
 def test_difficult_objects_are_those_that_are_marked(folder: Path) -> None:
     text = annotation(
         thing("dog", (1, 20, 1, 10)), thing("cat", (21, 40, 11, 30), difficult=1), thing("dog", (101, 200, 51, 100))
     ).replace("<difficult>0</difficult>", "", 1)
     text = text.replace("<difficult>1</difficult>", "<difficult>\n True </difficult>")
     (folder / "Annotations" / "000002.xml").write_text(text)
-    found = voc.difficult_objects(folder, ["000007", "000002", "000001"])
+    found = voc.difficult_objects(folder, listed(["000007", "000002", "000001"]))
     assert list(found.columns) == voc.BOX_COLUMNS
     assert found[["image_id", "label"]].values.tolist() == [["000002", "cat"], ["000001", "cat"]]
     corners = found[["xmin", "xmax", "ymin", "ymax"]]
@@ -165,7 +171,7 @@ def test_difficult_objects_are_those_that_are_marked(folder: Path) -> None:
     # The same numbers as in the box table, from which they are taken out by comparing.
     boxes = mend(voc.read_release(folder), "clip", most=1)[0].boxes
     assert len(without_difficult(boxes, found)) == len(boxes) - 2
-    nothing = voc.difficult_objects(folder, ["000007"])
+    nothing = voc.difficult_objects(folder, listed(["000007"]))
     assert nothing.empty
     assert len(without_difficult(boxes, nothing)) == len(boxes)
 
@@ -246,7 +252,7 @@ def test_difficult_marks_are_of_each_box_of_an_object_and_of_clipped_ones(folder
     hard = thing("cat", (1, 300, 1, 10), difficult=1)
     (folder / "Annotations/000002.xml").write_text(annotation(several, hard))
     boxes = mend(voc.read_release(folder), "clip", most=1)[0].boxes
-    left = without_difficult(boxes, voc.difficult_objects(folder, ["000002"]))
+    left = without_difficult(boxes, voc.difficult_objects(folder, listed(["000002"])))
     assert left["label"][left["image_id"] == "000002"].tolist() == ["dog", "dog"]
 
 
@@ -279,7 +285,13 @@ def test_lists_may_hold_paths_of_photos(folder: Path, line: str, flag: str) -> N
     assert images["image_id"].tolist() == ["000001", "000007"]
 
 
-@pytest.mark.parametrize("line", ["b/000001.jpg", "JPEGImages/b/000001", "/data/VOC2007/JPEGImages/b/000001.jpg"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("b/000001.jpg", "b/000001.JPG", "b/000001.xml", "./images/b/000001.jpg", "JPEGImages/b/000001"),
+        *("/data/VOC2007/JPEGImages/b/000001.jpg", "C:\\VOC2007\\JPEGImages\\b\\000001.jpg"),
+    ],
+)
 def test_the_photo_that_a_list_names_is_taken_where_another_has_its_name(folder: Path, line: str) -> None:
     (folder / "JPEGImages/b").mkdir(parents=True)
     for name in ("000001.jpg", "b/000001.jpg", "000007.jpg"):
@@ -307,7 +319,7 @@ def test_annotations_that_are_no_xml_are_named(folder: Path, text: str) -> None:
     with pytest.raises(ValueError, match=r"000002\.xml is not valid XML"):
         voc.read_release(folder)
     with pytest.raises(ValueError, match=r"000002\.xml is not valid XML"):
-        voc.difficult_objects(folder, ["000002"])
+        voc.difficult_objects(folder, listed(["000002"]))
 
 
 @pytest.mark.parametrize("corner", ["nan", "inf", "", "one"])
@@ -323,5 +335,5 @@ def test_difficult_objects_take_the_size_of_a_photo_of_any_format(folder: Path, 
     (folder / "JPEGImages").mkdir()
     Image.new("RGB", (400, 400)).save(folder / "JPEGImages" / name)  # its annotation has 200 x 100
     (folder / "Annotations/000002.xml").write_text(annotation(thing("cat", (21, 40, 11, 30), difficult=1)))
-    corners = voc.difficult_objects(folder, ["000002"])[["xmin", "xmax", "ymin", "ymax"]]
+    corners = voc.difficult_objects(folder, listed([name]))[["xmin", "xmax", "ymin", "ymax"]]
     np.testing.assert_allclose(corners, [[0.05, 0.1, 0.025, 0.075]], rtol=1e-6)

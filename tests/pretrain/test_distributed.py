@@ -111,7 +111,9 @@ def test_in_float64_two_processes_end_where_one_does_running_statistics_included
     assert {"running_mean", "running_var", "weight"} <= {name.rpartition(".")[2] for name in compared}
     farthest = {name: float((alone[name] - shared[name]).abs().max() / alone[name].abs().max()) for name in compared}
     print(f"{recipe['method']}: {max(farthest.values()):.1e} of a tensor's largest value apart")
-    assert max(farthest.values()) < 1e-10, max(farthest, key=farthest.get)
+    # Measured: 4e-14 at most, and 1.6e-12 for MoCo-v2.
+    bound = 1e-11 if recipe["method"] == "moco_v2" else 1e-12
+    assert max(farthest.values()) < bound, max(farthest, key=farthest.get)
 
 
 def test_a_stopped_pair_goes_on_to_the_bits_of_an_undisturbed_pair(recipe, inputs, tmp_path):

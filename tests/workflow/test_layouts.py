@@ -248,8 +248,10 @@ def test_a_data_set_in_its_own_layout_becomes_a_row_of_a_table(fresh, tmp_path, 
     account = (results / "data/summary.md").read_text() + (results / "data/missing.csv").read_text()
     if not known.all():
         said = [*said, f"left out because train has none of their classes: {(~known).sum()},"]
+    log = (fresh.folder / f"logs/{name}/select_subset.log").read_text()
     for words in said:
-        assert words.format(missing=",".join(missing), **counts) in account
+        assert (words := words.format(missing=",".join(missing), **counts)) in account
+        assert words in log or words in missing
     assert json.loads((results / "probe/moco_v2/object-dilate/seed0/metrics.json").read_text())["test_images"] == TEST
     row = pd.read_csv(results / "report/tables/crops.csv").set_index("crops").loc["object-dilate"]
     assert 0 < row["map_percent"] <= 100

@@ -1,8 +1,14 @@
 """The comparison of proposals, from its rule: asked for by name, for several sources at once."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from oac.study_files import read_study
+from oac.workflow import StudyFiles
+
+ROOT = Path(__file__).resolve().parents[2]
 COMPARISON = "results/tiny/proposals/comparison"
 
 
@@ -34,3 +40,11 @@ def test_sources_are_compared_in_one_run_and_a_plain_call_does_not_do_it(copied,
         assert (copied.folder / COMPARISON / name).stat().st_size > 1000
     # A changed split of shards or list of sources is no reason to train anything again.
     assert not {"pretrain", "train_bing"} & set(copied.planned(config=config).jobs)
+
+
+def test_difficult_objects_are_left_out_unless_a_study_wants_them():
+    study = read_study(ROOT / "config/studies/voc07.yaml")
+    assert StudyFiles(study).difficult_marks() == study["data"]["location"]
+    study["proposals"]["comparison"]["difficult"] = True
+    assert StudyFiles(study).difficult_marks() is None
+    assert StudyFiles(read_study(ROOT / "config/studies/demo.yaml")).difficult_marks() is None

@@ -147,12 +147,13 @@ def compare_proposals(smk: "Snakemake") -> None:
     from oac.report.proposal_comparison import page  # loads matplotlib, which no other job here needs
 
     options, seed = smk.params.options, smk.params.random["seed"]
-    ids = first_photos(pd.read_parquet(smk.input.images), options["split"], options["photos"])["image_id"].tolist()
+    images = first_photos(pd.read_parquet(smk.input.images), options["split"], options["photos"])
+    ids = images["image_id"].tolist()
     boxes = pd.read_parquet(smk.input.boxes)
     boxes = boxes[boxes["image_id"].isin(ids)]
     left_out = 0
     if smk.params.difficult:
-        kept = without_difficult(boxes, difficult_objects(smk.params.difficult, ids))
+        kept = without_difficult(boxes, difficult_objects(smk.params.difficult, images))
         left_out, boxes = len(boxes) - len(kept), kept
     labels_of = dict(list(boxes.groupby("image_id")["label"]))
     labels = [labels_of[name].to_numpy(object) if name in labels_of else np.zeros(0, object) for name in ids]

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from oac.data.photo_files import file_states, plain_path, short_ids, walk
+from oac.data.photo_files import file_states, is_text, plain_path, short_ids, walk
 from oac.data.photo_sizes import said_size
 from oac.data.tables import FLAGS, IMAGE_COLUMNS, Release, check_release, check_unique, outside
 from oac.user_files import BadFileError, read_text, reading
@@ -149,14 +149,14 @@ def _key(value: Any, what: str) -> str:
 
 def _order(key: str) -> tuple[int, str]:
     """Sorts numbers by their value, and texts behind them."""
-    return (int(key), "") if key.lstrip("-").isdecimal() and len(key) < 19 else (10**19, key)
+    return (int(key), "") if re.fullmatch(r"-?[0-9]{1,18}", key) else (10**19, key)
 
 
 def _categories(content: Any) -> dict[str, str]:
     """The names of the categories by their numbers."""
     names: dict[str, str] = {}
     for number, name in _entries(content, "categories", lambda entry: (_key(entry["id"], "id"), entry["name"])):
-        if not isinstance(name, str) or not name.strip():
+        if not isinstance(name, str) or not is_text(name.strip()):
             raise BadFileError(f"category {number} has the name {name!r}")
         if names.setdefault(number, name.strip()) != name.strip():
             raise BadFileError(f"category {number} is listed as {names[number]} and as {name.strip()}")

@@ -1,6 +1,7 @@
 """Reads any folder of photos with a CSV of boxes into the canonical tables.
 
-The file has a line for each box and a header that names the columns, in any order:
+The file has a header that names the columns, in any order, and a line for each box; a photo without boxes has one
+whose label and corners are blank:
 - path: the photo, relative to the folder;
 - label: the class;
 - xmin, xmax, ymin, ymax: the corners, in pixels or as shares of the photo (`units`), of the photo as it is stored;
@@ -40,7 +41,8 @@ from oac.data.tables import (
 from oac.user_files import BadFileError
 
 SPLIT_NAMES = {split: split for split in SPLITS} | {"val": "validation", "valid": "validation"}
-COLUMNS = ("path", "label", "xmin", "xmax", "ymin", "ymax", "split")
+CORNERS = ("xmin", "xmax", "ymin", "ymax")
+COLUMNS = ("path", "label", *CORNERS, "split")
 
 
 def files(folder: str | Path, *, boxes: str, **_: object) -> list[str]:
@@ -91,6 +93,8 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
         raise ValueError(f"{path} has no line of a box")
     if units == "pixels":
         _check_marks(table, path)
+    empty = (table[["label", *CORNERS]] == "").all(axis=1).to_numpy()
+    table.loc[empty, ["label", *CORNERS]] = "0"  # a photo without a box
     _read_values(table, path)
     paths = list(dict.fromkeys(table["path"]))
     names = [re.sub(r"\.[^./]*$", "", path).replace("/", "__") for path in paths]
@@ -107,14 +111,15 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
     corners = rotate_boxes(corners, table["rotation"].to_numpy())
     for place, name in enumerate(("xmin", "ymin", "xmax", "ymax")):
         table[name] = corners[:, place]
-    labels = sorted(set(table["label"]))
+    boxed = table[~empty]
+    labels = sorted(set(boxed["label"]))
     classes = pd.DataFrame({"label": labels, "name": labels})
-    release = Release(images, table[BOX_COLUMNS].reset_index(drop=True), classes, own_sizes=own)
+    release = Release(images, boxed[BOX_COLUMNS].reset_index(drop=True), classes, own_sizes=own)
     check_release(release, path)
     if units == "share":
         return release
     takes = "data.folder.units is pixels: say `units: share` if all corners are shares, else write those in pixels"
-    return without_shares(release, path, takes, pixels)
+    return without_shares(release, path, takes, pixels[~empty])
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -137,7 +142,7 @@ def _read_values(table: pd.DataFrame, path: Path) -> None:
     table["path"] = table["path"].map(plain_path)
     _read_splits(table, path)
     check_filled(table, ["path", "label"], path)
-    read_numbers(table, ["xmin", "xmax", "ymin", "ymax"], path)
+    read_numbers(table, CORNERS, path)
     for name, absent in (("rotation", "0"), ("is_group_of", "0")):
         if name not in table:
             table[name] = absent

@@ -14,6 +14,7 @@ its boxes. A mirror whose boxes were already turned is read with `boxes_of="upri
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -132,8 +133,9 @@ def read_classes(path: Path) -> pd.DataFrame:
     """The class list (label, name); V4 files have no header, later ones name the columns variously."""
     with open_text(_existing(path)) as file:
         rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    if rows and not rows[0][0].startswith("/"):
-        rows = rows[1:]
+    if rows and not rows[0][0].startswith("/"):  # a header, unless labels are other than the official ones
+        official = any(row[0].startswith("/") for row in rows[1:])
+        rows = rows[1:] if official or re.search("label|name", rows[0][0], re.IGNORECASE) else rows
     wrong = next((n for n, row in enumerate(rows, 1) if len(row) != len(CLASS_COLUMNS) or not all(row)), None)
     if wrong is not None or not rows:
         raise ValueError(f"{path}: row {wrong or 1} is not a label and a name; is this a class description file?")

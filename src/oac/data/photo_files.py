@@ -89,10 +89,11 @@ def walk(folder: str | Path) -> Iterator[tuple[Path, list[str]]]:
 
     What a desktop or an editor leaves is passed over. Raises OSError, naming it, for a folder that cannot be read.
     """
-    seen = set()
+    # Links can lead round in a circle, and to a folder above.
+    seen = {str(above) for above in Path(os.path.realpath(folder)).parents}
     for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         real = os.path.realpath(place)
-        if real in seen:  # links can lead round in a circle
+        if real in seen:
             folders.clear()
             continue
         seen.add(real)

@@ -25,7 +25,7 @@ import numpy as np
 
 from oac.data import authors, official, openimages, photo_sizes
 from oac.data.photo_files import file_state, present
-from oac.data.tables import Release
+from oac.data.tables import Release, check_lines
 from oac.data.web import is_server
 from oac.user_files import BadFileError, reading
 
@@ -152,6 +152,7 @@ def read(options: Mapping[str, Any], location: str, release: Path, photos: str) 
             found = authors.read_release(folder, release)
         else:
             found = _module(source).read_release(folder, **_options(options))
+        check_lines(found, place)
     there = set(found.images["split"])
     if absent := [split for split in options["shards"] if split not in there]:
         raise BadFileError(

@@ -220,12 +220,19 @@ def check_unique(values: pd.Series, key: str, source: str | Path) -> None:
 
 def outside(paths: pd.Series) -> pd.Series:
     """Which paths are absolute or lead upwards, and so out of a data set's folder."""
-    return paths.str.contains(r"^/|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)", regex=True)
+    return paths.str.contains(r"^/|^[A-Za-z]:/|(?:^|/)\.\.(?:/|$)", regex=True)
 
 
 def lies_outside(source: str | Path, path: str) -> str:
     """What to say of a photo whose path leads out of the source's folder."""
     return f"{source}: photo {path} lies outside of the data set's folder: name it by its path below"
+
+
+def check_lines(release: Release, source: str | Path) -> None:
+    """Raise ValueError, naming `source`, for a path or the name of a class that would end a line of a csv file."""
+    for table, key in ((release.images, "path"), (release.classes, "label"), (release.classes, "name")):
+        if (odd := table[key].astype("str").str.contains("\r", regex=False)).any():
+            raise ValueError(f"{source}: the {key} {table[key][odd].iloc[0]!r} has a line break")
 
 
 def check_release(release: Release, source: str | Path) -> None:
@@ -239,11 +246,6 @@ def check_release(release: Release, source: str | Path) -> None:
         raise ValueError(f"{source}: {paths[odd].iloc[0]!r} is the path of a photo and has a character of code 0")
     if (odd := outside(paths)).any():
         raise ValueError(lies_outside(source, release.images["path"][odd].iloc[0]))
-    for table, key in ((release.images, "path"), (release.classes, "label"), (release.classes, "name")):
-        if (
-            odd := table[key].astype("str").str.contains("\r", regex=False)
-        ).any():  # csv files would end a line there
-            raise ValueError(f"{source}: the {key} {table[key][odd].iloc[0]!r} has a line break")
     for table, key in ((release.images, "image_id"), (release.classes, "label")):
         check_unique(table[key], key, source)
     for column, allowed in (("split", SPLITS), ("rotation", ROTATIONS)):

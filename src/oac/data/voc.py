@@ -14,7 +14,7 @@ import math
 import os
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,16 +87,17 @@ def read_release(folder: str | Path, *, train: str = "train", test: str = "val")
     return release
 
 
-def difficult_objects(folder: str | Path, image_ids: Sequence[str]) -> pd.DataFrame:
-    """The boxes (BOX_COLUMNS) of these photos that are marked difficult, which detection scores leave out."""
+def difficult_objects(folder: str | Path, images: pd.DataFrame) -> pd.DataFrame:
+    """The boxes (BOX_COLUMNS) of photos that are marked difficult, which detection scores leave out.
+
+    images: with the columns image_id and path, as `sources.read` gives them.
+    """
+    image_ids = images["image_id"].tolist()
     found = [_read_annotation(_annotation(Path(folder), image_id), image_id) for image_id in image_ids]
-    photos = _photos(Path(folder))
-    paths = [_path(image_id, photos, entry.photo) for image_id, entry in zip(image_ids, found, strict=True)]
-    paths = [present(folder, path) for path in paths]  # as sources.read finds photos, so that both have their sizes
-    images = pd.DataFrame({"image_id": image_ids, "path": paths})
     table = pd.DataFrame([row for entry in found for row in entry.rows], columns=BOX_COLUMNS)
     sizes, marks = [entry.size for entry in found], [mark for entry in found for mark in entry.difficult]
     corners = ["xmin", "xmax", "ymin", "ymax"]
+    images = images[["image_id", "path"]].reset_index(drop=True)
     release = Release(images, table, pd.DataFrame(), sizes=np.reshape(sizes, (-1, 2)))
     table = scaled(release, Path(folder)).boxes[np.array(marks, bool)].reset_index(drop=True)
     table[corners] = table[corners].astype(np.float32).clip(0, 1)  # as boxes that reach beyond their photo become
@@ -104,7 +105,7 @@ def difficult_objects(folder: str | Path, image_ids: Sequence[str]) -> pd.DataFr
 
 
 def _read_list(path: Path) -> list[tuple[str, str]]:
-    """The id of each photo on a list, and its path below JPEGImages as the line has it."""
+    """The id of each photo on a list, and its path where the line has more than the id."""
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; expected a folder laid out like VOCdevkit/VOC2007 "
@@ -135,16 +136,22 @@ def _without_flags(lines: list[str], annotations: Path) -> list[str]:
 def _id(line: str, annotations: Path) -> tuple[str, str]:
     """The id in a line, of which there is an annotation: the line, its path below JPEGImages, or its last part.
 
-    With it that path as it is written.
+    With it the path in the line, blank where it says no more than the id.
     """
     if "/" not in line and "\\" not in line and "." not in line:
-        return line, line  # as nearly all are, and without a look at the disk
+        return line, ""  # as nearly all are, and without a look at the disk
     path = plain_path(line)
-    stem = re.sub(rf"({'|'.join(map(re.escape, (*suffixes(), '.xml')))})$", "", path, flags=re.IGNORECASE)
+    stem = _stem(path)
     below = stem.rpartition("JPEGImages/")[2]
     choices = (line, path, stem, below, below.rpartition("/")[2])
     known = (choice for choice in choices if os.path.isfile(f"{annotations}/{choice}.xml"))
-    return next(known, line), path.rpartition("JPEGImages/")[2]
+    image_id = next(known, line)
+    return image_id, "" if path == image_id else path
+
+
+def _stem(path: str) -> str:
+    """A path without the suffix of a photo or an annotation."""
+    return re.sub(rf"({'|'.join(map(re.escape, (*suffixes(), '.xml')))})$", "", path, flags=re.IGNORECASE)
 
 
 def _photos(folder: Path) -> dict[str, str]:
@@ -162,13 +169,19 @@ def _photos(folder: Path) -> dict[str, str]:
     return found
 
 
-def _path(image_id: str, photos: dict[str, str], name: str, listed: str = "") -> str:
-    """The path of a photo, of `_photos`: the one that its list has, where that says more than the id; else by
-    preference with the suffix of its annotation's name; else of a JPEG.
+def _path(image_id: str, photos: dict[str, str], name: str, listed: str) -> str:
+    """The path of a photo, of `_photos`: the one that a list names, by as much of its end as is below JPEGImages.
+
+    Else one of that id, by preference with the suffix of its annotation's name; else of a JPEG.
     """
+    parts = listed.split("/")
+    for first in range(len(parts)):
+        end = "/".join(parts[first:])
+        if end in photos:
+            return photos[end]
+        if "/" in end and _stem(end) in photos:
+            return photos[_stem(end)]
     suffix = name[name.rfind(".") :] if "." in name else ""
-    if listed != image_id and listed in photos:
-        return photos[listed]
     return photos.get(image_id + suffix) or photos.get(image_id) or f"JPEGImages/{image_id}.jpg"
 
 

@@ -261,8 +261,8 @@ class StudyData:
         return [f"{self.folder}/proposals/{folder}{source}.parquet" for source, folder in long.items()]
 
     def difficult_marks(self) -> Any:
-        """The folder whose annotations mark difficult objects; none where the source has no such mark."""
-        return sources.difficult_marks(self.data)
+        """The folder whose annotations mark objects to leave out; none where the source has no such mark."""
+        return None if self.proposals["comparison"]["difficult"] else sources.difficult_marks(self.data)
 
     def recall_tables(self) -> list[str]:
         """The proposals of the sources in use that can miss an object, and of random boxes to compare."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -145,3 +146,19 @@ def test_a_signal_to_all_processes_of_a_job_is_named_too(tmp_path):
     while KILLED not in log.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_child_that_lives_on_does_not_keep_the_log_from_saying_so(tmp_path):
+    log = tmp_path / "job.log"
+    body = "os.fork() or time.sleep(60)\n    time.sleep(1)\n    os.kill(os.getpid(), signal.SIGKILL)"
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(imports="import os, signal, time", body=body))
+    process = subprocess.Popen([sys.executable, str(script), str(log)], start_new_session=True)
+    try:
+        assert process.wait(30) == -signal.SIGKILL
+        deadline = time.monotonic() + 10
+        while KILLED not in log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)

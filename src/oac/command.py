@@ -35,29 +35,29 @@ def plain_errors(log: str | Path | None = None) -> Iterator[None]:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
     faulthandler.enable(2)
+    shell = _shell_that_says_killed()
     try:
-        with _killed_is_said():
-            yield
+        yield
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
         if not isinstance(error, OSError) and not _raised_here(error.__traceback__):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
+    finally:
+        shell.communicate(b"ended by itself\n")
 
 
-@contextmanager
-def _killed_is_said() -> Iterator[None]:
-    """Have a shell write to stderr that this process was killed, which it cannot do itself after SIGKILL.
+def _shell_that_says_killed() -> subprocess.Popen[bytes]:
+    """Start a shell that writes to stderr that this process was killed, which it cannot do itself after SIGKILL.
 
     The shell waits for a line. However this process ends, the kernel closes the pipe between them.
     """
     # It outlives signals that go to all processes of a terminal or of a job.
     command = ["sh", "-c", f"trap '' HUP INT TERM; read -r line || echo '{KILLED}' >&2"]
     shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
-    try:
-        yield
-    finally:
-        shell.communicate(b"ended by itself\n")
+    assert shell.stdin is not None
+    os.register_at_fork(after_in_child=shell.stdin.close)  # else the pipe would be open as long as a child lives
+    return shell
 
 
 def _raised_here(trace: TracebackType | None) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-# 16.0 is no integer here: it would be another recipe than 16, and no path has seed1.0.
+# 16.0 is no integer here: no path has a seed1.0, and options of torch that count are integers.
 _Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(

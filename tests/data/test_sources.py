@@ -699,6 +699,14 @@ def test_photos_without_a_box_may_stand_in_a_csv(tmp_path: Path) -> None:
     assert release.images["path"].tolist() == ["a.jpg", "b.jpg", "c.jpg"]
     assert release.boxes[["image_id", "label"]].values.tolist() == [["a", "cat"], ["c", "dog"]]
     assert release.classes["label"].tolist() == ["cat", "dog"]
+    for name in "abc":
+        Image.new("RGB", (400, 200)).save(tmp_path / f"{name}.jpg")
+    lines = "train,cat,a.jpg,100.250,200.250,30.500,60.500,0,0\ntrain,,b.jpg,,,,,,\n"
+    lines += "test,dog,c.jpg,1.125,9.125,2.125,8.125,0,0\n"
+    (tmp_path / "boxes.csv").write_text(HEADER + lines)
+    release = folder.read_release(tmp_path, boxes="boxes.csv", units="pixels")
+    assert release.boxes["image_id"].tolist() == ["a", "c"]
+    assert len(release.own_sizes) == 3
     (tmp_path / "boxes.csv").write_text(HEADER + "train,,b.jpg,0.1,,,,,\n")
     with pytest.raises(ValueError, match="line 2: label must not be blank"):
         folder.read_release(tmp_path, boxes="boxes.csv")

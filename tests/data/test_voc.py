@@ -302,6 +302,16 @@ def test_the_photo_that_a_list_names_is_taken_where_another_has_its_name(folder:
     assert images["path"].tolist() == ["JPEGImages/b/000001.jpg", "JPEGImages/000007.jpg"]
 
 
+def test_a_listed_photo_that_is_gone_is_not_another_of_its_name(folder: Path) -> None:
+    (folder / "Annotations/a").mkdir()
+    for name in ("a/1", "b"):
+        (folder / f"Annotations/{name}.xml").write_text(annotation(thing("dog", (1, 20, 1, 10))))
+    (folder / "JPEGImages").mkdir()
+    (folder / "JPEGImages/1.jpg").touch()
+    (folder / "ImageSets/Main/train.txt").write_text("a/1.jpg")
+    assert voc.read_release(folder).images["path"].tolist() == ["JPEGImages/a/1.jpg", "JPEGImages/000007.jpg"]
+
+
 def test_ids_with_points_are_whole(folder: Path) -> None:
     for name in ("v1.2", "v1.jpg"):
         (folder / f"Annotations/{name}.xml").write_text(annotation(thing("dog", (1, 20, 1, 10))))

@@ -49,8 +49,8 @@ def main(smk: "Snakemake") -> None:
     study, options = smk.wildcards.study, studies.completed(smk.params.options, "data")
     release = sources.read(options, smk.resources.source, Path("resources") / study / "release", smk.resources.photos)
     subset = select(release, **options["subset"])
-    # Of what was completed only that which decides a subset.
-    summary = subset_summary(study, {key: options[key] for key in {*smk.params.options, "subset"}}, subset)
+    deciding = {key: value for key, value in options.items() if key == "subset" or key in smk.params.options}
+    summary = subset_summary(study, deciding, subset)
     for note in notes(summary):
         print(note)
     if smk.rule == "check_subset":

@@ -91,9 +91,9 @@ def read_release(folder: str | Path, *, boxes: str, units: str = "share") -> Rel
     table = _table(path, COLUMNS)
     if table.empty:
         raise ValueError(f"{path} has no line of a box")
-    if units == "pixels":
-        _check_marks(table, path)
     empty = (table[["label", *CORNERS]] == "").all(axis=1).to_numpy()
+    if units == "pixels":
+        _check_marks(table[~empty], path)
     table.loc[empty, ["label", *CORNERS]] = "0"  # a photo without a box
     _read_values(table, path)
     paths = list(dict.fromkeys(table["path"]))

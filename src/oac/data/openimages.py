@@ -135,7 +135,8 @@ def read_classes(path: Path) -> pd.DataFrame:
         rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
     if rows and not rows[0][0].startswith("/"):  # a header, unless labels are other than the official ones
         official = any(row[0].startswith("/") for row in rows[1:])
-        rows = rows[1:] if official or re.search("label|name", rows[0][0], re.IGNORECASE) else rows
+        named = re.fullmatch("(class|label)?[_ ]?(name|label|mid|id)?", rows[0][0], re.IGNORECASE)
+        rows = rows[1:] if official or named else rows
     wrong = next((n for n, row in enumerate(rows, 1) if len(row) != len(CLASS_COLUMNS) or not all(row)), None)
     if wrong is not None or not rows:
         raise ValueError(f"{path}: row {wrong or 1} is not a label and a name; is this a class description file?")

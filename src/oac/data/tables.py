@@ -229,9 +229,9 @@ def lies_outside(source: str | Path, path: str) -> str:
 
 
 def check_lines(release: Release, source: str | Path) -> None:
-    """Raise ValueError, naming `source`, for a path or the name of a class that would end a line of a csv file."""
+    """Raise ValueError, naming `source`, for a path or the name of a class that would end a line of a table."""
     for table, key in ((release.images, "path"), (release.classes, "label"), (release.classes, "name")):
-        if (odd := table[key].astype("str").str.contains("\r", regex=False)).any():
+        if (odd := table[key].astype("str").str.contains(r"[\r\n]", regex=True)).any():
             raise ValueError(f"{source}: the {key} {table[key][odd].iloc[0]!r} has a line break")
 
 

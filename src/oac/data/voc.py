@@ -175,7 +175,7 @@ def _path(image_id: str, photos: dict[str, str], name: str, listed: str) -> str:
     Else one of that id, by preference with the suffix of its annotation's name; else of a JPEG.
     """
     parts = listed.split("/")
-    for first in range(len(parts)):
+    for first in range(len(parts) - plain_path(image_id).count("/")):  # never less than the id
         end = "/".join(parts[first:])
         if end in photos:
             return photos[end]

@@ -33,7 +33,7 @@ KEYS = {
 # The code of each stage as of its number. When the test fails: if the same input now gives another output, raise the
 # number in oac/versions.py; in either case put the new value here.
 CODE = {
-    ("STORE", 3): "d9dbc685a617dea6",
+    ("STORE", 3): "92c1980e4f2c57b4",
     ("PROPOSALS", 3): "6b9edec430421f22",
     ("PRETRAIN", 3): "3fa2129011523399",
     ("PROBE", 4): "add7d8a3898a89e7",

@@ -43,18 +43,6 @@ def test_an_image_asked_for_twice_is_refused() -> None:
         tables.boxes_by_image(box_table([], False), ["a", "a"])
 
 
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [("xmin", -0.01), ("xmax", 1.01), ("xmax", 0.0), ("ymax", 0.25), ("ymin", float("nan"))],
-)
-def test_a_bad_box_is_named_by_file_and_line(column: str, value: float) -> None:
-    boxes = box_table([("a", "x", 1), ("b", "x", 2), ("c", "x", 3)], False)
-    boxes.loc[1, column] = value
-    # The header is line 1, so the second row stands in line 3.
-    with pytest.raises(ValueError, match=r"boxes\.csv, line 3: box of image b .*\(1 such rows\)"):
-        tables.check_boxes(boxes, "boxes.csv")
-
-
 def test_unknown_ids_are_named_by_file_and_line() -> None:
     values = pd.Series(["a", "b", "q"], dtype="category")
     with pytest.raises(ValueError, match=r"boxes\.csv, line 4: image q is not in list\.csv"):

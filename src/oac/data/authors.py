@@ -23,7 +23,6 @@ from oac.data.tables import (
     FLAGS,
     IMAGE_COLUMNS,
     Release,
-    check_boxes,
     check_known,
     check_release,
 )
@@ -114,7 +113,6 @@ def _train_boxes(
     order = ["xmin", "ymin", "xmax", "ymax"]
     table[order] = openimages.rotate_boxes(table[order].to_numpy(float), table["turn"].to_numpy())
     table = table.astype({name: np.float32 for name in order})
-    check_boxes(table, file)
     return table[BOX_COLUMNS]
 
 

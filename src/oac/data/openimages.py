@@ -32,7 +32,6 @@ from oac.data.tables import (
     SPLITS,
     Release,
     check_columns,
-    check_corners,
     check_found,
     check_release,
     check_unique,
@@ -226,7 +225,6 @@ def _read_boxes(folder: Path, split: str, listed: pd.DataFrame, classes: pd.Data
             columns[_BOX_NAMES[name]] = table[name].to_numpy() == 1
     for name, what, source in (("ImageID", "image", image_list_file(split)), ("LabelName", "label", CLASSES_FILE)):
         check_found(columns[_BOX_NAMES[name]], _reader(table[name]), what, path, folder / source)
-    check_corners(columns, _reader(table["ImageID"]), path)
     return columns
 
 

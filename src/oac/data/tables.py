@@ -82,34 +82,9 @@ def check_columns(columns: Sequence[str], wanted: Sequence[str], file: str | Pat
         )
 
 
-def check_boxes(boxes: pd.DataFrame, file: str | Path) -> None:
-    """Raise ValueError, naming file and line, unless 0 <= min < max <= 1 holds in every row."""
-    check_corners(boxes, lambda row: boxes["image_id"].iloc[row], file, lambda row: _line(boxes.index, row))
-
-
 def _line(index: pd.Index, row: int) -> int:
     """The line of a file that a row was read from."""
     return int(index[row]) if index.name == LINE else row + FIRST_LINE
-
-
-def check_corners(
-    corners: Any,
-    image_of: Callable[[int], str],
-    file: str | Path,
-    number_of: Callable[[int], int] = lambda row: row + FIRST_LINE,
-) -> None:
-    """Do what check_boxes does, of a table or a mapping of arrays; image_of and number_of tell of a row."""
-    for low, high in (("xmin", "xmax"), ("ymin", "ymax")):
-        smaller, larger = np.asarray(corners[low]), np.asarray(corners[high])
-        # Written so that a NaN fails it.
-        bad = ~((smaller >= 0) & (smaller < larger) & (larger <= 1))
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise ValueError(
-                f"{file}, line {number_of(row)}: box of image {image_of(row)} has {low} "
-                f"{smaller[row]!s} and {high} {larger[row]!s}, but 0 <= {low} < {high} <= 1 must hold "
-                f"({int(bad.sum())} such rows); correct or remove them"
-            )
 
 
 def read_numbers(table: pd.DataFrame, names: Sequence[str], file: str | Path) -> None:

@@ -35,7 +35,7 @@ KEYS = {
 CODE = {
     ("STORE", 3): "92c1980e4f2c57b4",
     ("PROPOSALS", 3): "6b9edec430421f22",
-    ("PRETRAIN", 3): "3fa2129011523399",
+    ("PRETRAIN", 3): "d0cbf6cc95913292",
     ("PROBE", 4): "add7d8a3898a89e7",
     ("REPORT", 8): "2f72164ab664db46",
 }

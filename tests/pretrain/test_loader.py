@@ -59,6 +59,20 @@ def test_a_view_is_the_resampled_crop(recipe, inputs):
         assert difference[2:-2, 2:-2].mean() < 6
 
 
+@pytest.mark.parametrize("memory", [0, 2])
+def test_a_cut_is_the_same_bits_on_any_number_of_threads(recipe, inputs, memory, monkeypatch):
+    images = pd.read_parquet(inputs.images)
+    photos = HostPhotos(inputs.photos, images[images.split == "train"], memory, reduced=True)
+    cut = {}
+    for threads in (1, 2, 3, 64):  # 64 are more than there are photos
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        some = [photos[number] for number in range(7)]
+        box = np.array([[0.0, 0, *photo.size] for photo in some]) + np.arange(7)[:, None]  # the last leave the photo
+        cut[threads] = HostPhotos.cut(some, np.array([1, 2, 4, 8, 1, 2, 4]), box, 16)
+    assert len(cut[1].flatten(1).unique(dim=0)) == 7
+    assert all(torch.equal(cut[1], other) for other in cut.values())
+
+
 def test_small_views_have_draws_of_their_own_and_move_no_other(recipe, inputs):
     plain, _ = training_batches(recipe, inputs)
     recipe["options"]["small_views"] = {"count": 3, "size": 8, "scale": [0.05, 0.14]}

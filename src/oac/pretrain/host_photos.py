@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -84,16 +86,29 @@ class HostPhotos:
         factor: (B,) of LEVELS, how many times smaller each photo is decoded. Beside a photo all is black, as far as
         the box reaches. Returns (B, 3, side, side) uint8 in channels-last memory.
         """
-        images = [photo.at(level) for photo, level in zip(photos, factor.tolist(), strict=True)]
-        # A reduced photo is rounded up to whole pixels, so that its scale is not quite 1 / level.
-        whole, size = (np.array([each.size for each in kind]) for kind in (photos, images))
-        box = box * np.tile(size / whole, 2)
-        beside = (box[:, :2] < 0).any(1) | (np.ceil(box[:, 2:]) > size).any(1)
         views = np.empty((len(photos), side, side, 3), np.uint8)
-        for place, (image, edges, leaves) in enumerate(zip(images, box, beside.tolist(), strict=True)):
-            image, inside = _framed(image, edges) if leaves else (image, tuple(edges.tolist()))
-            views[place] = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=inside))
+        # As many threads as torch computes with, which is one in a worker process. Pillow decodes and resizes outside
+        # of Python's lock.
+        threads = min(torch.get_num_threads(), len(photos))
+        ends = np.linspace(0, len(photos), threads + 1).astype(int).tolist()
+        parts = [slice(*part) for part in itertools.pairwise(ends)]
+        with ThreadPoolExecutor(threads) as pool:
+            jobs = [pool.submit(_cut, photos[part], factor[part], box[part], views[part]) for part in parts]
+            for job in jobs:
+                job.result()
         return torch.from_numpy(views).permute(0, 3, 1, 2)
+
+
+def _cut(photos: Sequence[HostPhoto], factor: np.ndarray, box: np.ndarray, views: np.ndarray) -> None:
+    """Write what `HostPhotos.cut` cuts to views (B, side, side, 3)."""
+    images = [photo.at(level) for photo, level in zip(photos, factor.tolist(), strict=True)]
+    # A reduced photo is rounded up to whole pixels, so that its scale is not quite 1 / level.
+    whole, size = (np.array([each.size for each in kind]) for kind in (photos, images))
+    box = box * np.tile(size / whole, 2)
+    beside = (box[:, :2] < 0).any(1) | (np.ceil(box[:, 2:]) > size).any(1)
+    for view, image, edges, leaves in zip(views, images, box, beside.tolist(), strict=True):
+        image, inside = _framed(image, edges) if leaves else (image, tuple(edges.tolist()))
+        view[:] = np.asarray(image.resize(view.shape[:2], Image.Resampling.BILINEAR, box=inside))
 
 
 def _framed(image: Image.Image, box: np.ndarray) -> tuple[Image.Image, tuple[float, float, float, float]]:

@@ -12,19 +12,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from PIL import Image, ImageDraw
 
 from oac.data import synthetic
 from oac.pretrain.crop_sampler import Boxes
 from oac.pretrain.crops import DRAWS, CropPolicy, Views, draw_views, scale_lower_bound
 from oac.proposals import Bing
+from oac.report.contact_sheet import COLOURS, DRAWN
+from oac.report.photo_panels import outline
 from oac.transforms import ObjectAwareCrop
 
 FOLDER, SIDE, GAP = Path(__file__).parent, 288, 12
 REPOSITORY = FOLDER.parents[1]
-COLOURS = ("#0072B2", "#009E73")  # of the first and the second view
-BOX = "#D55E00"
 LOOP_SEED = 25  # of which both boxes drawn are around one object
 IDEA_SEED = 443  # of which the crops show what the text says: views of two objects, and of one
 
@@ -64,9 +63,8 @@ def draw_loop(photos: list[Image.Image], boxes: list[np.ndarray]) -> None:
         # The transform says nothing of where it cut: the same random numbers give the same crops again.
         u = torch.rand(1, DRAWS, dtype=torch.float64, generator=torch.Generator().manual_seed(LOOP_SEED + number))
         draw_row(row, photo, cut("object-dilate", found, u.numpy()), views, list(found), drawn=True)
-    titles = ("image, its boxes, the two crops", "first view", "second view")
-    for place, title, colour in zip(places[0], titles, ("black", *COLOURS), strict=True):
-        place.set_title(title, fontsize=10, color=colour)
+    for place, title in zip(places[0], ("image, its boxes, the two crops", *COLOURS), strict=True):
+        place.set_title(title, fontsize=10)
     figure.savefig(FOLDER / "own_loop.png", dpi=110)
 
 
@@ -75,7 +73,7 @@ def draw_idea(photo: Image.Image, boxes: np.ndarray) -> None:
     figure, places = plt.subplots(2, 3, figsize=(7.2, 5.2), layout="constrained")
     titles = {
         "scene-scene": "scene-scene: in the whole image",
-        "object-dilate": "object-dilate: around a box (dashed)",
+        "object-dilate": "object-dilate: around a box (pink)",
     }
     for (policy, title), row in zip(titles.items(), places, strict=True):
         crops = cut(policy, boxes, np.random.default_rng(IDEA_SEED).random((1, DRAWS)))
@@ -85,8 +83,8 @@ def draw_idea(photo: Image.Image, boxes: np.ndarray) -> None:
         ]
         draw_row(row, photo, crops, views, drawn=policy != "scene-scene")
         row[0].set_title(title, fontsize=10, loc="left")
-        for place, name, colour in zip(row[1:], ("first view", "second view"), COLOURS, strict=True):
-            place.set_title(name, fontsize=10, color=colour)
+        for place, name in zip(row[1:], COLOURS, strict=True):
+            place.set_title(name, fontsize=10)
     figure.savefig(FOLDER / "idea.png", dpi=110)
 
 
@@ -107,25 +105,26 @@ def draw_row(
     *,
     drawn: bool,
 ) -> None:
-    """A photo with these of its boxes, its crops and, dashed, the box that was drawn; beside it its two views."""
+    """A photo with these of its boxes, its crops and, dashed, the box that was drawn and the region grown by delta.
+
+    Beside it its two views. Colours are those of the report's contact sheets.
+    """
     row[0].imshow(photo)
     for box in boxes:
-        outline(row[0], box * SIDE, edgecolor=BOX, linewidth=1)
-    if drawn:
-        outline(row[0], crops.box[0], edgecolor=BOX, linewidth=2.5, linestyle="--")
-    for box, view, colour, place in zip((crops.query[0], crops.key[0]), views, COLOURS, row[1:], strict=True):
-        outline(row[0], box, edgecolor=colour, linewidth=2.5)
+        outline(row[0], box * SIDE, "white", 0.6, rim=0.4)
+    for box, view, colour, place in zip(
+        (crops.query[0], crops.key[0]), views, COLOURS.values(), row[1:], strict=True
+    ):
+        outline(row[0], box, colour, 2, rim=0.8)
         place.imshow(view)
         for side in place.spines.values():
-            side.set(color=colour, linewidth=2.5)
+            side.set(color=colour, linewidth=3)
+    if drawn:
+        second = int(not crops.swapped[0])
+        outline(row[0], crops.regions[0, 1], list(COLOURS.values())[second], 1.3, dashes=(0, (4, 4)))
+        outline(row[0], crops.box[0], DRAWN, 2, dashes=(0, (4, 2)))
     for place in row:
         place.set(xticks=[], yticks=[])
-
-
-def outline(axes: Axes, box: np.ndarray, **look: object) -> None:
-    """A box in pixels of the photo."""
-    left, top, right, bottom = box
-    axes.add_patch(plt.Rectangle((left, top), right - left, bottom - top, fill=False, **look))
 
 
 def with_boxes(photo: Image.Image, boxes: np.ndarray) -> Image.Image:
@@ -133,7 +132,7 @@ def with_boxes(photo: Image.Image, boxes: np.ndarray) -> Image.Image:
     copy = photo.copy()
     for rank in reversed(range(len(boxes))):
         corners = (boxes[rank] * SIDE).tolist()
-        ImageDraw.Draw(copy).rectangle(corners, outline=BOX, width=4 if rank == 0 else 2)
+        ImageDraw.Draw(copy).rectangle(corners, outline=DRAWN, width=4 if rank == 0 else 2)
     return copy
 
 

@@ -37,7 +37,7 @@ CODE = {
     ("PROPOSALS", 3): "6b9edec430421f22",
     ("PRETRAIN", 3): "d0cbf6cc95913292",
     ("PROBE", 4): "add7d8a3898a89e7",
-    ("REPORT", 8): "2f72164ab664db46",
+    ("REPORT", 9): "b8521b1c730db0be",
 }
 
 

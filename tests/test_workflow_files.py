@@ -160,11 +160,20 @@ def test_a_study_shows_what_it_has():
 
 def test_the_page_opens_with_the_table_that_leaves_no_method_out(demo):
     main = {name: StudyFiles(STUDIES[name]).main_table() for name in ("demo", "audit", "demo_methods", "imagenet")}
-    assert main == {"demo": "crops", "audit": "crops", "demo_methods": "methods", "imagenet": "methods"}
+    assert main == {"demo": "crops", "audit": "audit", "demo_methods": "methods", "imagenet": "methods"}
     sections = [StudyFiles(STUDIES["demo_methods"]).section_of_table(name) for name in ("methods", "crops", "paper")]
     assert sections[0] == demo.section_of_table("crops") == parts.FOUND
     assert sections[1] == demo.section_of_table("methods") == parts.RESULTS
     assert sections[2] == parts.PAPER
+
+
+def test_the_page_of_an_audit_opens_with_the_figure_of_its_effects(demo):
+    audit = StudyFiles(STUDIES["audit"])
+    sections = {name: audit.section_of_figure(name) for name in ("audit", "map_by_policy", "ablation_heads")}
+    assert sections == {"audit": parts.FOUND, "map_by_policy": parts.RESULTS, "ablation_heads": parts.ABLATIONS}
+    assert demo.section_of_figure("map_by_policy") == parts.FOUND
+    assert audit.section_of_table("audit") == parts.FOUND
+    assert audit.section_of_table("crops") == parts.RESULTS
 
 
 def test_the_comparison_of_proposals_reads_long_lists(demo):

@@ -16,5 +16,5 @@ PRETRAIN = 3
 PROBE = 4
 """Feature extraction, the linear probe and its metrics."""
 
-REPORT = 8
+REPORT = 9
 """Tables and figures."""

@@ -41,8 +41,15 @@ def test_every_run_has_a_row_with_its_hash_and_its_command(metrics):
         assert row.recipe_hash == entry["recipe_hash"] == digest(json.loads(row.recipe))
         path = f"results/demo/probe/{entry['method']}/{entry['crops']}/seed{entry['seed']}/metrics.json"
         assert row.command == cells[-1] == f"snakemake {path}"
-        assert cells[5] == entry.get("commit", "–")
-        assert cells[7:11] == ["–"] * 4, "without history and benchmark there are no costs"
+        assert cells[6] == entry.get("commit", "–")
+        assert cells[8:12] == ["–"] * 4, "without history and benchmark there are no costs"
+
+
+def test_runs_of_variants_that_differ_in_their_boxes_alone_can_be_told_apart(metrics):
+    cells = runs_table(load(metrics), {}, {}).cells()
+    assert len({tuple(row[:4]) for row in cells}) == len(metrics)
+    kinds = {row[2] for row in cells if row[1].startswith("object-dilate")}
+    assert kinds == {"BING", "ground truth", "random"}
 
 
 def test_runs_of_single_labels_have_their_top1(metrics):
@@ -60,8 +67,8 @@ def test_costs_are_of_the_run_that_they_stand_beside(metrics):
     table = runs_table(load(metrics), {name: history([100.0, 200.0, 50.0])}, {name: BENCHMARK})
     rows = {row[-1]: row for row in table.cells()}
     own = rows.pop(f"snakemake results/demo/probe/{name}/metrics.json")
-    assert own[7:11] == ["0:00:22", "100", "1.00", "cuda"]
-    assert all(row[7:11] == ["–"] * 4 for row in rows.values())
+    assert own[8:12] == ["0:00:22", "100", "1.00", "cuda"]
+    assert all(row[8:12] == ["–"] * 4 for row in rows.values())
 
 
 def test_the_rate_is_a_median_and_the_time_a_sum_over_intervals():

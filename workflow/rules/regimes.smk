@@ -24,6 +24,7 @@ rule collect_regimes:
     params:
         version=versions.REPORT,
         cells=ask("cells"),
+        names=ask("names"),
     message:
         "Joining the studies of the grid {wildcards.study}: {output[0]}"
     script:

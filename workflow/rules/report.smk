@@ -137,7 +137,7 @@ for figure, inputs in FIGURES.items():
             report(
                 f"results/{{study}}/report/figures/{figure}.png",
                 category="{study}",
-                subcategory=parts.figure(figure).section,
+                subcategory=ask("section_of_figure", figure),
                 labels={"figure": parts.figure(figure).label},
             ),
             f"results/{{study}}/report/figures/{figure}.pdf",

@@ -11,6 +11,7 @@ from oac.report.formats import write
 from oac.report.loading import read_results
 from oac.report.regimes import Regime, regimes_table
 from oac.report.regimes_figure import regimes_figure
+from oac.report.results import Names
 from oac.report.style import save
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def main(smk: "Snakemake") -> None:
     regimes = []
     for cell, boxes, images in zip(smk.params.cells, smk.input.boxes, smk.input.images, strict=True):
         metrics = [path for path in smk.input.metrics if Path(path).parts[-6] == cell]
-        regimes.append(Regime(read_results(metrics), object_statistics(*map(pd.read_parquet, (boxes, images)))))
+        results = read_results(metrics, names=Names(labels=smk.params.names["labels"]))
+        regimes.append(Regime(results, object_statistics(*map(pd.read_parquet, (boxes, images)))))
     write(regimes_table(regimes), stem)
     save(regimes_figure(regimes), stem)
 

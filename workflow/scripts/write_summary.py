@@ -22,6 +22,7 @@ from oac.report.notes import (
     undrawn_names,
 )
 from oac.report.page import bullets, html_page, made_table, markdown_page, paragraph, sections
+from oac.report.results import Names
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -45,7 +46,7 @@ def main(smk: "Snakemake") -> None:
         verdicts = Path(smk.input.verdicts).read_text(encoding="utf-8").splitlines()
         front = bullets([line.removeprefix("- ") for line in verdicts if line])
     else:
-        front = made_table(encoders_table(smk.wildcards.study, histories))
+        front = made_table(encoders_table(smk.wildcards.study, Names(**smk.params.names), histories))
     missing = missing_photos(read_text_table(smk.input.missing))
     notes = [missing, others, *data, replaced, boxed, long_queues(histories), alike, undrawn]
     content = sections(

@@ -137,7 +137,7 @@ def _augmented(batch: Batch, settings: Augmentation, seed: int, view_size: int) 
 def _draw_photo(axes: Axes, sample: Sample, policy: CropPolicy) -> None:
     """The photo with its proposals, the drawn one, the regions (dashed) and the two crops (solid)."""
     show_photo(axes, np.asarray(sample.photo))
-    axes.set_xlabel(sample.image_id, fontsize=SMALL, labelpad=2)
+    axes.set_xlabel(sample.image_id, fontsize=SMALL, labelpad=5)
     if policy.needs_boxes:
         for box in sample.proposals:
             outline(axes, box, "white", 0.6, rim=0.4)

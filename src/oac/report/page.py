@@ -129,7 +129,7 @@ def sections(
     found = []
     for heading in parts.SECTIONS:
         blocks = list(first.get(heading, []))
-        blocks += [figure(path, page) for path in figures if parts.figure(path.stem).section == heading]
+        blocks += [figure(path, page) for path in figures if parts.figure(path.stem, main).section == heading]
         for path in tables:
             part = parts.table(path.stem, main)
             if part.section == heading:

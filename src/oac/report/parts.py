@@ -31,7 +31,9 @@ class Part(NamedTuple):
 
 
 FIGURES = {
-    "map_by_policy": Part(FOUND, "mAP of every variant", "A variant is a method with one way of cropping. " + _BARS),
+    "map_by_policy": Part(
+        RESULTS, "mAP of every variant", "A variant is a method with one way of cropping. " + _BARS
+    ),
     "images_per_class": Part(DATA, "Images per class", "Train split, after the filters."),
     "objects_per_image": Part(DATA, "Objects per image", "Train split, after the filters."),
     "recall": Part(
@@ -97,9 +99,14 @@ TABLES = {
 }
 
 
-def figure(name: str) -> Part:
-    """The part that a figure is, by the name of its file."""
-    return _named(name, FIGURES)
+def figure(name: str, main: str = "") -> Part:
+    """The part that a figure is, by the name of its file.
+
+    main: the table that the page of the study opens with. It opens with the figure of that name too; without one,
+    with the mAP of every variant.
+    """
+    part = _named(name, FIGURES)
+    return part._replace(section=FOUND) if name == (main if main in FIGURES else "map_by_policy") else part
 
 
 def table(name: str, main: str = "") -> Part:

@@ -93,7 +93,7 @@ def regimes_table(regimes: Sequence[Regime]) -> Table:
         "Gain: mAP of object-dilate less that of scene-scene at equal budget, paired by seed; descriptive, without a"
         " test. Side: mean square root of a box's share of the photo's area. Random boxes have BING's sizes.",
         f"Places of photos: {places}; OHMS {OHMS_OBJECTS} objects a photo, their size is not published.",
-        *(f"{regime.results.study}: {recipes_note(regime.results.of('moco_v2'))}" for regime in regimes),
+        *(f"{_images(regime.statistics)}: {recipes_note(regime.results.of('moco_v2'))}" for regime in regimes),
     ]
     return Table(rows, columns, "Gain of object crops over scene crops by size and number of objects", notes)
 
@@ -130,14 +130,16 @@ def finding(regimes: Sequence[Regime]) -> str:
     (least, few), (most, many) = ordered[0], ordered[-1]
     above = sum(gain.excludes_zero and gain.mean > 0 for gain, _ in gains)
 
-    def where(statistics: ObjectStatistics) -> str:
-        number = round(statistics.objects)
-        return f"{number} object{'s' if number > 1 else ''} of {100 * statistics.side:.0f} % of the side"
-
     return (
-        f"Crops around BING boxes gain {change(most)} points with {where(many)}, {change(least)} with {where(few)};"
-        f" {above} of {len(gains)} intervals lie above 0"
+        f"Crops around BING boxes gain {change(most)} points with {_images(many)}, {change(least)} with"
+        f" {_images(few)}; {above} of {len(gains)} intervals lie above 0"
     )
+
+
+def _images(statistics: ObjectStatistics) -> str:
+    """What images show, in words."""
+    number = round(statistics.objects)
+    return f"{number} object{'s' if number > 1 else ''} of {100 * statistics.side:.0f} % of the side"
 
 
 def nearest(table: pd.DataFrame, statistics: ObjectStatistics, boxes: str) -> Row:

@@ -14,7 +14,7 @@ from typing import Any
 
 from oac.pretrain.recipe import canonical
 from oac.report.formats import MISSING, Column, Row, Table
-from oac.report.results import Metric, Results
+from oac.report.results import Metric, Results, Variant
 from oac.report.variant_tables import variant_columns
 
 
@@ -28,7 +28,7 @@ def runs_table(
     """
     metric = results.metric
     rows = [
-        _row(run, variant.crops_label, metric, histories.get(name(run), ()), benchmarks.get(name(run), {}))
+        _row(run, variant, metric, histories.get(name(run), ()), benchmarks.get(name(run), {}))
         for variant in results.variants
         for run in variant.runs.values()
     ]
@@ -88,12 +88,13 @@ def cost(benchmark: Mapping[str, str]) -> dict[str, float | None]:
 
 
 def _row(
-    entry: Row, label: str, metric: Metric, history: Iterable[Row], benchmark: Mapping[str, str]
+    entry: Row, variant: Variant, metric: Metric, history: Iterable[Row], benchmark: Mapping[str, str]
 ) -> dict[str, Any]:
     return {
         "method": entry["method"],
         "crops": entry["crops"],
-        "label": label,
+        "boxes": variant.boxes,
+        "label": variant.crops_label,
         "seed": entry["seed"],
         f"{metric.key}_percent": 100 * entry[metric.key],
         "recipe_hash": entry["recipe_hash"],
@@ -109,7 +110,7 @@ def _row(
 def _columns(metric: Metric) -> list[Column]:
     """How a row reads for people."""
     return [
-        *variant_columns()[:2],
+        *variant_columns()[:3],
         Column("Seed", "seed"),
         Column(metric.header, f"{metric.key}_percent"),
         Column("Recipe", "recipe_hash", number=False),

@@ -109,7 +109,7 @@ class StudyFiles(StudyData):
 
     # A grid of studies.
 
-    OF_A_GRID = ("cells", "grid_metrics", "grid_files")  # what a study file with a grid can be asked for
+    OF_A_GRID = ("cells", "grid_metrics", "grid_files", "names")  # what a study file with a grid can be asked for
 
     def refuse_grid(self) -> None:
         """Raise ConfigError for a study file that is the frame of a grid and no study itself."""
@@ -197,13 +197,19 @@ class StudyFiles(StudyData):
         return [f"{self.folder}/report/tables/{name}.md" for name in names]
 
     def main_table(self) -> str:
-        """The table that opens the study's page: `crops`, or `methods` where that one leaves methods out."""
+        """The table that opens the study's page: `audit`, else `crops`, or `methods` where that leaves some out."""
+        if studies.is_audit(self.study):
+            return "audit"
         methods = {method for method, _, _ in studies.runs(self.study)}
         return "methods" if methods - {"moco_v2", "supervised", *studies.FIXED_ENCODERS} else "crops"
 
     def section_of_table(self, name: str) -> str:
         """The section of the page that a table stands in."""
         return parts.table(name, self.main_table()).section
+
+    def section_of_figure(self, name: str) -> str:
+        """The section of the page that a figure stands in."""
+        return parts.figure(name, self.main_table()).section
 
     def table_pages(self) -> list[str]:
         """The same tables as HTML."""

@@ -105,6 +105,23 @@ def test_the_citation_has_what_the_citation_file_format_requires():
         assert "name" in author or {"family-names", "given-names"} <= set(author)
 
 
+def test_the_workflow_catalogue_finds_what_it_asks_for():
+    """As generate-catalog.py of github.com/snakemake/snakemake-workflow-catalog reads a repository."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").lower()
+    assert ("snakemake" in readme, "workflow" in readme) == (True, True)
+    for name in ("workflow/Snakefile", "config/README.md"):
+        assert (ROOT / name).read_text(encoding="utf-8").strip(), name
+    assert {path.suffix for path in (ROOT / "workflow/rules").iterdir()} == {".smk"}
+    page = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))
+    usage = page.pop("usage")
+    assert not page
+    flags, deployment = usage.pop("mandatory-flags"), usage.pop("software-stack-deployment")
+    assert {key: type(text) for key, text in flags.items()} == {"desc": str, "flags": str}
+    assert set(deployment) == {"conda", "apptainer", "apptainer+conda"}
+    assert all(type(value) is bool for value in (*deployment.values(), usage.pop("report")))
+    assert not usage
+
+
 @pytest.mark.parametrize(
     "template", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.md")), ids=lambda path: path.name
 )
@@ -258,6 +275,56 @@ def test_published_ablations_are_those_of_the_published_runs(path):
             changes = (values - runs[row.reference]).dropna()
             assert row.difference_points == pytest.approx(changes.mean())
             assert len(changes) < 3 or row.difference_half_width_points == pytest.approx(half_width(changes))
+
+
+def test_published_gains_by_size_and_number_are_those_of_the_published_runs():
+    """Of every row the means, the gain paired by seed and their intervals, in the CSV and as the page prints them."""
+    page = ROOT / "docs/results/regimes/regimes.md"
+    rows = pd.read_csv(page.with_suffix(".csv"))
+    assert len(rows) == 3 * len(study_files.read_study(ROOT / "config/studies/regimes.yaml")["grid"])
+    for row, line in zip(rows.itertuples(), table_rows(page.read_text(encoding="utf-8")), strict=True):
+        scene, dilate = by_seed(row.scene_runs), by_seed(row.dilate_runs)
+        gain = (dilate - scene).dropna()
+        assert row.n == len(gain)
+        for values, mean, half in (
+            (scene, row.scene_percent, row.scene_half_width_percent),
+            (dilate, row.dilate_percent, row.dilate_half_width_percent),
+            (gain, row.gain_points, row.gain_half_width_points),
+        ):
+            assert (mean, half) == (pytest.approx(values.mean()), pytest.approx(half_width(values)))
+        assert line["scene-scene, mAP (%)"] == mean_and_interval(scene)
+        assert line["object-dilate, mAP (%)"] == mean_and_interval(dilate)
+        assert line["Gain (points), 95 % interval over seeds"] == signed(mean_and_interval(gain))
+
+
+def test_what_was_found_quotes_the_published_gains():
+    """The rows of kinds of images in docs/findings.md, each with its gains by three kinds of boxes."""
+    page = ROOT / "docs/results/regimes/regimes.md"
+    table = pd.read_csv(page.with_suffix(".csv"))
+    lines = table_rows(page.read_text(encoding="utf-8"))
+    kinds = [f"{row.objects:.0f}, {100 * row.side:.0f}" for row in table.itertuples()]
+    known = {(kind, line["Boxes"]): line for kind, line in zip(kinds, lines, strict=True)}
+    text = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
+    rows = table_rows(text[text.index("| objects, side |") :].split("\n\n")[0])
+    assert len(rows) > 5
+    for row in rows:
+        kind = row["objects, side"].split(" %")[0]
+        assert row["scene crops, mAP (%)"] == known[kind, "BING"]["scene-scene, mAP (%)"]
+        for header, boxes in (("BING boxes", "BING"), ("ground truth", "ground truth"), ("random windows", "random")):
+            assert row[header] == known[kind, boxes]["Gain (points), 95 % interval over seeds"], (kind, boxes)
+
+
+def by_seed(runs):
+    """The mAP of each seed out of a cell: 0 31.5, 1 30.9."""
+    return pd.Series({int(seed): float(value) for seed, value in (run.split() for run in runs.split(", "))})
+
+
+def signed(number):
+    """A change as a table prints it: a plus or a true minus, and none before 0.0."""
+    size = number.removeprefix("-")
+    if size.startswith("0.0"):
+        return size
+    return f"−{size}" if size != number else f"+{number}"
 
 
 @pytest.mark.parametrize("name", [name for name in PUBLISHED if len(published(name, "audit"))])
